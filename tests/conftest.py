@@ -1,0 +1,36 @@
+"""What every test of the project has in common: markers by folder, and no leaking of the developer's own settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+#: Settings of the person who runs the tests; a test that wants one sets it itself.
+FOREIGN_SETTINGS = ("KUBECONFIG", "MLS_API_IP", "MLS_API_PORT", "MLS_CONFIG", "MLS_CONTEXT", "NO_COLOR", "ANSIBLE_CONFIG")
+
+
+def pytest_configure() -> None:
+    for name in FOREIGN_SETTINGS:
+        os.environ.pop(name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder and take the network away from unit tests."""
+    for item in items:
+        kind = item.path.relative_to(TESTS).parts[0]
+        if kind in {"integration", "e2e"}:
+            item.add_marker(getattr(pytest.mark, kind))
+        elif kind == "unit":
+            # Event loops need their internal socket pair: Unix sockets stay.
+            item.add_marker(pytest.mark.disable_socket)
+            item.add_marker(pytest.mark.allow_unix_socket)
+
+
+@pytest.fixture
+def repository() -> Path:
+    """Root of the checkout."""
+    return TESTS.parent

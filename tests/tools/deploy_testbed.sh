@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Stands up the slice of an inventory, runs the test application on it and shows it: deploy_testbed.sh BIN INVENTORY
+set -euo pipefail
+bin=$1 inventory=$2
+export PATH="$PWD/$bin:$PATH"
+description=build/mlsysops-app-test-description.yaml
+mkdir -p build
+
+run() { printf '\n$ %s\n' "$*" >&2; "$@"; }
+
+run mls framework deploy-all --inventory "$inventory"
+run mls framework create-app-test-description --force --output "$description"
+run mls apps deploy-app --path "$description" --wait
+run mls framework status
+run mls apps list-all
+app=$(mls apps list-all -o name | head -n 1)
+run mls apps get-app-status "${app##*/}"
+run mls apps get-app-performance "${app##*/}"

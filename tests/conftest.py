@@ -25,9 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if kind in {"integration", "e2e"}:
             item.add_marker(getattr(pytest.mark, kind))
         elif kind == "unit":
-            # Event loops need their internal socket pair: Unix sockets stay.
+            # (Unix sockets stay, by --allow-unix-socket: event loops talk to themselves through a pair.)
             item.add_marker(pytest.mark.disable_socket)
-            item.add_marker(pytest.mark.allow_unix_socket)
 
 
 @pytest.fixture

@@ -1,1 +1,5 @@
-"""Placeholder."""
+"""The autonomic agents: one MAPE-K loop, composed for the continuum, cluster and node tiers."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

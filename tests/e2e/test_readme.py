@@ -1,0 +1,163 @@
+"""The README's sequence, word for word, against real processes, each of which is killed once on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from newcomer import Newcomer, Run, wait_for
+
+MARK = "<!-- end-to-end: tests/e2e/test_readme.py runs exactly these lines -->"
+
+
+def readme_commands(repository: Path) -> list[str]:
+    """The lines of the README's marked block."""
+    text = (repository / "README.md").read_text()
+    block = re.search(re.escape(MARK) + r"\n```sh\n(.*?)```", text, re.DOTALL)
+    assert block, "the README has no block for the end-to-end test"
+    return [line for line in block.group(1).splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory):
+    person = Newcomer(tmp_path_factory.mktemp("home"), Path(__file__).parents[2])
+    yield person
+    # A failing test must not leave a slice behind.
+    person.run("mls framework destroy-all --yes", expect=None)
+    for pid in person.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def transcript(newcomer: Newcomer, request: pytest.FixtureRequest) -> dict[str, Run]:
+    """Runs the README up to and without `remove-app`; command line -> what it did."""
+    done: dict[str, Run] = {}
+    for command in readme_commands(Path(__file__).parents[2]):
+        if "remove-app" in command:
+            break
+        if command.startswith("kubectl") and not shutil.which("kubectl"):
+            continue  # test_kubectl_sees_it_all is skipped with the reason
+        done[command] = newcomer.run(command)
+    return done
+
+
+def of(transcript: dict[str, Run], words: str) -> Run:
+    """The run of the README line that contains the words."""
+    return next(run for command, run in transcript.items() if words in command)
+
+
+def status(newcomer: Newcomer) -> dict[str, Any]:
+    return newcomer.run("mls framework status -o json").json()
+
+
+def app_running(newcomer: Newcomer, app: str = "test-application") -> bool:
+    found = newcomer.run(f"mls apps get-app-status {app} -o json").json()
+    return found["phase"] == "Running" and all(component["ready"] for component in found["components"])
+
+
+def test_deploy_all_makes_every_agent_ready(newcomer: Newcomer, transcript: dict[str, Run]) -> None:
+    wait_for("all agents ready", lambda: {a["ready"] for a in status(newcomer)["agents"]} == {True}, timeout=60)
+    agents = {(agent["tier"], agent["name"]) for agent in status(newcomer)["agents"]}
+    assert agents == {("continuum", "mgmt"), ("cluster", "cluster1"), ("node", "worker1"), ("node", "worker2")}
+
+
+def test_the_application_runs_and_its_components_talk(newcomer: Newcomer, transcript: dict[str, Run]) -> None:
+    wait_for("application running", lambda: app_running(newcomer), timeout=30)
+
+    def values() -> list[float | None] | None:
+        found = newcomer.run("mls apps get-app-performance test-application -o json").json()
+        current = [row["value"] for row in found["performance"]]
+        return current if current and all(value is not None and value > 0 for value in current) else None
+
+    wait_for("metrics of both components to arrive", values, timeout=60)
+
+
+def test_tables_say_what_a_person_wants_to_know(transcript: dict[str, Run]) -> None:
+    assert "test-application" in of(transcript, "list-all").out
+    assert "server-app" in of(transcript, "get-app-status").out
+    assert "worker" in of(transcript, "get-app-details").out
+    assert "test_received_success_counter" in of(transcript, "get-app-performance").out
+    assert "clusterPlacement" in of(transcript, "explain").out
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl on PATH")
+def test_kubectl_sees_it_all(transcript: dict[str, Run]) -> None:
+    out = of(transcript, "kubectl").out
+    assert "mlsysopsapp.mlsysops.eu/test-application" in out
+    assert "mlsysopsnode.mlsysops.eu/worker1" in out
+    assert "deployment.apps/test-application-server-app" in out
+    assert "Running" in out
+
+
+def test_a_second_deploy_all_changes_nothing(newcomer: Newcomer, transcript: dict[str, Run]) -> None:
+    before = {p["name"]: p["pid"] for p in status(newcomer)["processes"]}
+    again = newcomer.run("mls framework deploy-all --inventory inventories/local.yml")
+    assert "changed=0" in again.err or " 0 changed" in again.err or "nothing changed" in again.err
+    assert {p["name"]: p["pid"] for p in status(newcomer)["processes"]} == before
+    assert app_running(newcomer)
+
+
+def test_every_process_may_be_killed_and_nothing_is_lost(newcomer: Newcomer, transcript: dict[str, Run]) -> None:
+    wait_for("application running", lambda: app_running(newcomer), timeout=30)
+    identity = newcomer.run("mls apps get-app-details test-application -o json").json()["uid"]
+    processes = {p["name"]: p["pid"] for p in status(newcomer)["processes"]}
+    assert len(processes) >= 9, processes
+    for name, pid in processes.items():
+        os.kill(pid, signal.SIGKILL)
+
+        def back(name: str = name, pid: int = pid) -> bool:
+            now = {p["name"]: p for p in status(newcomer)["processes"]}
+            return now[name]["state"] == "RUNNING" and now[name]["pid"] != pid
+
+        wait_for(f"{name} to come back", back, timeout=60)
+    wait_for("the application to run again", lambda: app_running(newcomer), timeout=90)
+    wait_for("all agents ready", lambda: {a["ready"] for a in status(newcomer)["agents"]} == {True}, timeout=90)
+    assert newcomer.run("mls apps get-app-details test-application -o json").json()["uid"] == identity
+
+
+def test_a_killed_component_is_restarted(newcomer: Newcomer, transcript: dict[str, Run]) -> None:
+    wait_for("application running", lambda: app_running(newcomer), timeout=60)
+    victims = [
+        pid
+        for pid in newcomer.processes()
+        if b"mlsysops_testapp" in Path(f"/proc/{pid}/cmdline").read_bytes() and b"shim" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    assert victims
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+
+    def restarted() -> bool:
+        found = newcomer.run("mls apps get-app-status test-application -o json").json()
+        return all(component["restarts"] >= 1 for component in found["components"]) and found["phase"] == "Running"
+
+    wait_for("both components to run again", restarted, timeout=90)
+
+
+def test_removing_and_destroying_leave_nothing(newcomer: Newcomer, transcript: dict[str, Run]) -> None:
+    addresses = {p["address"] for p in status(newcomer)["processes"] if p.get("address")}
+    remove, destroy = readme_commands(Path(__file__).parents[2])[-2:]
+    newcomer.run(remove)
+    assert newcomer.run("mls apps get-app-status test-application", expect=6).err.count("\n") == 1
+    newcomer.run(destroy)
+    assert newcomer.processes() == []
+    for address in addresses:
+        for port in (6443, 10250, 43170, 8000):
+            with socket.socket() as probe:
+                assert probe.connect_ex((address, port)) != 0, f"{address}:{port} still answers"
+    left = [
+        path
+        for root in (newcomer.home / ".config", newcomer.home / ".local")
+        for path in root.rglob("*")
+        if path.is_file() and "ansible" not in path.parts
+    ]
+    assert left == []
+    again = newcomer.run("mls framework destroy-all --yes", expect=None)
+    assert again.code in (0, 6), again.err

@@ -10,7 +10,15 @@ import pytest
 TESTS = Path(__file__).parent
 
 #: Settings of the person who runs the tests; a test that wants one sets it itself.
-FOREIGN_SETTINGS = ("KUBECONFIG", "MLS_API_IP", "MLS_API_PORT", "MLS_CONFIG", "MLS_CONTEXT", "NO_COLOR", "ANSIBLE_CONFIG")
+FOREIGN_SETTINGS = (
+    "KUBECONFIG",
+    "MLS_API_IP",
+    "MLS_API_PORT",
+    "MLS_CONFIG",
+    "MLS_CONTEXT",
+    "NO_COLOR",
+    "ANSIBLE_CONFIG",
+)
 
 
 def pytest_configure() -> None:

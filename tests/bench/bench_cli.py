@@ -41,7 +41,12 @@ def seconds(argv: list[str]) -> float:
 
 def heavy_imports(arguments: list[str]) -> list[str]:
     """Which of the packages that a help page must not import, it imports."""
-    run = subprocess.run([sys.executable, "-X", "importtime", "-m", "mlsysops_cli", *arguments], check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "mlsysops_cli", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     modules = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in run.stderr.splitlines() if "|" in line}
     return sorted(modules.intersection(HEAVY))
 
@@ -58,6 +63,12 @@ def figures() -> Iterator[Figure]:
             for _ in range(ROUNDS):
                 theirs.append(seconds(baseline))
                 ours.append(seconds([mls, *arguments]))
-            yield Figure(name, statistics.median(ours) / statistics.median(theirs), "", 1.25, note=f"{statistics.median(ours) * 1000:.0f} ms")
+            yield Figure(
+                name,
+                statistics.median(ours) / statistics.median(theirs),
+                "",
+                1.25,
+                note=f"{statistics.median(ours) * 1000:.0f} ms",
+            )
             imported = heavy_imports(arguments)
             yield Figure(name.replace("ratio", "heavy_imports"), len(imported), "packages", 0, note=", ".join(imported))

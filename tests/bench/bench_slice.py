@@ -69,7 +69,13 @@ def figures() -> Iterator[Figure]:
             span = time.perf_counter() - began
             idle = {p: (sum(p.cpu_times()[:2]) - before[p.pid]) / span * 100 for p in processes}
             yield Figure("agent_idle_cpu", max(idle.values()), "% of a core", 2, note="largest of all agents")
-            yield Figure("agent_rss", max(p.memory_info().rss for p in processes) / 2**20, "MiB", 90, note="largest of all agents")
+            yield Figure(
+                "agent_rss",
+                max(p.memory_info().rss for p in processes) / 2**20,
+                "MiB",
+                90,
+                note="largest of all agents",
+            )
         finally:
             person.run("mls framework destroy-all --yes", expect=None)
             for pid in person.processes():

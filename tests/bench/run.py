@@ -38,7 +38,9 @@ def table(rows: list[Figure]) -> str:
         sign = "<=" if row.better == "lower" else ">="
         lines.append((row.name, value, row.unit, f"{sign} {row.bar:g}", "yes" if row.ok else "NO", row.note))
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def main() -> None:

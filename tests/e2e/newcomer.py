@@ -92,16 +92,20 @@ class Newcomer:
         return result
 
     def processes(self) -> list[int]:
-        """Pids of every process that this person's commands left running."""
-        mark = f"HOME={self.home}".encode()
+        """Pids of every process that this person's commands left running: the home is in its environment, arguments or working directory."""
+        mark = str(self.home).encode()
         pids = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             try:
-                environment = (entry / "environ").read_bytes().split(b"\0")
+                about = (
+                    (entry / "environ").read_bytes()
+                    + (entry / "cmdline").read_bytes()
+                    + os.fsencode((entry / "cwd").readlink())
+                )
             except OSError:
-                continue  # gone meanwhile
-            if mark in environment:
+                continue  # gone meanwhile, or somebody else's
+            if mark in about:
                 pids.append(int(entry.name))
         return pids

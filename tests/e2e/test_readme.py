@@ -128,7 +128,8 @@ def test_a_killed_component_is_restarted(newcomer: Newcomer, transcript: dict[st
     victims = [
         pid
         for pid in newcomer.processes()
-        if b"mlsysops_testapp" in Path(f"/proc/{pid}/cmdline").read_bytes() and b"shim" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"mlsysops_testapp" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        and b"shim" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     assert victims
     for pid in victims:

@@ -1,0 +1,132 @@
+"""The global options, accepted before and after the command's name, as kubectl accepts them.
+
+They are parsed by callbacks that write into the run's `Settings`, so no command has to declare them: `attach`
+adds them to every command of a group, also to one whose author knows nothing of this module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlsysops_cli.settings import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FORMATS", "attach", "global_options", "options"]
+
+FORMATS = ("table", "wide", "json", "yaml", "name")
+
+
+def _setter(name: str) -> Callable[[typer.Context, Any], Any]:
+    def callback(ctx: typer.Context, value: Any) -> Any:
+        if value and not ctx.resilient_parsing:  # an option that was not given must not undo one that was
+            setattr(settings_of(ctx), name, value)
+        return value
+
+    return callback
+
+
+def _set_output(ctx: typer.Context, value: str | None) -> str | None:
+    if value is None or ctx.resilient_parsing:
+        return value
+    if value.startswith("jsonpath="):
+        from mlsysops_cli.jsonpath import compile_template
+
+        compile_template(value.removeprefix("jsonpath="))  # a broken template is told before anything is sent
+    elif value not in FORMATS:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(FORMATS)}, jsonpath=TEMPLATE")
+    settings_of(ctx).output = value
+    return value
+
+
+def _complete_output(incomplete: str) -> list[str]:
+    return [name for name in (*FORMATS, "jsonpath=") if name.startswith(incomplete)]
+
+
+def _complete_context(incomplete: str) -> list[str]:
+    from mlsysops_cli.context import list_contexts
+
+    return [name for name in list_contexts() if name.startswith(incomplete)]
+
+
+def global_options(
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAME",
+            help="Slice to talk to (`mls context list`).",
+            callback=_setter("context"),
+            autocompletion=_complete_context,
+            expose_value=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FORMAT",
+            help="table, wide, json, yaml, name or jsonpath=TEMPLATE.",
+            callback=_set_output,
+            autocompletion=_complete_output,
+            expose_value=False,
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Nothing on stderr but errors.", callback=_setter("quiet"), expose_value=False
+        ),
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="More detail on stderr; repeat for more.",
+            callback=_setter("verbose"),
+            expose_value=False,
+        ),
+    ] = 0,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Add the traceback to an error.", callback=_setter("debug"), expose_value=False),
+    ] = False,
+) -> None:
+    """Declare the global options (their callbacks do the work)."""
+
+
+def attach(command: Any) -> Any:
+    """Add the global options to a command and to everything below it.
+
+    An option whose name the command uses itself is left to the command. The added ones are not repeated in the
+    command's help, except ``--output``, which is about its data.
+
+    Args:
+        command: What `typer.main.get_command` returned.
+
+    Returns:
+        The same command.
+    """
+    for child in getattr(command, "commands", {}).values():
+        attach(child)
+    taken = {name for parameter in command.params for name in parameter.opts}
+    for option in options():
+        if not taken.intersection(option.opts):
+            option.hidden = option.name != "output"
+            command.params.append(option)
+    if hasattr(command, "commands"):
+        command.no_args_is_help = True
+    return command
+
+
+def options() -> list[Any]:
+    """Return new parameter objects for the global options."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(global_options)
+    return list(typer.main.get_command(app).params)

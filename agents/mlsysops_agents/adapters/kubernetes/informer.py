@@ -173,9 +173,10 @@ class Informer:
         key = f"{namespace}/{name}" if self.resource.namespaced and namespace else name
         return self._objects.get(key)
 
-    def items(self) -> list[Object]:
-        """All objects, sorted by key."""
-        return [self._objects[key] for key in sorted(self._objects)]
+    def items(self, namespace: str | None = None) -> list[Object]:
+        """All objects (of a namespace), sorted by key."""
+        prefix = f"{namespace}/" if namespace and self.resource.namespaced else ""
+        return [self._objects[key] for key in sorted(self._objects) if key.startswith(prefix)]
 
     def by_index(self, index: str, value: str) -> list[Object]:
         """Objects that the named indexer put under ``value``, sorted by key."""

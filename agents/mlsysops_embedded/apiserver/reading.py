@@ -1,0 +1,361 @@
+"""Reading: get, list with consistent pages, and watch.
+
+Source of the resourceVersion semantics: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery import convert
+from mlsysops_embedded.machinery.resources import Catalog, ResourceInfo
+from mlsysops_embedded.machinery.selectors import (
+    Selector,
+    field_value,
+    parse_field_selector,
+    parse_label_selector,
+)
+from mlsysops_embedded.store import Bucket, Change, Entry, Store
+
+__all__ = ["Page", "Query", "Reader", "WatchEvent"]
+
+Obj = dict[str, Any]
+_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "pods": (
+        "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
+        "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
+    ),
+    "nodes": ("spec.unschedulable",),
+    "namespaces": ("status.phase",),
+    "secrets": ("type",),
+    "services": ("spec.clusterIP", "spec.type"),
+    "replicasets.apps": ("status.replicas",),
+    "events": (
+        "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+        "reportingComponent", "source", "type",
+    ),
+}  # fmt: skip
+_YIELD_EVERY: Final = 500
+_BOOKMARK_SECONDS: Final = 30.0
+_WAIT_FOR_VERSION_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The options of a list or watch, as they come."""
+
+    labels: str = ""
+    fields: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    match: str = ""
+    bookmarks: bool = False
+    initial_events: bool | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list: objects as bytes in the asked-for version."""
+
+    rv: int
+    items: list[bytes]
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One event; `change` is there where the line may be shared between watchers."""
+
+    type: str
+    data: bytes
+    change: Change | None = field(default=None)
+
+
+class _Filter:
+    def __init__(self, info: ResourceInfo, namespace: str, query: Query) -> None:
+        self.namespace = namespace if info.namespaced else ""
+        self.labels: Selector = parse_label_selector(query.labels)
+        fields = parse_field_selector(query.fields)
+        allowed = ("metadata.name", "metadata.namespace", *_FIELDS.get(info.bucket, ()), *info.selectable)
+        for key, _, _ in fields.requirements:
+            if key not in allowed:
+                raise ApiError.bad_request(
+                    f'Unable to find "{info.group + "/" if info.group else ""}{info.version}, Resource={info.plural}" that match label selector '
+                    f'"{query.labels}", field selector "{query.fields}": field label not supported: {key}'
+                )
+        self.name = fields.exact("metadata.name")
+        self.node = fields.exact("spec.nodeName") if info.bucket == "pods" else None
+        self.fields = Selector(tuple(r for r in fields.requirements if r != ("metadata.name", "in", (self.name,))))
+
+    @property
+    def plain(self) -> bool:
+        """Whether the key alone decides."""
+        return not self.labels and not self.fields
+
+    def key(self, key: tuple[str, str]) -> bool:
+        return (not self.namespace or key[0] == self.namespace) and (self.name is None or key[1] == self.name)
+
+    def obj(self, obj: Obj | None) -> bool:
+        if obj is None:
+            return False
+        if self.labels and not self.labels.matches_labels(obj["metadata"].get("labels")):
+            return False
+        return not self.fields or self.fields.matches(lambda path: _field(obj, path))
+
+    @property
+    def topic(self) -> str:
+        """Which wake-ups concern it."""
+        if self.node:
+            return f"node:{self.node}"
+        return f"ns:{self.namespace}" if self.namespace else ""
+
+
+def _field(obj: Obj, path: str) -> str:
+    if path == "source":
+        return field_value(obj, "source.component") or field_value(obj, "reportingComponent")
+    if path in ("spec.unschedulable", "spec.hostNetwork"):
+        return field_value(obj, path) or "false"
+    return field_value(obj, path)
+
+
+def parse_rv(text: str) -> int:
+    """A resourceVersion of a request.
+
+    Raises:
+        ApiError: 400.
+    """
+    if not text:
+        return 0
+    if not text.isdecimal() or len(text) > 18:
+        raise ApiError.bad_request(f"resourceVersion: Invalid value: {text!r}: must be a decimal number")
+    return int(text)
+
+
+class Reader:
+    """What clients read."""
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.closing = asyncio.Event()
+
+    @staticmethod
+    def render(entry: Entry, info: ResourceInfo) -> bytes:
+        """An entry's bytes in the version of `info`."""
+        return convert.from_stored(info, entry.data)
+
+    def get(self, info: ResourceInfo, namespace: str, name: str) -> bytes:
+        """One object.
+
+        Raises:
+            ApiError: 404.
+        """
+        entry = self.store.get(info.bucket, (namespace if info.namespaced else "", name))
+        if entry is None:
+            raise ApiError.not_found(info.plural, name, info.group)
+        return self.render(entry, info)
+
+    def read(self, bucket: str, namespace: str, name: str) -> Obj | None:
+        """One object in stored form, for the server's own use."""
+        entry = self.store.get(bucket, (namespace, name))
+        return entry.parse() if entry else None
+
+    async def list(self, info: ResourceInfo, namespace: str, query: Query) -> Page:
+        """A list, or a page of it.
+
+        Raises:
+            ApiError: 400, 410 where the page's snapshot is gone, 504 where the version is in the future.
+        """
+        wanted = _Filter(info, namespace, query)
+        bucket = self.store.bucket(info.bucket)
+        start: tuple[str, str] | None = None
+        rv = parse_rv(query.resource_version)
+        if query.match and not query.resource_version:
+            raise ApiError.bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        if query.match not in ("", "Exact", "NotOlderThan"):
+            raise ApiError.bad_request(f"resourceVersionMatch: Unsupported value: {query.match!r}")
+        if query.continue_token:
+            if query.resource_version not in ("", "0"):
+                raise ApiError.bad_request("specifying resource version is not allowed when using continue")
+            rv, start = _decode_token(query.continue_token)
+        elif query.match == "Exact":
+            if not rv:
+                raise ApiError.bad_request('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+            await self._reach(rv)
+        else:
+            await self._reach(rv)
+            rv = self.store.rv
+        objects = bucket.at(rv)
+        current = objects is bucket.objects
+        if wanted.name is not None and wanted.namespace:
+            keys = [(wanted.namespace, wanted.name)] if (wanted.namespace, wanted.name) in objects else []
+        elif current:
+            keys = bucket.keys(wanted.namespace)
+        else:
+            keys = sorted(k for k in objects if not wanted.namespace or k[0] == wanted.namespace)
+        if start is not None:
+            keys = [key for key in keys if key > start]
+        return await self._page(info, wanted, [objects[key] for key in keys], rv, query.limit)
+
+    async def _page(self, info: ResourceInfo, wanted: _Filter, entries: list[Entry], rv: int, limit: int) -> Page:
+        items: list[bytes] = []
+        same = info.stored == info.api_version
+        plain = wanted.plain and wanted.name is None
+        for index, entry in enumerate(entries):
+            if limit and len(items) == limit:
+                last = entries[index - 1].key
+                return Page(rv, items, _encode_token(rv, last), len(entries) - index if plain else None)
+            if plain or (wanted.key(entry.key) and (wanted.plain or wanted.obj(entry.parse()))):
+                items.append(entry.data if same else self.render(entry, info))
+            if not plain and index % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+        return Page(rv, items)
+
+    async def _reach(self, rv: int) -> None:
+        deadline = time.monotonic() + _WAIT_FOR_VERSION_SECONDS
+        while self.store.rv < rv:
+            if time.monotonic() >= deadline:
+                raise ApiError.of(
+                    504, "Timeout", f"Too large resource version: {rv}, current: {self.store.rv}",
+                    {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1},
+                )
+            await asyncio.sleep(0.05)
+
+    async def watch(self, info: ResourceInfo, namespace: str, query: Query) -> AsyncIterator[list[WatchEvent]]:
+        """Follows changes, several at a time where they are ready; ends at the timeout or at shutdown.
+
+        Raises:
+            ApiError: 400; 410 where the history asked for is compacted, also in the midst.
+        """
+        wanted = _Filter(info, namespace, query)
+        bucket = self.store.bucket(info.bucket)
+        rv = parse_rv(query.resource_version)
+        if query.initial_events and query.match != "NotOlderThan":
+            raise ApiError.bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        if query.initial_events is not None and not query.initial_events and query.match not in ("", "NotOlderThan"):
+            raise ApiError.bad_request("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+        initial = query.initial_events if query.initial_events is not None else rv == 0
+        if initial:
+            await self._reach(rv)
+            rv = self.store.rv
+            entries = [e for key, e in sorted(bucket.objects.items()) if wanted.key(key)]
+            position = bucket.since(rv)
+        else:
+            entries = []
+            if rv == 0:
+                rv = self.store.rv
+            if rv < bucket.compacted:
+                raise ApiError.gone(f"too old resource version: {rv} ({bucket.compacted})")
+            position = bucket.since(rv)
+        return self._follow(info, wanted, bucket, entries, position, query, rv)
+
+    async def _follow(
+        self, info: ResourceInfo, wanted: _Filter, bucket: Bucket, entries: list[Entry], position: int, query: Query, rv: int
+    ) -> AsyncIterator[list[WatchEvent]]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + query.timeout if query.timeout else None
+        awake = asyncio.Event()
+        topic = wanted.topic
+        bucket.waiters.setdefault(topic, set()).add(awake)
+        try:
+            for index in range(0, len(entries), _YIELD_EVERY):
+                chunk = entries[index : index + _YIELD_EVERY]
+                yield [WatchEvent("ADDED", self.render(e, info)) for e in chunk if wanted.plain or wanted.obj(e.parse())]
+            if query.initial_events and query.bookmarks:
+                yield [_bookmark(info, rv, initial=True)]
+            said = loop.time()
+            while not self.closing.is_set():
+                awake.clear()
+                if position < bucket.base:
+                    raise ApiError.gone("too old resource version: the watcher is too slow")
+                fresh = bucket.changes[position - bucket.base : position - bucket.base + _YIELD_EVERY]
+                if fresh:
+                    position += len(fresh)
+                    if events := [event for change in fresh if (event := self._event(info, wanted, change)) is not None]:
+                        yield events
+                    continue
+                timeout = _BOOKMARK_SECONDS - (loop.time() - said)
+                if deadline is not None:
+                    timeout = min(timeout, deadline - loop.time())
+                if timeout > 0:
+                    timer = loop.call_later(timeout, awake.set)
+                    try:
+                        await awake.wait()
+                    finally:
+                        timer.cancel()
+                if deadline is not None and loop.time() >= deadline:
+                    return
+                if loop.time() - said >= _BOOKMARK_SECONDS:
+                    said = loop.time()
+                    if query.bookmarks and position == bucket.base + len(bucket.changes):
+                        yield [_bookmark(info, self.store.rv)]
+        finally:
+            waiters = bucket.waiters.get(topic, set())
+            waiters.discard(awake)
+            if not waiters:
+                bucket.waiters.pop(topic, None)
+
+    def _event(self, info: ResourceInfo, wanted: _Filter, change: Change) -> WatchEvent | None:
+        if not wanted.key(change.entry.key):
+            return None
+        if wanted.plain:
+            was, now = change.previous is not None, not change.deleted
+        else:
+            after, before = change.facts()
+            was, now = wanted.obj(before), not change.deleted and wanted.obj(after)
+        if now:
+            return WatchEvent("MODIFIED" if was else "ADDED", self.render(change.entry, info), change)
+        if not was:
+            return None
+        if change.deleted:
+            return WatchEvent("DELETED", self.render(change.entry, info), change)
+        # It left the selection: the watcher sees it as it last matched, at the revision that ended the match.
+        assert change.previous is not None
+        obj = change.previous.parse()
+        obj["metadata"]["resourceVersion"] = str(change.entry.rv)
+        return WatchEvent("DELETED", self.render(Entry(change.entry.key, change.entry.rv, orjson.dumps(obj)), info))
+
+    def stop(self) -> None:
+        """Ends all watches."""
+        self.closing.set()
+        for bucket in self.store.buckets.values():
+            for waiters in bucket.waiters.values():
+                for event in waiters:
+                    event.set()
+
+
+def _bookmark(info: ResourceInfo, rv: int, *, initial: bool = False) -> WatchEvent:
+    metadata: Obj = {"resourceVersion": str(rv)}
+    if info.bucket != "events":
+        metadata["creationTimestamp"] = None
+    if initial:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    return WatchEvent("BOOKMARK", orjson.dumps({"apiVersion": info.api_version, "kind": info.kind, "metadata": metadata}))
+
+
+def _encode_token(rv: int, key: tuple[str, str]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": rv, "start": key})).decode().rstrip("=")
+
+
+def _decode_token(token: str) -> tuple[int, tuple[str, str]]:
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        rv, (namespace, name) = value["rv"], value["start"]
+        if not isinstance(rv, int) or not isinstance(namespace, str) or not isinstance(name, str) or rv < 0:
+            raise ValueError(token)
+    except (ValueError, KeyError, TypeError, binascii.Error) as exc:
+        raise ApiError.bad_request("continue key is not valid") from exc
+    return rv, (namespace, name)

@@ -1,0 +1,381 @@
+"""The generic registry: what create, update, patch and delete mean for every resource.
+
+Source: apiserver `pkg/registry/generic/registry/store.go` and `pkg/registry/rest/{create,update,delete}.go`.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from mlsysops_embedded.apiserver.call import SYSTEM, Call, DeleteOptions
+from mlsysops_embedded.apiserver.reading import Reader
+from mlsysops_embedded.apiserver.strategies import Strategies
+from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.machinery import convert, meta, ownership
+from mlsysops_embedded.machinery.resources import Catalog, ResourceInfo
+from mlsysops_embedded.store import Entry, Store
+from mlsysops_embedded.validation import conform
+
+__all__ = ["Call", "DeleteOptions", "Registry"]
+
+_LOG: Final = logging.getLogger("embedded.registry")
+Obj = dict[str, Any]
+_FOREGROUND: Final = "foregroundDeletion"
+_ORPHAN: Final = "orphan"
+#: Set by the server alone; what a client sends is replaced by what is stored.
+_OWNED: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+
+
+class Registry(Reader):
+    """Objects of one control plane with Kubernetes semantics.
+
+    Args:
+        store: Where objects live.
+        catalog: What resources there are.
+        strategies: What is special about some kinds.
+    """
+
+    def __init__(self, store: Store, catalog: Catalog, strategies: Strategies) -> None:
+        super().__init__(store, catalog)
+        self.strategies = strategies
+
+    # ------------------------------------------------------------------ create
+
+    async def create(self, call: Call, info: ResourceInfo, namespace: str, obj: Obj) -> bytes:
+        """Creates an object and returns it as stored, in the version of `info`."""
+        obj = self._decoded(call, info, obj)
+        metadata = self._metadata(info, obj)
+        self._place(info, namespace, metadata)
+        for name in (*_OWNED, "resourceVersion"):
+            if name == "resourceVersion" and metadata.get(name):
+                raise ApiError.bad_request("resourceVersion should not be set on objects to be created")
+            metadata.pop(name, None)
+        generated = not metadata.get("name") and metadata.get("generateName")
+        if generated:
+            metadata["name"] = meta.generate_name(metadata["generateName"])
+        if not metadata.get("name"):
+            raise ApiError.invalid(
+                info.kind, "", [Cause("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")],
+                info.group,
+            )
+        metadata["uid"] = meta.new_uid()
+        metadata["creationTimestamp"] = meta.now()
+        if info.generation or (info.custom):
+            metadata["generation"] = 1
+        if info.custom and "status" in info.subresources:
+            obj.pop("status", None)
+        name = metadata["name"]
+        self.strategies.admit_namespace(info, namespace)
+        await self.strategies.prepare_create(call, info, obj)
+        self._validate(info, obj, None)
+        given = metadata.pop("managedFields", None)
+        obj = ownership.track(None, obj, given, info, call.manager, "")
+        key = (namespace if info.namespaced else "", name)
+        async with self.store.lock(info.bucket, key) as present:
+            if present is not None:
+                if generated:
+                    raise ApiError.of(409, "AlreadyExists", f'{info.qualified} "{name}" already exists, the server was not able to generate a unique name for the object')
+                raise ApiError.already_exists(info.plural, name, info.group)
+            if call.dry_run:
+                return self._encode(info, obj, info, 0)
+            self.strategies.admit_namespace(info, namespace)
+            entry = await self._put(info, key, obj)
+        await self.strategies.after_write(info, None, obj)
+        return self.render(entry, info)
+
+    # ------------------------------------------------------------------ update
+
+    async def update(
+        self, call: Call, info: ResourceInfo, namespace: str, name: str, obj: Obj, subresource: str = ""
+    ) -> bytes:
+        """Replaces an object (PUT)."""
+        self._metadata(info, obj)
+        metadata = obj["metadata"]
+        if metadata.get("name") not in (None, "", name):
+            raise ApiError.bad_request(
+                f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
+            )
+        metadata["name"] = name
+        self._place(info, namespace, metadata)
+        return await self.modify(call, info, namespace, name, lambda _: copy.deepcopy(obj), subresource)
+
+    async def modify(
+        self,
+        call: Call,
+        info: ResourceInfo,
+        namespace: str,
+        name: str,
+        change: Callable[[Obj], Obj],
+        subresource: str = "",
+        *,
+        applied: Obj | None = None,
+    ) -> bytes:
+        """Read-modify-write of one object under its lock; `change` gets the present object in the version of `info`.
+
+        Args:
+            call: Who and how.
+            info: Resource in the caller's version.
+            namespace: Empty for cluster-scoped resources.
+            name: Object.
+            change: Gives the wanted object; must not keep or change its argument.
+            subresource: ``status``, or empty for the object itself.
+            applied: With server-side apply, the applied configuration (then `change` is ignored).
+
+        Raises:
+            ApiError: 404, 409, 422.
+        """
+        key = (namespace if info.namespaced else "", name)
+        async with self.store.lock(info.bucket, key) as entry:
+            if entry is None:
+                raise ApiError.not_found(info.plural, name, info.group)
+            old = orjson.loads(self.render(entry, info))
+            if applied is not None:
+                wanted, managers = ownership.apply(old, applied, info, call.manager, subresource, call.force)
+            else:
+                wanted, managers = change(old), None
+            new = self._updated(call, info, old, wanted, subresource)
+            metadata = new["metadata"]
+            self._precondition(info, name, old, metadata)
+            await self.strategies.prepare_update(call, info, old, new, subresource)
+            self._validate(info, new, old)
+            given = metadata.pop("managedFields", None)
+            if managers is not None:
+                new = ownership.finish_apply(old, new, managers)
+            else:
+                new = ownership.track(old, new, given, info, call.manager, subresource)
+            metadata = new["metadata"]
+            metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+            if info.generation or info.custom:
+                metadata["generation"] = old["metadata"].get("generation", 1) + int(self._desired_changed(info, old, new))
+            if ownership.same(old, new):
+                return self.render(entry, info)
+            if call.dry_run:
+                return self._encode(info, new, info, entry.rv)
+            done = bool(metadata.get("deletionTimestamp")) and self._finished(info, new)
+            entry = await self._put(info, key, new, deleted=done)
+        await self.strategies.after_write(info, old, None if done else new)
+        return self.render(entry, info)
+
+    async def apply(
+        self, call: Call, info: ResourceInfo, namespace: str, name: str, config: Obj, subresource: str = ""
+    ) -> tuple[bytes, bool]:
+        """Server-side apply; creates the object where it is absent.
+
+        Returns:
+            The object, and whether it was created.
+        """
+        config = copy.deepcopy(config)
+        metadata = self._metadata(info, config)
+        if metadata.get("managedFields"):
+            raise ApiError.bad_request("metadata.managedFields must be nil")
+        if metadata.get("name") not in (None, name):
+            raise ApiError.bad_request(
+                f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
+            )
+        metadata["name"] = name
+        self._place(info, namespace, metadata)
+        config = conform.decode(call, info, config, default=False)
+        key = (namespace if info.namespaced else "", name)
+        for _ in range(3):
+            if self.store.get(info.bucket, key) is not None:
+                try:
+                    return await self.modify(call, info, namespace, name, lambda old: old, subresource, applied=config), False
+                except ApiError as exc:
+                    if exc.code != 404:
+                        raise
+                    continue
+            if subresource or metadata.get("uid"):
+                raise ApiError.not_found(info.plural, name, info.group)
+            fresh = copy.deepcopy(config)
+            fresh["metadata"]["managedFields"] = ownership.applied_entry(config, info, call.manager)
+            try:
+                return await self.create(Call(call.user, "", call.dry_run, call.validation, warnings=call.warnings), info, namespace, fresh), True
+            except ApiError as exc:
+                if exc.reason != "AlreadyExists":
+                    raise
+        raise ApiError.conflict(info.plural, name, group=info.group)
+
+    # ------------------------------------------------------------------ delete
+
+    async def delete(
+        self, call: Call, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions
+    ) -> tuple[bytes, bool]:
+        """Deletes an object, or marks it for deletion where a finalizer or a grace period stands before.
+
+        Returns:
+            The object as it is then, and whether it is gone.
+        """
+        key = (namespace if info.namespaced else "", name)
+        async with self.store.lock(info.bucket, key) as entry:
+            if entry is None:
+                raise ApiError.not_found(info.plural, name, info.group)
+            old = orjson.loads(self.render(entry, info))
+            metadata = old["metadata"]
+            if options.uid and options.uid != metadata["uid"]:
+                why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
+                raise ApiError.conflict(info.plural, name, why, info.group)
+            if options.resource_version and options.resource_version != metadata["resourceVersion"]:
+                why = f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, ResourceVersion in object meta: {metadata['resourceVersion']}"
+                raise ApiError.conflict(info.plural, name, why, info.group)
+            self.strategies.admit_delete(info, old)
+            new = copy.deepcopy(old)
+            self._mark(info, new, options)
+            gone = self._finished(info, new)
+            if call.dry_run:
+                return self._encode(info, new, info, entry.rv), gone
+            if gone or new != old:
+                entry = await self._put(info, key, new, deleted=gone)
+        if gone or new != old:
+            await self.strategies.after_write(info, old, None if gone else new)
+        return self.render(entry, info), gone
+
+    def _mark(self, info: ResourceInfo, obj: Obj, options: DeleteOptions) -> None:
+        metadata = obj["metadata"]
+        finalizers = [f for f in metadata.get("finalizers") or () if f not in (_FOREGROUND, _ORPHAN)]
+        policy = options.propagation
+        if not policy:
+            finalizers = list(metadata.get("finalizers") or ())
+        elif policy == "Foreground":
+            finalizers.append(_FOREGROUND)
+        elif policy == "Orphan":
+            finalizers.append(_ORPHAN)
+        if finalizers:
+            metadata["finalizers"] = finalizers
+        else:
+            metadata.pop("finalizers", None)
+        grace = self.strategies.grace(info, obj, options.grace)
+        present = metadata.get("deletionGracePeriodSeconds")
+        if metadata.get("deletionTimestamp"):
+            if present is not None and grace < present:
+                metadata["deletionGracePeriodSeconds"] = grace
+                metadata["deletionTimestamp"] = meta.later(metadata["deletionTimestamp"], grace - present)
+        else:
+            metadata["deletionTimestamp"] = meta.later(meta.now(), grace)
+            metadata["deletionGracePeriodSeconds"] = grace
+            if "generation" in metadata:
+                metadata["generation"] += 1
+        self.strategies.prepare_delete(info, obj)
+
+    def _finished(self, info: ResourceInfo, obj: Obj) -> bool:
+        metadata = obj["metadata"]
+        if metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds"):
+            return False
+        return not (info.bucket == "namespaces" and obj.get("spec", {}).get("finalizers"))
+
+    # ------------------------------------------------------------------ parts
+
+    def _decoded(self, call: Call, info: ResourceInfo, obj: Obj) -> Obj:
+        return conform.decode(call, info, copy.deepcopy(obj))
+
+    def _metadata(self, info: ResourceInfo, obj: Any) -> Obj:
+        if not isinstance(obj, dict):
+            raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
+        version, kind = obj.get("apiVersion") or info.api_version, obj.get("kind") or info.kind
+        if (version, kind) != (info.api_version, info.kind):
+            raise ApiError.bad_request(
+                f"the API version in the data ({version}, Kind={kind}) does not match the expected API version "
+                f"({info.api_version}, Kind={info.kind})"
+            )
+        obj["apiVersion"], obj["kind"] = info.api_version, info.kind
+        metadata = obj.setdefault("metadata", {})
+        if metadata is None:
+            metadata = obj["metadata"] = {}
+        if not isinstance(metadata, dict):
+            raise ApiError.bad_request(f"{info.kind} in version {info.version!r} cannot be handled as a {info.kind}: metadata must be an object")
+        return metadata
+
+    @staticmethod
+    def _place(info: ResourceInfo, namespace: str, metadata: Obj) -> None:
+        given = metadata.get("namespace")
+        if not info.namespaced:
+            if given:
+                raise ApiError.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            metadata.pop("namespace", None)
+        elif given not in (None, "", namespace):
+            raise ApiError.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        else:
+            metadata["namespace"] = namespace
+
+    def _updated(self, call: Call, info: ResourceInfo, old: Obj, wanted: Any, subresource: str) -> Obj:
+        """The wanted object with everything that this call may not change taken from the present one."""
+        metadata = self._metadata(info, wanted)
+        before = old["metadata"]
+        if metadata.get("uid") not in (None, "", before["uid"]):
+            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
+            raise ApiError.conflict(info.plural, before["name"], why, info.group)
+        for name in ("name", "namespace", "generateName"):
+            if name != "generateName" and metadata.get(name) not in (None, "", before.get(name)):
+                raise ApiError.invalid(info.kind, before["name"], [Cause("FieldValueInvalid", f"metadata.{name}", f'Invalid value: "{metadata[name]}": field is immutable')], info.group)
+            if before.get(name) is not None:
+                metadata[name] = before[name]
+        for name in _OWNED:
+            if name in before:
+                metadata[name] = before[name]
+            else:
+                metadata.pop(name, None)
+        new = conform.decode(call, info, wanted)
+        if subresource == "status":
+            kept = {**old, "metadata": {**before, "resourceVersion": new["metadata"].get("resourceVersion")}}
+            if "managedFields" in new["metadata"]:
+                kept["metadata"]["managedFields"] = new["metadata"]["managedFields"]
+            if "status" in new:
+                kept["status"] = new["status"]
+            else:
+                kept.pop("status", None)
+            return kept
+        if "status" in info.subresources:
+            if "status" in old:
+                new["status"] = old["status"]
+            else:
+                new.pop("status", None)
+        if before.get("deletionTimestamp"):
+            added = set(new["metadata"].get("finalizers") or ()) - set(before.get("finalizers") or ())
+            if added:
+                text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
+                raise ApiError.invalid(info.kind, before["name"], [Cause("FieldValueForbidden", "metadata.finalizers", text)], info.group)
+        return new
+
+    @staticmethod
+    def _precondition(info: ResourceInfo, name: str, old: Obj, metadata: Obj) -> None:
+        wanted = metadata.get("resourceVersion")
+        if wanted and wanted != old["metadata"]["resourceVersion"]:
+            raise ApiError.conflict(info.plural, name, group=info.group)
+
+    @staticmethod
+    def _desired_changed(info: ResourceInfo, old: Obj, new: Obj) -> bool:
+        skip = ("metadata", "status") if "status" in info.subresources or not info.custom else ("metadata",)
+        return any(old.get(k) != new.get(k) for k in old.keys() | new.keys() if k not in skip)
+
+    def _validate(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> None:
+        causes = conform.validate(info, obj, old) + self.strategies.validate(info, obj, old)
+        if causes:
+            raise ApiError.invalid(info.kind, obj["metadata"].get("name", ""), causes, info.group)
+
+    def _encode(self, info: ResourceInfo, obj: Obj, target: ResourceInfo, rv: int) -> bytes:
+        """Bytes of an object; apiVersion and kind come first, so that the version can be rewritten in place."""
+        head = {"apiVersion": target.api_version, "kind": target.kind, "metadata": obj["metadata"]}
+        if rv:
+            head["metadata"]["resourceVersion"] = str(rv)
+        else:
+            head["metadata"].pop("resourceVersion", None)
+        return orjson.dumps({**head, **{k: v for k, v in obj.items() if k not in head}})
+
+    async def _put(self, info: ResourceInfo, key: tuple[str, str], obj: Obj, *, deleted: bool = False) -> Entry:
+        stored, target = convert.to_stored(info, obj)
+        return await self.store.put(
+            info.bucket,
+            key,
+            lambda rv: self._encode(info, stored, target, rv),
+            deleted=deleted,
+        )
+
+    async def ensure(self, info: ResourceInfo, namespace: str, obj: Obj) -> None:
+        """Creates an object of the server's own at start-up, where it is absent."""
+        key = (namespace, obj["metadata"]["name"])
+        if self.store.get(info.bucket, key) is None:
+            await self.create(Call(SYSTEM, "kube-apiserver"), info, namespace, obj)

@@ -1,0 +1,249 @@
+"""JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge patch.
+
+Strategic merge: Kubernetes `sig-api-machinery/strategic-merge-patch.md`; merge keys come from the schema
+(`x-kubernetes-patch-merge-key`), as they do for clients that read them from OpenAPI.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from mlsysops_embedded.errors import ApiError
+
+__all__ = ["json_patch", "merge_patch", "strategic_patch"]
+
+Obj = dict[str, Any]
+_MAX_OPERATIONS = 10_000
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """Applies a merge patch without changing its arguments."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def _tokens(pointer: Any) -> list[str]:
+    if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
+        raise ApiError.bad_request(f"invalid JSON pointer: {pointer!r}")
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
+def _failed(operation: str, path: str, why: str) -> ApiError:
+    return ApiError.of(422, "Invalid", f"the server rejected our request due to an error in our request: {operation} "
+                       f"operation does not apply: doc is missing path: {path}: {why}")
+
+
+def _index(token: str, size: int, operation: str, path: str) -> int:
+    if not token.isdecimal() or (len(token) > 1 and token[0] == "0") or int(token) >= size:
+        raise _failed(operation, path, f"invalid index {token!r}")
+    return int(token)
+
+
+def _parent(doc: Any, tokens: list[str], operation: str, path: str) -> Any:
+    for token in tokens[:-1]:
+        if isinstance(doc, dict) and token in doc:
+            doc = doc[token]
+        elif isinstance(doc, list):
+            doc = doc[_index(token, len(doc), operation, path)]
+        else:
+            raise _failed(operation, path, "missing value")
+    if not isinstance(doc, (dict, list)):
+        raise _failed(operation, path, "not a container")
+    return doc
+
+
+def _get(doc: Any, path: str, operation: str) -> Any:
+    tokens = _tokens(path)
+    if not tokens:
+        return doc
+    parent = _parent(doc, tokens, operation, path)
+    if isinstance(parent, list):
+        return parent[_index(tokens[-1], len(parent), operation, path)]
+    if tokens[-1] not in parent:
+        raise _failed(operation, path, "missing value")
+    return parent[tokens[-1]]
+
+
+def _add(doc: Any, path: str, value: Any, operation: str, *, replace: bool = False) -> Any:
+    tokens = _tokens(path)
+    if not tokens:
+        return value
+    parent = _parent(doc, tokens, operation, path)
+    last = tokens[-1]
+    if isinstance(parent, list):
+        if replace:
+            parent[_index(last, len(parent), operation, path)] = value
+        elif last == "-":
+            parent.append(value)
+        else:
+            parent.insert(_index(last, len(parent) + 1, operation, path), value)
+    else:
+        if replace and last not in parent:
+            raise _failed(operation, path, "missing value")
+        parent[last] = value
+    return doc
+
+
+def _remove(doc: Any, path: str, operation: str) -> Any:
+    tokens = _tokens(path)
+    if not tokens:
+        raise _failed(operation, path, "cannot remove the whole document")
+    parent = _parent(doc, tokens, operation, path)
+    if isinstance(parent, list):
+        del parent[_index(tokens[-1], len(parent), operation, path)]
+    elif tokens[-1] in parent:
+        del parent[tokens[-1]]
+    else:
+        raise _failed(operation, path, "Unable to remove nonexistent key")
+    return doc
+
+
+def json_patch(target: Any, patch: Any) -> Any:
+    """Applies a JSON patch to a copy.
+
+    Raises:
+        ApiError: 400 where the patch is malformed, 422 where it does not apply.
+    """
+    if not isinstance(patch, list) or not all(isinstance(item, dict) for item in patch):
+        raise ApiError.bad_request("json patch must be an array of operations")
+    if len(patch) > _MAX_OPERATIONS:
+        raise ApiError.of(413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}")
+    doc = copy.deepcopy(target)
+    for item in patch:
+        op, path = item.get("op"), item.get("path")
+        if op in ("add", "replace", "test") and "value" not in item:
+            raise ApiError.bad_request(f"json patch operation {op!r} needs a value")
+        if op == "add":
+            doc = _add(doc, path, copy.deepcopy(item["value"]), "add")
+        elif op == "replace":
+            doc = _add(doc, path, copy.deepcopy(item["value"]), "replace", replace=True)
+        elif op == "remove":
+            doc = _remove(doc, path, "remove")
+        elif op in ("move", "copy"):
+            value = copy.deepcopy(_get(doc, item.get("from"), op))
+            if op == "move":
+                doc = _remove(doc, item.get("from"), op)
+            doc = _add(doc, path, value, op)
+        elif op == "test":
+            try:
+                same = _get(doc, path, "test") == item["value"]
+            except ApiError:
+                same = item["value"] is None
+            if not same:
+                raise ApiError.of(422, "Invalid", "the server rejected our request due to an error in our request: "
+                                  f"testing value {path} failed: test failed")
+        else:
+            raise ApiError.bad_request(f"unexpected kind of json patch operation: {op!r}")
+    return doc
+
+
+def _property(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    if properties and key in properties:
+        return properties[key]  # type: ignore[no-any-return]
+    extra = schema.get("additionalProperties")
+    return extra if isinstance(extra, dict) else {}
+
+
+def strategic_patch(target: Any, patch: Any, schema: Mapping[str, Any]) -> Any:
+    """Applies a strategic merge patch without changing its arguments.
+
+    Raises:
+        ApiError: 400 where a directive is malformed.
+    """
+    if not isinstance(patch, dict):
+        return patch
+    return _merge_map(target if isinstance(target, dict) else {}, patch, schema)
+
+
+def _strip(value: Any) -> Any:
+    """Drops directives and nulls from what a patch adds anew."""
+    if isinstance(value, dict):
+        return {k: _strip(v) for k, v in value.items() if v is not None and not k.startswith("$")}
+    if isinstance(value, list):
+        return [_strip(v) for v in value if not (isinstance(v, dict) and "$patch" in v)]
+    return value
+
+
+def _merge_map(target: Obj, patch: Obj, schema: Mapping[str, Any]) -> Obj:
+    directive = patch.get("$patch")
+    if directive == "replace":
+        return _strip(patch)  # type: ignore[no-any-return]
+    if directive == "delete":
+        return {}
+    if directive not in (None, "merge"):
+        raise ApiError.bad_request(f"unknown patch directive: {directive!r}")
+    result = dict(target)
+    retain = patch.get("$retainKeys")
+    if isinstance(retain, list):
+        result = {key: value for key, value in result.items() if key in retain}
+    for key, value in patch.items():
+        if key.startswith("$deleteFromPrimitiveList/"):
+            name = key.partition("/")[2]
+            if isinstance(result.get(name), list) and isinstance(value, list):
+                result[name] = [item for item in result[name] if item not in value]
+    for key, value in patch.items():
+        if key in ("$patch", "$retainKeys") or key.startswith(("$setElementOrder/", "$deleteFromPrimitiveList/")):
+            continue
+        sub = _property(schema, key)
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            current = result.get(key)
+            if isinstance(current, dict):
+                merged = _merge_map(current, value, sub)
+                if value.get("$patch") == "delete":
+                    result.pop(key, None)
+                else:
+                    result[key] = merged
+            elif value.get("$patch") != "delete":
+                result[key] = _strip(value)
+        elif isinstance(value, list):
+            order = patch.get(f"$setElementOrder/{key}")
+            result[key] = _merge_list(result.get(key), value, sub, order)
+        else:
+            result[key] = value
+    for key, order in patch.items():
+        name = key.partition("/")[2]
+        if key.startswith("$setElementOrder/") and name not in patch and isinstance(result.get(name), list):
+            result[name] = _merge_list(result[name], [], _property(schema, name), order)
+    return result
+
+
+def _merge_list(target: Any, patch: list[Any], schema: Mapping[str, Any], order: Any) -> list[Any]:
+    current = list(target) if isinstance(target, list) else []
+    merge_key = schema.get("x-kubernetes-patch-merge-key")
+    if "merge" not in schema.get("x-kubernetes-patch-strategy", ""):
+        return [_strip(item) for item in patch]
+    if not merge_key:
+        current += [item for item in patch if item not in current]
+        return sorted(current, key=order.index) if isinstance(order, list) and set(map(str, current)) <= set(map(str, order)) else current
+    items = schema.get("items") or {}
+    if any(isinstance(item, dict) and item.get("$patch") == "replace" and merge_key not in item for item in patch):
+        return [_strip(item) for item in patch if not (isinstance(item, dict) and "$patch" in item)]
+    for item in patch:
+        if not isinstance(item, dict):
+            raise ApiError.bad_request(f"map: {item!r} does not contain declared merge key: {merge_key}")
+        if merge_key not in item:
+            raise ApiError.bad_request(f"map: {item!r} does not contain declared merge key: {merge_key}")
+        found = next((i for i, old in enumerate(current) if isinstance(old, dict) and old.get(merge_key) == item[merge_key]), None)
+        if item.get("$patch") == "delete":
+            if found is not None:
+                del current[found]
+        elif found is None:
+            current.append(_strip(item))
+        else:
+            current[found] = _merge_map(current[found], item, items)
+    if isinstance(order, list):
+        wanted = [o.get(merge_key) for o in order if isinstance(o, dict)]
+        current.sort(key=lambda item: wanted.index(item.get(merge_key)) if item.get(merge_key) in wanted else len(wanted))
+    return current

@@ -1,0 +1,170 @@
+"""The revision log on disk: one SQLite file, one writer thread, many requests per fsync.
+
+The model is etcd's (https://etcd.io/docs/v3.5/learning/data_model/): every write is a new revision of a key, the
+newest revision of a key is its present state, and compaction up to revision C drops what C superseded. So one insert
+is one write, and present state and watch history can never disagree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["LogError", "Revision", "RevisionLog"]
+
+_LOG: Final = logging.getLogger("embedded.store")
+_BATCH: Final = 256
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS revisions (
+  rv INTEGER PRIMARY KEY, bucket TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+  deleted INTEGER NOT NULL, value BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class LogError(Exception):
+    """The log could not be written, e.g. because the disk is full; nothing of the batch was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of one object: what is written and what is read back at start."""
+
+    rv: int
+    bucket: str
+    namespace: str
+    name: str
+    deleted: bool
+    value: bytes
+
+
+@dataclass(slots=True)
+class _Write:
+    revision: Revision
+    done: asyncio.Future[None]
+    apply: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Compact:
+    upto: int
+    dead: Sequence[int]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA wal_autocheckpoint=2000")
+    connection.execute("PRAGMA cache_size=-4096")
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+class RevisionLog:
+    """Appends revisions durably.
+
+    Args:
+        path: The SQLite file; made where absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = _connect(path)
+        self._queue: queue.SimpleQueue[_Write | _Compact | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def load(self) -> tuple[int, Iterator[Revision]]:
+        """Reads everything kept: the compacted revision, and all revisions in order."""
+        row = self._connection.execute("SELECT value FROM meta WHERE key='compacted'").fetchone()
+        rows = self._connection.execute("SELECT rv, bucket, namespace, name, deleted, value FROM revisions ORDER BY rv")
+        return (row[0] if row else 0), (Revision(r[0], r[1], r[2], r[3], bool(r[4]), r[5]) for r in rows)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts the writer thread; commits are announced on the loop."""
+        self._loop = loop
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def append(self, revision: Revision, apply: Callable[[], None]) -> asyncio.Future[None]:
+        """Queues a revision; `apply` runs on the loop, in revision order, right after its commit.
+
+        Returns:
+            A future that is done after `apply`, or fails with `LogError`.
+        """
+        assert self._loop is not None
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put(_Write(revision, done, apply))
+        return done
+
+    def compact(self, upto: int, dead: Sequence[int]) -> None:
+        """Queues the removal of the revisions `dead`, all of them superseded at revision `upto`."""
+        self._queue.put(_Compact(upto, dead))
+
+    def close(self) -> None:
+        """Writes what is queued and closes the file."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+        self._connection.close()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            items = [self._queue.get()]
+            while len(items) < _BATCH:
+                try:
+                    items.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            if None in items:
+                running = False
+            self._commit([item for item in items if item is not None])
+
+    def _commit(self, items: list[_Write | _Compact]) -> None:
+        writes = [item for item in items if isinstance(item, _Write)]
+        error: LogError | None = None
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(
+                "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (r.rv, r.bucket, r.namespace, r.name, int(r.deleted), r.value)
+                    for r in (write.revision for write in writes)
+                ],
+            )
+            for item in items:
+                if isinstance(item, _Compact):
+                    self._connection.executemany("DELETE FROM revisions WHERE rv=?", [(rv,) for rv in item.dead])
+                    self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('compacted', ?)", (item.upto,))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            _LOG.error("cannot write %d revisions: %s", len(writes), exc)
+            error = LogError(f"storage: {exc}")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._announce, writes, error)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    @staticmethod
+    def _announce(writes: list[_Write], error: LogError | None) -> None:
+        for write in writes:
+            if error is None:
+                write.apply()
+            if not write.done.done():
+                if error is None:
+                    write.done.set_result(None)
+                else:
+                    write.done.set_exception(error)

@@ -2,4 +2,23 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from .forwarder import Forwarder, HttpPush
+from .host import HostMetrics, HostSnapshot
+from .points import Kind, Point, SeriesKey
+from .query import Query, telemetry_argument
+from .receiver import OtlpReceiver
+from .store import TelemetryStore
+
+__all__ = [
+    "Forwarder",
+    "HostMetrics",
+    "HostSnapshot",
+    "HttpPush",
+    "Kind",
+    "OtlpReceiver",
+    "Point",
+    "Query",
+    "SeriesKey",
+    "TelemetryStore",
+    "telemetry_argument",
+]

@@ -1,0 +1,224 @@
+"""Executes plans: core policies first, never two on one asset at a time, transient errors again, each decision explained.
+
+A plan is made from what its policy saw. Where another plan has touched one of its assets since, it stands on sand: it is
+set aside as superseded, and its policy looks again. That one rule keeps two plans off the same asset in one cycle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mlsysops_core.contracts import Clock, KnowledgeStore, Mechanism
+from mlsysops_core.errors import Conflict, MlsError, TimedOut, Unreachable
+
+from .clock import within
+
+__all__ = ["Plan", "PlanResult", "PlanScheduler", "SchedulerSettings"]
+
+_log = logging.getLogger(__name__)
+
+_TRANSIENT = (Unreachable, TimedOut, Conflict, TimeoutError)
+#: Assets whose last touch is remembered; beyond that the longest untouched are forgotten.
+_REMEMBERED_ASSETS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """How plans are executed; times in seconds.
+
+    Attributes:
+        attempts: Tries of one command before its plan has failed.
+        backoff: Wait before the second try; doubles each time.
+        cool_down: Time after a plan in which policies that are not core leave its assets alone.
+        timeout: Longest time for one try.
+        workers: Plans executed side by side.
+        queue: Plans waiting; more are turned away.
+    """
+
+    attempts: int = 4
+    backoff: float = 0.5
+    cool_down: float = 10.0
+    timeout: float = 60.0
+    workers: int = 4
+    queue: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Commands of one policy for one asset.
+
+    Attributes:
+        id: The decision's id.
+        asset: What the policy looked at.
+        policy: Who made it.
+        core: Whether it goes first.
+        commands: Mechanism name to command, executed in this order.
+        seen_at: Monotonic time at which the analysis began.
+    """
+
+    id: str
+    asset: str
+    policy: str
+    core: bool
+    commands: Mapping[str, Mapping[str, Any]]
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What the scheduler did with a plan.
+
+    Attributes:
+        action: What it did.
+        reason: Why, or how it went.
+        attempts: Tries made.
+    """
+
+    action: Literal["executed", "failed", "superseded", "cool-down", "stale", "refused"]
+    reason: str = ""
+    attempts: int = 0
+
+
+@dataclass(order=True, slots=True)
+class _Queued:
+    rank: tuple[int, int]
+    plan: Plan = field(compare=False)
+    done: asyncio.Future[PlanResult] = field(compare=False)
+
+
+class PlanScheduler:
+    """The one place where plans become actions.
+
+    Args:
+        mechanisms: Mechanisms by name.
+        clock: Time.
+        knowledge: Where plans are written down before they are executed.
+        settings: Limits.
+    """
+
+    def __init__(
+        self,
+        mechanisms: Mapping[str, Mechanism],
+        clock: Clock,
+        knowledge: KnowledgeStore,
+        settings: SchedulerSettings | None = None,
+    ) -> None:
+        self._mechanisms = mechanisms
+        self._clock = clock
+        self._knowledge = knowledge
+        self._settings = settings or SchedulerSettings()
+        self._queue: list[_Queued] = []
+        self._sequence = 0
+        self._work = asyncio.Event()
+        self._busy: dict[str, str] = {}
+        self._touched: OrderedDict[str, tuple[float, str]] = OrderedDict()
+
+    async def submit(self, plan: Plan) -> PlanResult:
+        """Queue a plan and wait for what becomes of it."""
+        if len(self._queue) >= self._settings.queue:
+            return PlanResult("refused", f"{len(self._queue)} plans are waiting already")
+        unknown = [name for name in plan.commands if name not in self._mechanisms]
+        if unknown:
+            return PlanResult("refused", f"this agent has no mechanism {', '.join(unknown)}")
+        self._sequence += 1
+        done: asyncio.Future[PlanResult] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, _Queued((0 if plan.core else 1, self._sequence), plan, done))
+        self._work.set()
+        return await done
+
+    async def run(self) -> None:
+        """Execute plans until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._settings.workers):
+                group.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        while True:
+            while not self._queue:
+                self._work.clear()
+                await self._work.wait()
+            queued = heapq.heappop(self._queue)
+            if queued.done.done():
+                continue  # whoever submitted it is gone
+            try:
+                result = await self._take(queued.plan)
+            except Exception as exc:  # noqa: BLE001 -- a mechanism is a plug-in: its faults end its plan, not the scheduler
+                _log.exception("plan %s of %s on %s", queued.plan.id, queued.plan.policy, queued.plan.asset)
+                result = PlanResult("failed", f"{type(exc).__name__}: {exc}")
+            if not queued.done.done():
+                queued.done.set_result(result)
+
+    async def _take(self, plan: Plan) -> PlanResult:
+        assets = frozenset[str]().union(
+            *(self._mechanisms[name].assets(command) for name, command in plan.commands.items())
+        )
+        refusal = self._conflict(plan, assets)
+        if refusal is not None:
+            return refusal
+        for asset in assets:
+            self._busy[asset] = plan.policy
+        self._knowledge.begin(plan.id, {"asset": plan.asset, "policy": plan.policy, "commands": dict(plan.commands)})
+        result = PlanResult("failed", "interrupted")
+        try:
+            result = await self._execute(plan)
+            return result
+        finally:
+            now = self._clock.monotonic()
+            for asset in assets:
+                self._busy.pop(asset, None)
+                if result.action != "stale":
+                    self._touched[asset] = (now, plan.policy)
+                    self._touched.move_to_end(asset)
+            while len(self._touched) > _REMEMBERED_ASSETS:
+                self._touched.popitem(last=False)
+            self._knowledge.finish(plan.id, result.action)
+
+    def _conflict(self, plan: Plan, assets: frozenset[str]) -> PlanResult | None:
+        now = self._clock.monotonic()
+        for asset in sorted(assets):
+            if asset in self._busy:
+                return PlanResult("superseded", f"{asset} is being changed by {self._busy[asset]}")
+            touched, policy = self._touched.get(asset, (float("-inf"), ""))
+            if touched > plan.seen_at:
+                return PlanResult("superseded", f"{asset} was changed by {policy} after the analysis began")
+            left = touched + self._settings.cool_down - now
+            if not plan.core and left > 0:
+                return PlanResult("cool-down", f"{asset} was changed by {policy}; {left:.0f} s of cool-down left")
+        return None
+
+    async def _execute(self, plan: Plan) -> PlanResult:
+        messages: list[str] = []
+        attempts = 0
+        for name, command in plan.commands.items():
+            result = await self._command(name, self._mechanisms[name], command)
+            attempts += result.attempts
+            if result.action != "executed":
+                done = f" (after {', '.join(messages)})" if messages else ""
+                return PlanResult(result.action, f"{name}: {result.reason}{done}", attempts)
+            messages.append(f"{name}: {result.reason}" if result.reason else name)
+        return PlanResult("executed", "; ".join(messages), attempts)
+
+    async def _command(self, name: str, mechanism: Mechanism, command: Mapping[str, Any]) -> PlanResult:
+        settings = self._settings
+        for attempt in range(1, settings.attempts + 1):
+            objection = mechanism.check(command)
+            if objection:
+                return PlanResult("stale", objection, attempt - 1)
+            try:
+                outcome = await within(self._clock, settings.timeout, mechanism.apply(command))
+            except _TRANSIENT as exc:
+                if attempt == settings.attempts:
+                    return PlanResult("failed", f"{exc} (tried {attempt} times)", attempt)
+                _log.info("mechanism %s, try %d of %d: %s", name, attempt, settings.attempts, exc)
+                await self._clock.sleep(settings.backoff * 2 ** (attempt - 1))
+            except MlsError as exc:
+                return PlanResult("failed", str(exc), attempt)
+            else:
+                return PlanResult("executed" if outcome.ok else "failed", outcome.message, attempt)
+        raise AssertionError("unreachable: the last attempt returns")

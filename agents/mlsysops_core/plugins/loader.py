@@ -1,0 +1,197 @@
+"""Which plug-ins an agent runs: entry points meant for its tier, and the files of its plug-in directories."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from mlsysops_core.contracts import Mechanism, PluginHandle, Policy
+
+from .declaration import Declaration, PluginError
+from .modules import check_policy, load_mechanism_file, load_policy_file
+
+__all__ = ["MECHANISM_GROUP", "POLICY_GROUP", "LoadedMechanism", "LoadedPolicy", "load_mechanisms", "load_policies"]
+
+POLICY_GROUP = "mlsysops.policies"
+MECHANISM_GROUP = "mlsysops.mechanisms"
+_MECHANISM_METHODS = ("apply", "assets", "check", "get_state", "get_status", "get_options")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy ready to run.
+
+    Attributes:
+        name: Its name.
+        policy: The policy.
+        declaration: What it said of itself.
+        context: Its first context; every asset gets a copy.
+        version: Version of the distribution, or ``sha256:…`` of the file.
+        source: Entry point or path.
+    """
+
+    name: str
+    policy: Policy
+    declaration: Declaration
+    context: Mapping[str, Any]
+    version: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedMechanism:
+    """A mechanism ready to act; attributes as for policies."""
+
+    name: str
+    mechanism: Mechanism
+    version: str
+    source: str
+
+
+def load_policies(
+    handle: PluginHandle, directories: Iterable[str | Path] = (), *, entries: Iterable[EntryPoint] | None = None
+) -> list[LoadedPolicy]:
+    """Load every policy of the agent; a file replaces an entry point of the same name.
+
+    Args:
+        handle: What typed policies get to reach the agent.
+        directories: Where ``policy-<name>.py`` files are.
+        entries: Entry points instead of the installed ones.
+
+    Raises:
+        PluginError: One of them cannot be used; it names all that are wrong.
+    """
+    found: dict[str, LoadedPolicy] = {}
+    faults: list[PluginError] = []
+    for entry in _entries(POLICY_GROUP, entries):
+        with _Collect(faults):
+            made = _construct(entry, handle, kind="policy")
+            if made is not None:
+                check_policy(made, f"policy {entry.name} ({entry.value})")
+                found[entry.name] = _policy(entry.name, made, _version(entry), entry.value)
+    for path in _files(directories, "policy", faults):
+        with _Collect(faults):
+            name, policy, digest = load_policy_file(path)
+            loaded = _policy(name, policy, f"sha256:{digest}", str(path))
+            if loaded.declaration.node_name in (None, handle.agent.name):
+                found[name] = loaded
+    _complain(faults)
+    return list(found.values())
+
+
+def load_mechanisms(
+    handle: PluginHandle,
+    directories: Iterable[str | Path] = (),
+    *,
+    entries: Iterable[EntryPoint] | None = None,
+    agent_state: Any = None,
+    listener: Callable[[Any], None] | None = None,
+) -> list[LoadedMechanism]:
+    """Load every mechanism of the agent; arguments and errors as for policies.
+
+    Args:
+        handle: What typed mechanisms get to reach the agent.
+        directories: Where ``mechanism-<name>.py`` files are.
+        entries: Entry points instead of the installed ones.
+        agent_state: Third argument of a module mechanism's `initialize`.
+        listener: Called with each message that a module mechanism puts on its outbound queue.
+
+    Raises:
+        PluginError: One of them cannot be used; it names all that are wrong.
+    """
+    found: dict[str, LoadedMechanism] = {}
+    faults: list[PluginError] = []
+    for entry in _entries(MECHANISM_GROUP, entries):
+        with _Collect(faults):
+            made = _construct(entry, handle, kind="mechanism")
+            if made is not None:
+                _check_mechanism(made, f"mechanism {entry.name} ({entry.value})")
+                found[entry.name] = LoadedMechanism(entry.name, made, _version(entry), entry.value)
+    for path in _files(directories, "mechanism", faults):
+        with _Collect(faults):
+            name, mechanism, digest = load_mechanism_file(path, agent_state=agent_state, listener=listener)
+            found[name] = LoadedMechanism(name, mechanism, f"sha256:{digest}", str(path))
+    _complain(faults)
+    return list(found.values())
+
+
+class _Collect:
+    """Gathers plug-in errors, so that all are told at once."""
+
+    def __init__(self, faults: list[PluginError]) -> None:
+        self._faults = faults
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, PluginError):
+            self._faults.append(error)
+            return True
+        return False
+
+
+def _entries(group: str, given: Iterable[EntryPoint] | None) -> Sequence[EntryPoint]:
+    return sorted(given if given is not None else entry_points(group=group), key=lambda entry: entry.name)
+
+
+def _files(directories: Iterable[str | Path], kind: str, faults: list[PluginError]) -> list[Path]:
+    files: list[Path] = []
+    for directory in map(Path, directories):
+        if not directory.is_dir():
+            faults.append(PluginError(f"plug-in directory {directory} does not exist"))
+            continue
+        files.extend(sorted(directory.glob(f"{kind}-*.py")))
+    return files
+
+
+def _construct(entry: EntryPoint, handle: PluginHandle, *, kind: str) -> Any:
+    """Make a typed plug-in; None where it is meant for another tier."""
+    subject = f"{kind} {entry.name} ({entry.value})"
+    try:
+        cls = entry.load()
+    except Exception as exc:  # third-party code: whatever importing it raises makes the plug-in unusable
+        raise PluginError(f"{subject}: does not load: {type(exc).__name__}: {exc}") from exc
+    if not inspect.isclass(cls):
+        raise PluginError(f"{subject}: must be a class, not {type(cls).__name__}")
+    tiers = getattr(cls, "tiers", None)
+    if not isinstance(tiers, (frozenset, set, tuple, list)) or not all(isinstance(tier, str) for tier in tiers):
+        raise PluginError(f"{subject}: class attribute 'tiers' must name the tiers that run it")
+    if handle.agent.tier not in tiers:
+        return None
+    try:
+        factory: Callable[[PluginHandle], Any] = cls
+        return factory(handle)
+    except Exception as exc:  # third-party code, as above
+        raise PluginError(f"{subject}: cannot be made: {type(exc).__name__}: {exc}") from exc
+
+
+def _policy(name: str, policy: Policy, version: str, source: str) -> LoadedPolicy:
+    try:
+        context = policy.initialize()
+    except Exception as exc:  # user code: whatever it raises makes the plug-in unusable
+        raise PluginError(f"policy {name} ({source}): initialize() failed: {type(exc).__name__}: {exc}") from exc
+    return LoadedPolicy(name, policy, Declaration.from_context(context, plugin=name), context, version, source)
+
+
+def _check_mechanism(made: Any, subject: str) -> None:
+    missing = [name for name in _MECHANISM_METHODS if not callable(getattr(made, name, None))]
+    if missing:
+        raise PluginError(f"{subject}: {', '.join(f'{name}()' for name in missing)} missing")
+    if not inspect.iscoroutinefunction(made.apply):
+        raise PluginError(f"{subject}: apply() must be 'async def'")
+
+
+def _version(entry: EntryPoint) -> str:
+    return entry.dist.version if entry.dist is not None else "unknown"
+
+
+def _complain(faults: Sequence[PluginError]) -> None:
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise PluginError("; ".join(str(fault) for fault in faults))

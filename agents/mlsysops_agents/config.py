@@ -1,0 +1,153 @@
+"""Configuration of an agent process: one YAML file, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from mlsysops_core.contracts import AgentIdentity
+from mlsysops_core.errors import Fault, InvalidInput
+from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+__all__ = ["AgentConfig", "LeaseConfig", "ListenConfig", "TelemetryConfig", "load_config"]
+
+_MAX_BYTES = 1024 * 1024
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path: agents do not depend on the directory they start in")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+#: DNS-1123 label, as object names need it.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ListenConfig(_Strict):
+    """Where a server listens.
+
+    Attributes:
+        address: IP address.
+        port: Port; 0 takes a free one (tests).
+    """
+
+    address: str = "0.0.0.0"
+    port: Port = 43170
+
+
+class TelemetryConfig(_Strict):
+    """Telemetry in and out.
+
+    Attributes:
+        listen: Where the OTLP receiver listens.
+        upstream: Base URL of the receiver of the tier above; None where there is none.
+        interval: Seconds between pushes to it, and between measurements of the host.
+        max_series: Most series kept.
+        max_points: Most values kept of each.
+    """
+
+    listen: ListenConfig = ListenConfig()
+    upstream: AnyHttpUrl | None = None
+    interval: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    max_series: Annotated[int, Field(ge=1)] = 2000
+    max_points: Annotated[int, Field(ge=1)] = 360
+
+
+class LeaseConfig(_Strict):
+    """Heartbeat of the agent.
+
+    Attributes:
+        duration: Seconds after which a silent agent counts as lost.
+        renew: Seconds between renewals.
+    """
+
+    duration: Annotated[float, Field(gt=0)] = 40.0
+    renew: Annotated[float, Field(gt=0)] = 10.0
+
+    @model_validator(mode="after")
+    def _renew_in_time(self) -> LeaseConfig:
+        if self.renew >= self.duration:
+            raise ValueError("renew must be less than duration")
+        return self
+
+
+class AgentConfig(_Strict):
+    """One agent process.
+
+    Attributes:
+        tier: Which tier the agent serves.
+        name: Continuum id, cluster id or node name.
+        slice: Name of the slice.
+        kubeconfig: Its own control plane; None uses the pod's service account.
+        namespace: Where applications and descriptions live.
+        framework_namespace: Where the framework's own objects live.
+        state_dir: Directory for what the agent remembers.
+        telemetry: Telemetry in and out.
+        plugin_dirs: Directories with module plug-ins.
+        lease: Heartbeat.
+        log_level: Least level logged.
+    """
+
+    tier: Literal["continuum", "cluster", "node"]
+    name: Name
+    slice: Name
+    kubeconfig: AbsolutePath | None = None
+    namespace: Name = "mlsysops"
+    framework_namespace: Name = "mlsysops-framework"
+    state_dir: AbsolutePath
+    telemetry: TelemetryConfig = TelemetryConfig()
+    plugin_dirs: tuple[AbsolutePath, ...] = ()
+    lease: LeaseConfig = LeaseConfig()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def identity(self) -> AgentIdentity:
+        """Who the agent is."""
+        return AgentIdentity(self.tier, self.name, self.namespace, self.framework_namespace)
+
+
+def load_config(path: Path, *, tier: str) -> AgentConfig:
+    """Read and check a configuration file.
+
+    Args:
+        path: The file.
+        tier: The tier the command line names; the file must agree.
+
+    Raises:
+        InvalidInput: The file cannot be read or does not validate; its message is one line.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise InvalidInput(f"{path}: {exc.strerror or exc}") from exc
+    if len(data) > _MAX_BYTES:
+        raise InvalidInput(f"{path}: larger than {_MAX_BYTES} bytes")
+    try:
+        value = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise InvalidInput(f"{path}: not YAML: {' '.join(str(exc).split())}") from exc
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{path}: must be a mapping")
+    try:
+        config = AgentConfig.model_validate(value)
+    except ValidationError as exc:
+        faults = [
+            Fault(
+                source=str(path),
+                path=".".join(map(str, error["loc"])),
+                message=error["msg"].removeprefix("Value error, "),
+            )
+            for error in exc.errors(include_url=False)
+        ]
+        raise InvalidInput("; ".join(map(str, faults)), faults=faults) from exc
+    if config.tier != tier:
+        raise InvalidInput(f"{path}: tier: is {config.tier!r}, but the command starts a {tier!r} agent")
+    return config

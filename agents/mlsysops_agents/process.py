@@ -1,0 +1,180 @@
+"""One agent as a process: what every tier needs around its loop, from the first signal handler to the last close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import importlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from mlsysops_core.contracts import AgentIdentity
+from mlsysops_core.errors import MlsError
+
+from .adapters.kubernetes import Heartbeat, KubernetesClient, KubernetesObjects, lease_name
+from .adapters.telemetry import Forwarder, HttpPush, OtlpReceiver, TelemetryStore
+from .config import AgentConfig
+
+__all__ = ["Runtime", "TierRun", "configure_logging", "die_with_parent", "run_process", "tier_run"]
+
+_log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 4.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_CREDENTIALS = "credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a tier is composed from.
+
+    Attributes:
+        config: The agent's configuration.
+        objects: Its control plane.
+        telemetry: Metrics that reach it.
+        heartbeat: Its Lease.
+    """
+
+    config: AgentConfig
+    objects: KubernetesObjects
+    telemetry: TelemetryStore
+    heartbeat: Heartbeat
+
+    @property
+    def identity(self) -> AgentIdentity:
+        """Who the agent is."""
+        return self.config.identity
+
+
+#: ``run`` of a tier's ``agent`` module: composes the tier and works until it is cancelled.
+TierRun = Callable[[Runtime], Awaitable[None]]
+
+
+def configure_logging(level: str) -> None:
+    """One line an event, in UTC, on stderr."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the supervisor dies (prctl(2), ``PR_SET_PDEATHSIG``); Linux only."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        _log.warning("cannot tie this process to its supervisor: %s", os.strerror(ctypes.get_errno()))
+
+
+def tier_run(tier: str) -> TierRun:
+    """``run`` of a tier; only that tier is imported."""
+    module = importlib.import_module(f"{__package__}.{tier}.agent")
+    run: TierRun = module.run
+    return run
+
+
+async def run_process(config: AgentConfig, run: TierRun) -> None:
+    """Run a tier until SIGTERM or SIGINT, then stop it within five seconds.
+
+    Raises:
+        InvalidInput: The kubeconfig or the listen address is unusable.
+        Conflict: The telemetry port is taken.
+        MlsError: The tier cannot work at all (an API that is away is no such reason).
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    work = asyncio.create_task(_work(config, run), name=f"{config.tier}-agent")
+    stopping = asyncio.create_task(stop.wait(), name="signals")
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            _log.info("stopping")
+            work.cancel()
+            _, late = await asyncio.wait({work}, timeout=_STOP_SECONDS)
+            if late:
+                _log.error("the agent did not stop within %.0f s, leaving it", _STOP_SECONDS)
+                return
+        if not work.cancelled():
+            _raise_cause(work.exception())
+            raise MlsError(f"the {config.tier} agent ended by itself")
+    finally:
+        stopping.cancel()
+
+
+def _raise_cause(error: BaseException | None) -> None:
+    """Raise the one expected error inside nested groups as itself; a group of others as it is."""
+    cause = error
+    while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
+        cause = cause.exceptions[0]
+    if cause is not None:
+        raise cause
+
+
+async def _work(config: AgentConfig, run: TierRun) -> None:
+    identity = config.identity
+    credentials = await asyncio.to_thread(_fresh_credentials, config.state_dir)
+    telemetry = TelemetryStore(max_series=config.telemetry.max_series, max_points=config.telemetry.max_points)
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            await KubernetesClient.connect(config.kubeconfig, credentials_dir=credentials)
+        )
+        listen = config.telemetry.listen
+        await stack.enter_async_context(
+            OtlpReceiver(telemetry, address=listen.address, port=listen.port, defaults=_resource_defaults(config))
+        )
+        heartbeat = Heartbeat(
+            client,
+            lease_name(config.tier, config.name),
+            config.framework_namespace,
+            duration=config.lease.duration,
+            renew=config.lease.renew,
+            labels={
+                "app.kubernetes.io/managed-by": "mlsysops",
+                "mlsysops.eu/tier": config.tier,
+                "mlsysops.eu/agent": config.name,
+            },
+        )
+        objects = await stack.enter_async_context(KubernetesObjects(client, identity))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        helpers = [tasks.create_task(heartbeat.run(), name="heartbeat")]
+        if config.telemetry.upstream is not None:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            push = HttpPush(session, str(config.telemetry.upstream))
+            forwarder = Forwarder(telemetry, push, interval=config.telemetry.interval)
+            helpers.append(tasks.create_task(forwarder.run(), name="forwarder"))
+        _log.info("%s agent %s of slice %s works with %s", config.tier, config.name, config.slice, client.server)
+        try:
+            await run(Runtime(config, objects, telemetry, heartbeat))
+        finally:
+            for helper in helpers:
+                helper.cancel()
+
+
+def _resource_defaults(config: AgentConfig) -> dict[str, str]:
+    """Attributes that say where telemetry came in, for sources that do not say it themselves."""
+    if config.tier == "node":
+        return {"k8s.node.name": config.name}
+    if config.tier == "cluster":
+        return {"k8s.cluster.name": config.name}
+    return {}
+
+
+def _fresh_credentials(state_dir: Path) -> Path:
+    """A private directory for unpacked certificates, without what a killed predecessor left there."""
+    path = state_dir / _CREDENTIALS
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700, parents=True)
+    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlsysops_embedded.client.events import EventRecorder
 from mlsysops_embedded.client.http import HttpClient
 from mlsysops_embedded.client.informer import Informer, InformerFactory, key_of
 from mlsysops_embedded.client.kubeconfig import Connection, load_kubeconfig
@@ -11,6 +12,7 @@ from mlsysops_embedded.client.workqueue import WorkQueue, backoff, process
 __all__ = [
     "Client",
     "Connection",
+    "EventRecorder",
     "HttpClient",
     "Informer",
     "InformerFactory",

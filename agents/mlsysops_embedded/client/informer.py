@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ class Informer:
         self._index_functions: dict[str, Callable[[Object], Iterable[str]]] = {}
         self._indices: dict[str, dict[str, set[tuple[str, str]]]] = {}
         self._synced = asyncio.Event()
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self.resource_version = ""
 
     def get(self, name: str, namespace: str | None = None) -> Object | None:
@@ -105,6 +107,30 @@ class Informer:
     async def wait_synced(self) -> None:
         """Wait until the first list is in the store."""
         await self._synced.wait()
+
+    async def caught_up(self, *written: Object, timeout: float = 30.0) -> None:
+        """Wait until the store holds these objects as written, or newer.
+
+        A reconciler that calls it after its writes never acts on a store that lacks them. Resource versions are compared
+        as numbers, which Kubernetes' API servers allow since 1.35 and etcd's always did.
+
+        Raises:
+            TimeoutError: The watch is that far behind.
+        """
+        wanted = max((int(obj["metadata"].get("resourceVersion") or 0) for obj in written), default=0)
+        if not wanted or (self.resource_version and int(self.resource_version) >= wanted):
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiters, (wanted, id(waiter), waiter))
+        async with asyncio.timeout(timeout):
+            await waiter
+
+    def _wake(self) -> None:
+        version = int(self.resource_version)
+        while self._waiters and self._waiters[0][0] <= version:
+            waiter = heapq.heappop(self._waiters)[2]
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _call(self, handler: Handler, new: Object | None, old: Object | None) -> None:
         try:
@@ -158,6 +184,7 @@ class Informer:
             self._replace(key, None)
         self.resource_version = page["metadata"]["resourceVersion"]
         self._synced.set()
+        self._wake()
 
     async def _watch(self) -> bool:
         """Follow until the stream ends; True where anything came."""
@@ -172,9 +199,9 @@ class Informer:
             alive = True
             obj = event["object"]
             self.resource_version = obj["metadata"]["resourceVersion"]
-            if event["type"] == "BOOKMARK":
-                continue
-            self._replace(key_of(obj), None if event["type"] == "DELETED" else self._shrink(obj))
+            if event["type"] != "BOOKMARK":
+                self._replace(key_of(obj), None if event["type"] == "DELETED" else self._shrink(obj))
+            self._wake()
         return alive
 
     async def run(self) -> None:
@@ -213,11 +240,17 @@ class InformerFactory:
         self._informers: dict[tuple[Resource, str | None], Informer] = {}
         self._tasks: dict[tuple[Resource, str | None], asyncio.Task[None]] = {}
 
-    def informer(self, resource: Resource, namespace: str | None = None) -> Informer:
-        """The shared informer of a resource, running."""
+    def informer(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        transform: Callable[[Object], Object] | None = None,
+    ) -> Informer:
+        """The shared informer of a resource, running; the transform of whoever asks first holds."""
         key = (resource, namespace)
         if key not in self._informers:
-            informer = self._informers[key] = Informer(self.client, resource, namespace)
+            informer = self._informers[key] = Informer(self.client, resource, namespace, transform=transform)
             self._tasks[key] = self._group.create_task(informer.run(), name=f"informer-{resource.plural}")
         return self._informers[key]
 
@@ -227,6 +260,7 @@ class InformerFactory:
         if task := self._tasks.pop((resource, namespace), None):
             task.cancel()
 
-    async def synced(self) -> None:
-        """Wait until every informer has its first list."""
-        await asyncio.gather(*(informer.wait_synced() for informer in list(self._informers.values())))
+    @staticmethod
+    async def synced(*informers: Informer) -> None:
+        """Wait until each of these informers has its first list."""
+        await asyncio.gather(*(informer.wait_synced() for informer in informers))

@@ -1,0 +1,179 @@
+"""Small readings and writings of Kubernetes objects that every room needs: owners, conditions, selectors, times, quantities."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mlsysops_embedded.client.protocol import Object
+
+__all__ = [
+    "condition",
+    "condition_true",
+    "controller_of",
+    "copy",
+    "format_time",
+    "matches",
+    "now",
+    "owner_reference",
+    "parse_time",
+    "quantity",
+    "requirement_matches",
+    "safe_hash",
+    "selector_matches",
+    "set_condition",
+]
+
+_SUFFIXES = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "P": Decimal(10**15),
+    "E": Decimal(10**18),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50),
+    "Ei": Decimal(2**60),
+}
+#: The alphabet of apimachinery's rand.SafeEncodeString: no vowels, so no words.
+_SAFE = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def quantity(value: Any) -> float:
+    """Parse a resource.Quantity (``250m``, ``64Mi``, ``1e3``) to a float in its base unit; raises ValueError."""
+    text = str(value)
+    for length in (2, 1):
+        factor = _SUFFIXES.get(text[-length:])
+        if factor is not None and len(text) > length:
+            return float(Decimal(text[:-length]) * factor)
+    return float(text)
+
+
+def now() -> str:
+    """The current time as metav1.Time (RFC 3339, seconds, UTC)."""
+    return format_time(dt.datetime.now(dt.UTC))
+
+
+def format_time(time: dt.datetime, *, micro: bool = False) -> str:
+    """Format as metav1.Time, or as metav1.MicroTime."""
+    return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> dt.datetime:
+    """Parse an RFC 3339 time; raises ValueError."""
+    return dt.datetime.fromisoformat(text)
+
+
+def copy(obj: Object) -> Object:
+    """A deep copy of a JSON object."""
+    result: Object = orjson.loads(orjson.dumps(obj))
+    return result
+
+
+def safe_hash(value: Any) -> str:
+    """A short, stable hash of JSON data, usable in names and label values."""
+    number = int.from_bytes(hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()[:6], "big")
+    text = ""
+    for _ in range(10):
+        number, digit = divmod(number, len(_SAFE))
+        text += _SAFE[digit]
+    return text
+
+
+def controller_of(obj: Object) -> Object | None:
+    """The owner reference that has ``controller: true``."""
+    for reference in obj["metadata"].get("ownerReferences") or ():
+        if reference.get("controller"):
+            owner: Object = reference
+            return owner
+    return None
+
+
+def owner_reference(owner: Object, *, controller: bool = True) -> Object:
+    """An owner reference to an object that has apiVersion and kind."""
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+    }
+    return {**reference, "controller": True, "blockOwnerDeletion": True} if controller else reference
+
+
+def matches(selector: Mapping[str, str] | None, labels: Mapping[str, str] | None) -> bool:
+    """Whether labels have every pair of a plain map selector; an empty one matches everything."""
+    labels = labels or {}
+    return all(labels.get(key) == value for key, value in (selector or {}).items())
+
+
+def requirement_matches(requirement: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """One match expression of a label or node selector."""
+    key, operator, values = requirement["key"], requirement["operator"], requirement.get("values") or []
+    value = labels.get(key)
+    if operator == "In":
+        return value in values
+    if operator == "NotIn":
+        return value not in values
+    if operator == "Exists":
+        return value is not None
+    if operator == "DoesNotExist":
+        return value is None
+    if operator in ("Gt", "Lt") and value is not None:
+        try:
+            left, right = int(value), int(values[0])
+        except (ValueError, IndexError):
+            return False
+        return left > right if operator == "Gt" else left < right
+    return False
+
+
+def selector_matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str] | None) -> bool:
+    """Whether labels match a metav1.LabelSelector: None matches nothing, an empty one everything."""
+    if selector is None:
+        return False
+    labels = labels or {}
+    return matches(selector.get("matchLabels"), labels) and all(
+        requirement_matches(requirement, labels) for requirement in selector.get("matchExpressions") or ()
+    )
+
+
+def condition(conditions: Iterable[Object] | None, kind: str) -> Object | None:
+    """The condition of a type."""
+    return next((c for c in conditions or () if c.get("type") == kind), None)
+
+
+def condition_true(obj: Object, kind: str) -> bool:
+    """Whether ``status.conditions`` has that type with status True."""
+    found = condition((obj.get("status") or {}).get("conditions"), kind)
+    return bool(found and found.get("status") == "True")
+
+
+def set_condition(
+    conditions: Iterable[Object] | None, kind: str, status: str, reason: str = "", message: str = "", **extra: Any
+) -> list[Object]:
+    """A new list with the condition set; its transition time changes only with its status."""
+    result = [dict(c) for c in conditions or ()]
+    old = condition(result, kind)
+    same = old is not None and old.get("status") == status
+    new: Object = {"type": kind, "status": status, **extra}
+    new["lastTransitionTime"] = (old.get("lastTransitionTime") if same and old else None) or now()
+    if reason:
+        new["reason"] = reason
+    if message:
+        new["message"] = message
+    if old is None:
+        return [*result, new]
+    return [new if c is old else c for c in result]

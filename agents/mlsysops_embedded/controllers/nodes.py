@@ -1,0 +1,216 @@
+"""Node lifecycle: an expired Lease makes a node's Ready Unknown, taints it, and in time evicts its pods.
+
+Source: Kubernetes ``pkg/controller/nodelifecycle``, ``pkg/controller/tainteviction`` and ``pkg/controller/podgc``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from mlsysops_embedded.client import WorkQueue, key_of, process
+from mlsysops_embedded.client.objects import condition, copy, now, parse_time, set_condition
+from mlsysops_embedded.client.resources import LEASES, NODES, PODS
+from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.scheduler.predicates import tolerates
+
+if TYPE_CHECKING:
+    from mlsysops_embedded.client import Object
+    from mlsysops_embedded.controllers.context import Context
+
+__all__ = ["LEASE_NAMESPACE", "eviction_delay", "run", "wanted_taints"]
+
+_log = logging.getLogger(__name__)
+LEASE_NAMESPACE = "kube-node-lease"
+_UNREACHABLE = "node.kubernetes.io/unreachable"
+_NOT_READY = "node.kubernetes.io/not-ready"
+_UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+_PRESSURE = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+}
+_OWN = {_UNREACHABLE, _NOT_READY, _UNSCHEDULABLE, *_PRESSURE.values()}
+
+
+def wanted_taints(node: Object) -> list[Object]:
+    """The taints a node should have: foreign ones as they are, ours after its conditions (times kept)."""
+    present = node["spec"].get("taints") or []
+    conditions = (node.get("status") or {}).get("conditions")
+    wanted: list[tuple[str, str]] = []
+    ready = (condition(conditions, "Ready") or {}).get("status", "Unknown")
+    if ready != "True":
+        key = _UNREACHABLE if ready == "Unknown" else _NOT_READY
+        wanted += [(key, "NoSchedule"), (key, "NoExecute")]
+    wanted += [
+        (key, "NoSchedule")
+        for kind, key in _PRESSURE.items()
+        if (condition(conditions, kind) or {}).get("status") == "True"
+    ]
+    if node["spec"].get("unschedulable"):
+        wanted.append((_UNSCHEDULABLE, "NoSchedule"))
+    known = {(t["key"], t.get("effect")): t for t in present}
+    taints = [t for t in present if t["key"] not in _OWN]
+    return taints + [known.get(pair) or {"key": pair[0], "effect": pair[1], "timeAdded": now()} for pair in wanted]
+
+
+def eviction_delay(pod: Object, taints: list[Object], default: float) -> float | None:
+    """Seconds a pod may stay on a node with these NoExecute taints, from when each was added; None is for ever.
+
+    Args:
+        pod: A pod on the node.
+        taints: The node's taints of effect NoExecute.
+        default: Grace on unreachable and not-ready nodes for pods without a toleration for them.
+    """
+    delay: float | None = None
+    tolerations = pod["spec"].get("tolerations") or []
+    for taint in taints:
+        used = [t for t in tolerations if tolerates(t, taint)]
+        if not used:
+            grace: float | None = default if taint["key"] in (_UNREACHABLE, _NOT_READY) else 0.0
+        else:
+            limited = [float(t["tolerationSeconds"]) for t in used if t.get("tolerationSeconds") is not None]
+            grace = max(0.0, min(limited)) if limited else None
+        if grace is not None:
+            delay = grace if delay is None else min(delay, grace)
+    return delay
+
+
+class _Controller:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.client = context.client
+        self.grace = context.settings.node_grace
+        self.queue: WorkQueue[str] = WorkQueue()
+        self.evictions: WorkQueue[tuple[str, str]] = WorkQueue()
+        self.nodes = context.informers.informer(NODES)
+        self.pods = context.informers.informer(PODS)
+        self.leases = context.informers.informer(LEASES, LEASE_NAMESPACE)
+        # When a heartbeat was last seen, by our own clock: skewed clocks of nodes must not evict pods.
+        self.seen: dict[str, float] = {}
+        self.pods.add_index("node", lambda pod: [n for n in [pod["spec"].get("nodeName")] if n])
+        self.nodes.add_handler(self._node_changed)
+        self.leases.add_handler(self._lease_changed)
+        self.pods.add_handler(self._pod_changed)
+
+    def _node_changed(self, new: Object | None, old: Object | None) -> None:
+        name = (new or old or {})["metadata"]["name"]
+        self.seen.setdefault(name, time.monotonic())
+        if new is None:
+            self.seen.pop(name, None)
+        self.queue.add(name)
+        if new is None or old is None or new["spec"].get("taints") != old["spec"].get("taints"):
+            for pod in self.pods.by_index("node", name):
+                self.evictions.add(key_of(pod))
+
+    def _lease_changed(self, new: Object | None, old: Object | None) -> None:
+        if new is None:
+            return
+        name = new["metadata"]["name"]
+        if old is None or new["spec"].get("renewTime") != old["spec"].get("renewTime"):
+            was_late = self.seen.get(name, 0.0) + self.grace < time.monotonic()
+            self.seen[name] = time.monotonic()
+            if was_late:
+                self.queue.add(name)
+
+    def _pod_changed(self, new: Object | None, old: Object | None) -> None:
+        if new is not None and new["spec"].get("nodeName"):
+            moved = old is None or not old["spec"].get("nodeName")
+            if moved or new["metadata"].get("deletionTimestamp"):
+                self.evictions.add(key_of(new))
+
+    async def reconcile(self, name: str) -> None:
+        node = self.nodes.get(name)
+        if node is None:
+            return
+        left = self.seen.setdefault(name, time.monotonic()) + self.grace - time.monotonic()
+        ready = condition((node.get("status") or {}).get("conditions"), "Ready")
+        if left > 0:
+            self.queue.add_after(name, left + 0.05)
+        elif ready is None or ready["status"] != "Unknown":
+            node = await self._mark_unknown(node)
+        taints = wanted_taints(node)
+        if taints != (node["spec"].get("taints") or []):
+            changed = copy(node)
+            changed["spec"]["taints"] = taints
+            await self.nodes.caught_up(await self.client.update(NODES, changed))
+
+    async def _mark_unknown(self, node: Object) -> Object:
+        name = node["metadata"]["name"]
+        _log.warning("node %s: no heartbeat for %.0f s", name, self.grace)
+        conditions = (node.get("status") or {}).get("conditions") or []
+        for kind in ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure"):
+            if kind == "Ready" or condition(conditions, kind):
+                text = "Kubelet stopped posting node status."
+                conditions = set_condition(conditions, kind, "Unknown", "NodeStatusUnknown", text)
+        status = {**(node.get("status") or {}), "conditions": conditions}
+        node = await self.client.update(NODES, {**node, "status": status}, subresource="status")
+        self.context.events.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+        for pod in self.pods.by_index("node", name):
+            await self._mark_not_ready(pod)
+        return node
+
+    async def _mark_not_ready(self, pod: Object) -> None:
+        status = pod.get("status") or {}
+        ready = condition(status.get("conditions"), "Ready")
+        if ready is None or ready["status"] != "True":
+            return
+        conditions = set_condition(status["conditions"], "Ready", "False")
+        metadata = pod["metadata"]
+        patch = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": conditions}}
+        try:
+            await self.client.patch(
+                PODS, metadata["name"], patch, metadata["namespace"], patch_type="merge", subresource="status"
+            )
+        except ApiError as exc:
+            if exc.code not in (404, 409):
+                raise
+
+    async def evict(self, key: tuple[str, str]) -> None:
+        namespace, name = key
+        pod = self.pods.get(name, namespace)
+        if pod is None or not pod["spec"].get("nodeName"):
+            return
+        node = self.nodes.get(pod["spec"]["nodeName"])
+        uid = pod["metadata"]["uid"]
+        if node is None:
+            await self._collect_orphan(pod)
+            return
+        if pod["metadata"].get("deletionTimestamp"):
+            return
+        taints = [t for t in node["spec"].get("taints") or () if t.get("effect") == "NoExecute"]
+        if not taints:
+            return
+        delay = eviction_delay(pod, taints, self.context.settings.eviction_seconds)
+        if delay is None:
+            return
+        added = min(parse_time(t["timeAdded"]).timestamp() if t.get("timeAdded") else 0.0 for t in taints)
+        left = added + delay - time.time()
+        if left > 0:
+            self.evictions.add_after(key, left + 0.05)
+            return
+        self.context.events.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {namespace}/{name}")
+        await self.client.delete(PODS, name, namespace, uid=uid)
+
+    async def _collect_orphan(self, pod: Object) -> None:
+        """Nobody will ever stop a pod whose node is gone: it is removed at once."""
+        metadata = pod["metadata"]
+        try:
+            await self.client.get(NODES, pod["spec"]["nodeName"])
+        except ApiError as exc:
+            if exc.code != 404:
+                raise
+            await self.client.delete(
+                PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period_seconds=0
+            )
+
+
+async def run(context: Context) -> None:
+    """Watch over nodes for ever."""
+    controller = _Controller(context)
+    await context.informers.synced(controller.nodes, controller.pods, controller.leases)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(process(controller.queue, controller.reconcile, _log, workers=context.settings.workers))
+        group.create_task(process(controller.evictions, controller.evict, _log, workers=context.settings.workers))

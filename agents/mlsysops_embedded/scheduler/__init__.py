@@ -1,0 +1,3 @@
+"""Finds a node for each pod that has none."""
+
+from __future__ import annotations

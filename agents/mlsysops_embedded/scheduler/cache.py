@@ -1,0 +1,202 @@
+"""What the scheduler knows of nodes and of the pods on them, kept up to date change by change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlsysops_embedded.client.objects import quantity
+
+if TYPE_CHECKING:
+    from mlsysops_embedded.client import Object
+
+__all__ = ["Cache", "NodeInfo", "PodInfo", "pod_requests"]
+
+_IGNORED_PHASES = ("Succeeded", "Failed")
+
+
+def pod_requests(spec: Object) -> dict[str, float]:
+    """Resources a pod asks for: the sum of its containers, or its largest init container where that is more, plus overhead."""
+    total: dict[str, float] = {}
+    sidecars: dict[str, float] = {}
+    peak: dict[str, float] = {}
+    for container in spec.get("containers") or ():
+        _add(total, _requests(container))
+    for container in spec.get("initContainers") or ():
+        wanted = _requests(container)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, wanted)
+            wanted = dict(sidecars)
+        else:
+            _add(wanted, sidecars)
+        for name, amount in wanted.items():
+            peak[name] = max(peak.get(name, 0.0), amount)
+    _add(total, sidecars)
+    result = {name: max(total.get(name, 0.0), peak.get(name, 0.0)) for name in total.keys() | peak.keys()}
+    _add(result, {name: quantity(value) for name, value in (spec.get("overhead") or {}).items()})
+    return result
+
+
+def _requests(container: Object) -> dict[str, float]:
+    resources = container.get("resources") or {}
+    merged = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return {name: quantity(value) for name, value in merged.items()}
+
+
+def _add(total: dict[str, float], more: dict[str, float]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, 0.0) + amount
+
+
+@dataclass(slots=True)
+class PodInfo:
+    """A pod with what filters ask of it worked out once."""
+
+    key: tuple[str, str]
+    uid: str
+    spec: Object
+    labels: dict[str, str]
+    requests: dict[str, float]
+    ports: frozenset[tuple[str, str, int]]
+    priority: int
+
+    @classmethod
+    def of(cls, pod: Object) -> PodInfo:
+        """Work out a pod."""
+        spec = pod["spec"]
+        ports = frozenset(
+            (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
+            for container in spec.get("containers") or ()
+            for port in container.get("ports") or ()
+            if port.get("hostPort")
+        )
+        metadata = pod["metadata"]
+        return cls(
+            (metadata["namespace"], metadata["name"]),
+            metadata["uid"],
+            spec,
+            metadata.get("labels") or {},
+            pod_requests(spec),
+            ports,
+            int(spec.get("priority") or 0),
+        )
+
+    @property
+    def anti_affinity(self) -> list[Object]:
+        """Required pod anti-affinity terms."""
+        return self._terms("podAntiAffinity")
+
+    @property
+    def affinity(self) -> list[Object]:
+        """Required pod affinity terms."""
+        return self._terms("podAffinity")
+
+    def _terms(self, kind: str) -> list[Object]:
+        rules = (self.spec.get("affinity") or {}).get(kind) or {}
+        return rules.get("requiredDuringSchedulingIgnoredDuringExecution") or []
+
+
+@dataclass(slots=True)
+class NodeInfo:
+    """A node, the pods on it, and what is taken."""
+
+    node: Object
+    allocatable: dict[str, float] = field(default_factory=dict)
+    requested: dict[str, float] = field(default_factory=dict)
+    pods: dict[str, PodInfo] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return str(self.node["metadata"]["name"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the node."""
+        return self.node["metadata"].get("labels") or {}
+
+    def set_node(self, node: Object) -> None:
+        """Take over a new version of the node."""
+        self.node = node
+        amounts = (node.get("status") or {}).get("allocatable") or (node.get("status") or {}).get("capacity") or {}
+        self.allocatable = {name: quantity(value) for name, value in amounts.items()}
+
+    def add(self, pod: PodInfo) -> None:
+        """Account for a pod."""
+        self.remove(pod.uid)
+        self.pods[pod.uid] = pod
+        _add(self.requested, pod.requests)
+
+    def remove(self, uid: str) -> None:
+        """Forget a pod."""
+        pod = self.pods.pop(uid, None)
+        if pod is None:
+            return
+        if not self.pods:
+            self.requested = {}  # floats must not drift
+        for name, amount in pod.requests.items():
+            if name in self.requested:
+                self.requested[name] -= amount
+
+
+class Cache:
+    """All nodes; pods bound to a node that is not known (yet) are kept for when it is."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeInfo] = {}
+        self._placed: dict[str, str] = {}
+        self._homeless: dict[str, dict[str, PodInfo]] = {}
+        #: Whether any pod has anti-affinity: where none has, nobody needs to look at other pods' rules.
+        self.anti_affine = 0
+
+    def node_changed(self, new: Object | None, old: Object | None) -> None:
+        """Informer handler for nodes."""
+        if new is None:
+            info = self.nodes.pop((old or {})["metadata"]["name"], None)
+            if info is not None and info.pods:
+                self._homeless[info.name] = dict(info.pods)
+            return
+        name = new["metadata"]["name"]
+        info = self.nodes.get(name)
+        if info is None:
+            info = self.nodes[name] = NodeInfo(new)
+            for pod in self._homeless.pop(name, {}).values():
+                info.add(pod)
+        info.set_node(new)
+
+    def pod_changed(self, new: Object | None, old: Object | None) -> None:
+        """Informer handler for pods."""
+        for gone in (old, new):
+            if gone is not None:
+                self.remove(gone["metadata"]["uid"])
+        if new is None or not new["spec"].get("nodeName"):
+            return
+        if (new.get("status") or {}).get("phase") in _IGNORED_PHASES:
+            return
+        self.assume(PodInfo.of(new), new["spec"]["nodeName"])
+
+    def assume(self, pod: PodInfo, node: str) -> None:
+        """Account for a pod on a node, also before the API server says so."""
+        self._placed[pod.uid] = node
+        self.anti_affine += bool(pod.anti_affinity)
+        info = self.nodes.get(node)
+        if info is None:
+            self._homeless.setdefault(node, {})[pod.uid] = pod
+        else:
+            info.add(pod)
+
+    def remove(self, uid: str) -> None:
+        """Forget a pod."""
+        name = self._placed.pop(uid, None)
+        if name is None:
+            return
+        info = self.nodes.get(name)
+        pods = info.pods if info else self._homeless.get(name, {})
+        if pod := pods.get(uid):
+            self.anti_affine -= bool(pod.anti_affinity)
+        if info is not None:
+            info.remove(uid)
+        else:
+            pods.pop(uid, None)
+            if not pods:
+                self._homeless.pop(name, None)

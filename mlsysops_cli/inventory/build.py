@@ -1,0 +1,242 @@
+"""Turns a raw inventory into a `Slice`, reporting every fault at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlsysops_core.errors import Fault, InvalidInput
+
+from mlsysops_cli.inventory.checks import check_addresses, check_name, check_networks
+from mlsysops_cli.inventory.groups import Membership, find_memberships
+from mlsysops_cli.inventory.loader import RawInventory, load_inventory
+from mlsysops_cli.inventory.values import Reader
+from mlsysops_cli.slice.model import Cluster, FarEdgeDevice, Host, Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["build_slice", "load_slice"]
+
+ENGINES = ("embedded", "k3s", "existing")
+
+
+def load_slice(path: str, *, vault_password_file: str | None = None) -> Slice:
+    """Read and validate an inventory.
+
+    Args:
+        path: File or directory that Ansible accepts as an inventory.
+        vault_password_file: File that decrypts vaulted parts.
+
+    Raises:
+        NotFound: There is no such file.
+        InvalidInput: It cannot be read, or is not a slice; carries every fault.
+        TimedOut: A dynamic inventory does not come to an end.
+    """
+    return build_slice(load_inventory(path, vault_password_file=vault_password_file))
+
+
+def build_slice(raw: RawInventory) -> Slice:
+    """Validate a raw inventory into a slice.
+
+    Raises:
+        InvalidInput: It is not one; carries every fault, each with file, host and a fix.
+    """
+    return _Builder(raw).build()
+
+
+class _Builder:
+    def __init__(self, raw: RawInventory) -> None:
+        self.raw = raw
+        self.faults: list[Fault] = []
+        self.warnings: list[str] = []
+        self.read = Reader(raw, self.faults)
+
+    def fault(self, *names: str, message: str, hint: str, path: str = "") -> None:
+        self.faults.append(self.raw.fault(*names, message=message, hint=hint, path=path))
+
+    def build(self) -> Slice:
+        if not self.raw.hosts:
+            self.fault(message="the inventory has no hosts", hint="see inventories/local.yml for a small one")
+            raise InvalidInput(faults=self.faults)
+        members = find_memberships(self.raw, self.faults, self.warnings)
+        management = self._management(members)
+        for member in members:
+            kind = "device" if member.role == "far_edge" else "host"
+            check_name(self.raw, self.faults, member.name, f"{kind} name", (member.name,))
+        clusters = self._clusters(members, management)
+        hosts = self._hosts(members, management, clusters)
+        far_edge = self._far_edge(members, hosts)
+        check_addresses(self.raw, self.faults, hosts, far_edge)
+        manager = hosts.get(management.name) if management else None
+        continuum_pods = self._cidr([management], "pod_cidr") if management else None
+        continuum_services = self._cidr([management], "service_cidr") if management else None
+        slice_name = self.read.shared("mls_slice") or (manager.name if manager else "")
+        if slice_name:
+            check_name(self.raw, self.faults, slice_name, "slice name", ("mls_slice",), label=True)
+        engine = self._engine(hosts)
+        networks = {"the continuum": (continuum_pods, continuum_services)} if management else {}
+        networks |= {f"cluster {c.name}": (c.pod_cidr, c.service_cidr) for c in clusters}
+        check_networks(self.raw, self.faults, networks, self._network_place(members))
+        block = self.read.shared_int("mls_loopback_block", 16, 119)
+        if self.faults or manager is None:
+            raise InvalidInput(faults=sorted(dict.fromkeys(self.faults)))
+        images = {part: self.read.shared(f"mls_{part}_image") for part in ("agents", "northbound")}
+        return Slice(
+            name=slice_name,
+            continuum=manager.cluster,
+            engine=engine,
+            management=manager.name,
+            continuum_pod_cidr=continuum_pods,
+            continuum_service_cidr=continuum_services,
+            hosts=hosts,
+            clusters=clusters,
+            far_edge=far_edge,
+            images={part: image for part, image in images.items() if image},
+            loopback_block=block,
+            warnings=self.warnings,
+        )
+
+    def _management(self, members: Sequence[Membership]) -> Membership | None:
+        found = [member for member in members if member.role == "management"]
+        if not found:
+            self.fault(
+                message="no management host",
+                hint="put exactly one host into the group management_cluster",
+                path="management_cluster",
+            )
+            return None
+        if len(found) > 1:
+            names = ", ".join(member.name for member in found)
+            self.fault(
+                found[1].name,
+                message=f"{len(found)} management hosts: {names}",
+                hint=f"keep {found[0].name} in the group management_cluster and move the others",
+            )
+        return found[0]
+
+    def _clusters(self, members: Sequence[Membership], management: Membership | None) -> list[Cluster]:
+        names = list(dict.fromkeys(m.cluster for m in members if m.role in ("server", "worker") and m.cluster))
+        clusters = []
+        for name in names:
+            own = [member for member in members if member.cluster == name]
+            servers = [m for m in own if m.role == "server"]
+            workers = [m for m in own if m.role == "worker"]
+            check_name(self.raw, self.faults, name, "cluster name", (own[0].name, name), label=True)
+            if management and name == management.cluster:
+                self.fault(
+                    own[0].name,
+                    name,
+                    message=f"cluster {name} has the name of the continuum (host {management.name})",
+                    hint="give one of them another k3s_cluster_name",
+                    path=own[0].name,
+                )
+            if not servers:
+                self.fault(
+                    own[0].name,
+                    message=f"cluster {name} has no server (its hosts: {', '.join(m.name for m in own)})",
+                    hint="put one of its hosts into the cluster's group master_nodes",
+                )
+            if not workers:
+                self.warnings.append(f"cluster {name} has no worker: nothing can run in it yet")
+            clusters.append(
+                Cluster(
+                    name=name,
+                    servers=[m.name for m in servers],
+                    workers=[m.name for m in workers],
+                    pod_cidr=self._cidr([*servers, *workers], "pod_cidr"),
+                    service_cidr=self._cidr([*servers, *workers], "service_cidr"),
+                )
+            )
+        if not names and not self.faults:
+            self.fault(message="no cluster", hint="add a group with children master_nodes and worker_nodes")
+        return clusters
+
+    def _hosts(
+        self, members: Sequence[Membership], management: Membership | None, clusters: Sequence[Cluster]
+    ) -> dict[str, Host]:
+        rank = {name: number for number, name in enumerate(c.name for c in clusters)}
+        order = {"management": 0, "server": 1, "worker": 2}
+        machines = [m for m in members if m.role in order]
+        machines.sort(key=lambda m: (m.role != "management", rank.get(m.cluster, 0), order[m.role]))
+        hosts = {}
+        for member in machines:
+            if member.role == "management" and member is not management:
+                continue
+            hosts[member.name] = Host(
+                name=member.name,
+                role=member.role,
+                cluster=member.cluster,
+                address=self.read.text(member.name, "ansible_host") or member.name,
+                local=self.raw.hosts[member.name].get("ansible_connection") in ("local", "ansible.builtin.local"),
+                python=str(self.raw.hosts[member.name].get("ansible_python_interpreter") or ""),
+                labels=self.read.labels(member.name),
+                node=self.read.node(member.name, "edge"),
+            )
+        return hosts
+
+    def _far_edge(self, members: Sequence[Membership], hosts: dict[str, Host]) -> list[FarEdgeDevice]:
+        devices = []
+        for member in members:
+            if member.role != "far_edge":
+                continue
+            gateway = self.read.text(member.name, "mls_gateway")
+            host = hosts.get(gateway)
+            if host is None or host.role == "management":
+                known = ", ".join(h.name for h in hosts.values() if h.role != "management")
+                said = f"gateway {gateway!r} is not a host of a cluster" if gateway else "names no gateway"
+                self.fault(
+                    member.name,
+                    *(["mls_gateway"] if gateway else []),
+                    message=f"far-edge device {member.name}: {said}",
+                    hint=f"set mls_gateway to one of: {known}",
+                    path=f"{member.name}.mls_gateway",
+                )
+                continue
+            devices.append(
+                FarEdgeDevice(
+                    name=member.name,
+                    gateway=gateway,
+                    cluster=host.cluster,
+                    address=self.read.text(member.name, "ansible_host") or member.name,
+                    labels=self.read.labels(member.name),
+                    node=self.read.node(member.name, "far_edge"),
+                )
+            )
+        return devices
+
+    def _engine(self, hosts: dict[str, Host]) -> str:
+        engine = self.read.shared("mls_engine")
+        if engine and engine not in ENGINES:
+            self.fault(
+                "mls_engine",
+                message=f"unknown engine {engine!r}",
+                hint=f"one of: {', '.join(ENGINES)}",
+                path="mls_engine",
+            )
+        all_local = bool(hosts) and all(host.local for host in hosts.values())
+        return engine or ("embedded" if all_local else "k3s")
+
+    def _cidr(self, members: Sequence[Membership], key: str) -> str | None:
+        """Return the value that a cluster's hosts agree on."""
+        values = {m.name: self.read.text(m.name, key) for m in members}
+        found = {name: value for name, value in values.items() if value}
+        distinct = list(dict.fromkeys(found.values()))
+        if len(distinct) > 1:
+            first, second = (next(n for n, v in found.items() if v == value) for value in distinct[:2])
+            self.fault(
+                second,
+                key,
+                message=f"{key} {distinct[1]} differs from {distinct[0]} of host {first} in the same cluster",
+                hint=f"set {key} once, on the cluster's first server",
+            )
+        return distinct[0] if distinct else None
+
+    def _network_place(self, members: Sequence[Membership]) -> dict[str, str]:
+        """Name, for each network's owner, the host whose variables set it."""
+        places: dict[str, str] = {}
+        for member in members:
+            owner = "the continuum" if member.role == "management" else f"cluster {member.cluster}"
+            for key in ("pod_cidr", "service_cidr"):
+                if self.raw.hosts[member.name].get(key):
+                    places.setdefault(f"{owner}/{key}", member.name)
+        return places

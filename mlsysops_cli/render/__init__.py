@@ -1,0 +1,22 @@
+"""Rendering: a slice becomes descriptions, Kubernetes and Karmada objects and the config files of its parts."""
+
+from __future__ import annotations
+
+from mlsysops_cli.render.diff import TreeDiff, diff_trees
+from mlsysops_cli.render.facts import cached_facts, local_facts, save_facts
+from mlsysops_cli.render.plan import deployment_plan
+from mlsysops_cli.render.testapp import test_application
+from mlsysops_cli.render.tree import RenderedTree, render_slice, write_tree
+
+__all__ = [
+    "RenderedTree",
+    "TreeDiff",
+    "cached_facts",
+    "deployment_plan",
+    "diff_trees",
+    "local_facts",
+    "render_slice",
+    "save_facts",
+    "test_application",
+    "write_tree",
+]

@@ -1,0 +1,202 @@
+"""Config files of the embedded engine's processes, the agents and the northbound API, as data."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlsysops_cli.slice.layout import HostLayout, SliceLayout
+
+__all__ = ["FRAMEWORK_NAMESPACE", "NAMESPACE", "TEST_IMAGE", "host_configs"]
+
+NAMESPACE = "mlsysops"
+FRAMEWORK_NAMESPACE = "mlsysops-framework"
+TEST_IMAGE = "harbor.nbfc.io/mlsysops/test-app"
+
+Config = dict[str, Any]
+
+
+def host_configs(layout: SliceLayout, name: str) -> dict[str, Config]:
+    """Return the config files of a host on the embedded engine, by file name.
+
+    Args:
+        layout: The slice.
+        name: The host.
+    """
+    host = layout.hosts[name]
+    role = host.host.role
+    if role == "management":
+        return {
+            "bootstrap.yaml": _bootstrap_continuum(layout),
+            "controlplane.yaml": _controlplane(layout, host, layout.slice.continuum, ""),
+            "agent.yaml": agent_config(layout, host),
+            "northbound.yaml": northbound_config(layout),
+        }
+    if role == "server":
+        return {
+            "bootstrap.yaml": _bootstrap_cluster(layout, host),
+            "controlplane.yaml": _controlplane(layout, host, host.host.cluster, host.host.cluster),
+            "agent.yaml": agent_config(layout, host),
+        }
+    return {
+        "kubelet.yaml": _kubelet(layout, host),
+        "runtime.yaml": _runtime(host),
+        "agent.yaml": agent_config(layout, host),
+    }
+
+
+def agent_config(layout: SliceLayout, host: HostLayout) -> Config:
+    """Return the config of the agent that runs on a host."""
+    tier, user, upstream = {
+        "management": ("continuum", "continuum-agent", None),
+        "server": ("cluster", "cluster-agent", layout.management.otlp_url),
+        "worker": ("node", "node-agent", None),
+    }[host.host.role]
+    name = host.host.name
+    if tier == "continuum":
+        name = layout.slice.continuum
+    elif tier == "cluster":
+        name = host.host.cluster
+    else:
+        upstream = layout.server(host.host.cluster).otlp_url
+    return {
+        "tier": tier,
+        "name": name,
+        "slice": layout.slice.name,
+        "kubeconfig": str(host.kubeconfig(user)),
+        "namespace": NAMESPACE,
+        "framework_namespace": FRAMEWORK_NAMESPACE,
+        "state_dir": str(host.directory / "agent"),
+        "telemetry": {
+            "listen": {"address": host.address, "port": OTLP_PORT},
+            "upstream": upstream,
+            "interval": 5.0,
+        },
+        "plugin_dirs": [],
+        "lease": {"duration": 40, "renew": 10},
+    }
+
+
+def northbound_config(layout: SliceLayout) -> Config:
+    """Return the config of the northbound API: TLS wherever it listens beyond loopback."""
+    host = layout.management
+    tls = (
+        None
+        if _is_loopback(host.address)
+        else {"cert": str(host.pki / "server.crt"), "key": str(host.pki / "server.key")}
+    )
+    return {
+        "slice": layout.slice.name,
+        "listen": {"address": host.address, "port": NORTHBOUND_PORT},
+        "kubeconfig": str(host.kubeconfig("northbound")),
+        "namespace": NAMESPACE,
+        "framework_namespace": FRAMEWORK_NAMESPACE,
+        "token_file": str(host.directory / "northbound" / "token"),
+        "tls": tls,
+        "state_dir": str(host.directory / "northbound"),
+    }
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _controlplane(layout: SliceLayout, host: HostLayout, name: str, plane: str) -> Config:
+    config: Config = {
+        "name": name,
+        "data_dir": str(host.directory / "controlplane"),
+        "listen": {"address": host.address, "port": API_PORT},
+        "pki_dir": str(host.pki),
+        "service_cidr": layout.service_cidrs[plane],
+        "propagation": {"enabled": not plane},
+    }
+    if plane:
+        config["member"] = {"cluster": plane, "kubeconfig": str(host.kubeconfig("continuum"))}
+    return config
+
+
+def _server(host: HostLayout) -> Config:
+    names = [host.address, "localhost", host.host.name]
+    return {"url": host.api_url, "sans": list(dict.fromkeys(names))}
+
+
+def _kubeconfig(path: Path, user: str, *groups: str) -> Config:
+    return {"path": str(path), "user": user, "groups": list(groups)}
+
+
+def _bootstrap_continuum(layout: SliceLayout) -> Config:
+    host = layout.management
+    members = [
+        _kubeconfig(layout.server(c.name).kubeconfig("continuum"), f"karmada:agent:{c.name}", "karmada:agents")
+        for c in layout.slice.clusters
+    ]
+    return {
+        "pki_dir": str(host.pki),
+        "server": _server(host),
+        "context": f"{layout.slice.name}-{layout.slice.continuum}",
+        "kubeconfigs": [
+            _kubeconfig(host.kubeconfig("admin"), "kubernetes-admin", "system:masters"),
+            _kubeconfig(host.kubeconfig("continuum-agent"), "mlsysops:continuum-agent", "mlsysops:agents"),
+            _kubeconfig(host.kubeconfig("northbound"), "mlsysops:northbound"),
+            *members,
+        ],
+    }
+
+
+def _bootstrap_cluster(layout: SliceLayout, host: HostLayout) -> Config:
+    cluster = layout.slice.cluster(host.host.cluster)
+    workers = [layout.hosts[name] for name in cluster.workers]
+    kubeconfigs = [
+        _kubeconfig(host.kubeconfig("admin"), "kubernetes-admin", "system:masters"),
+        _kubeconfig(host.kubeconfig("cluster-agent"), "mlsysops:cluster-agent", "mlsysops:agents"),
+    ]
+    for worker in workers:
+        name = worker.host.name
+        kubeconfigs += [
+            _kubeconfig(worker.kubeconfig("node-agent"), f"mlsysops:node-agent:{name}", "mlsysops:agents"),
+            _kubeconfig(worker.kubeconfig("kubelet"), f"system:node:{name}", "system:nodes"),
+        ]
+    return {
+        "pki_dir": str(host.pki),
+        "server": _server(host),
+        "context": f"{layout.slice.name}-{cluster.name}",
+        "kubeconfigs": kubeconfigs,
+        "kubelet_certs": [
+            {
+                "dir": str(worker.directory / "kubelet-pki"),
+                "node": worker.host.name,
+                "sans": list(dict.fromkeys([worker.address, worker.host.name, "localhost"])),
+            }
+            for worker in workers
+        ],
+    }
+
+
+def _kubelet(layout: SliceLayout, host: HostLayout) -> Config:
+    config: Config = {
+        "node": host.host.name,
+        "kubeconfig": str(host.kubeconfig("kubelet")),
+        "data_dir": str(host.directory / "kubelet"),
+        "address": host.address,
+        "listen": {"port": KUBELET_PORT},
+        "pki_dir": str(host.directory / "kubelet-pki"),
+        "labels": {"mlsysops.eu/continuumLayer": "node", "mlsysops.eu/cluster": host.host.cluster} | host.host.labels,
+        "taints": [],
+        "max_pods": 110,
+        "runtime_config": str(host.directory / "runtime.yaml"),
+    }
+    if host.pod_cidr:
+        config["pod_cidr"] = host.pod_cidr
+    return config
+
+
+def _runtime(host: HostLayout) -> Config:
+    return {"images": [{"image": f"{TEST_IMAGE}:*", "exec": [host.python, "-m", "mlsysops_testapp"]}]}

@@ -1,0 +1,37 @@
+"""Facts of a slice's hosts: gathered here for local hosts, remembered from the last gathering for the others."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_cli.ansible_plugins.module_utils import mls_hardware
+from mlsysops_cli.slice.state import slice_directory, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlsysops_cli.slice.model import Slice
+
+__all__ = ["cached_facts", "local_facts", "save_facts"]
+
+
+def local_facts(slice_: Slice) -> dict[str, dict[str, Any]]:
+    """Return the facts of the hosts that are this machine, by name."""
+    local = [host.name for host in slice_.hosts.values() if host.local]
+    return dict.fromkeys(local, mls_hardware.collect()) if local else {}
+
+
+def cached_facts(slice_: Slice) -> dict[str, dict[str, Any]]:
+    """Return the facts that an earlier gathering left for the slice's hosts, by name."""
+    path = slice_directory(slice_.name) / "facts.json"
+    if not path.is_file():
+        return {}
+    facts: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return {name: value for name, value in facts.items() if name in slice_.hosts}
+
+
+def save_facts(slice_: Slice, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Remember facts; those of hosts that are not among them stay."""
+    merged = {**cached_facts(slice_), **facts}
+    write_private(slice_directory(slice_.name) / "facts.json", json.dumps(merged, indent=2, sort_keys=True) + "\n")

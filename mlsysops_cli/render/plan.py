@@ -1,0 +1,176 @@
+"""The deployment plan: what Ansible's roles do on each host, as one variable, ``mls_plan``.
+
+Everything is decided here and in plain view (``$SLICE/plan.json``), so that the roles only carry it out. It
+holds no secret: tokens and keys are made on the host that needs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_cli import __version__
+from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render.templates import dump_documents
+from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlsysops_cli.render.tree import RenderedTree
+    from mlsysops_cli.slice.layout import HostLayout, SliceLayout
+
+__all__ = ["deployment_plan"]
+
+Plan = dict[str, Any]
+
+#: Modules that must be importable on a host, by role.
+_REQUIRED = {
+    "management": ["mlsysops_embedded", "mlsysops_agents", "mlsysops_northbound"],
+    "server": ["mlsysops_embedded", "mlsysops_agents"],
+    "worker": ["mlsysops_embedded", "mlsysops_agents"],
+}
+
+
+def deployment_plan(layout: SliceLayout, tree: RenderedTree, rendered: Path) -> Plan:
+    """Return the plan of a slice on the embedded engine.
+
+    Args:
+        layout: The slice, placed.
+        tree: What was rendered.
+        rendered: Where it was written.
+    """
+    hosts = {name: _host(layout, tree, rendered, host) for name, host in layout.hosts.items()}
+    return {
+        "slice": layout.slice.name,
+        "engine": layout.slice.engine,
+        "version": __version__,
+        "directory": str(layout.directory),
+        "supervisor": layout.supervisor(),
+        "hosts": hosts,
+    }
+
+
+def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLayout) -> Plan:
+    name, role = host.host.name, host.host.role
+    configs = {
+        path.rpartition("/")[2]: dump_documents(documents)
+        for path, documents in tree.items()
+        if path.startswith(f"hosts/{name}/")
+    }
+    plan: Plan = {
+        "role": role,
+        "cluster": host.host.cluster,
+        "address": host.address,
+        "python": host.python,
+        "local": host.host.local,
+        "directory": str(host.directory),
+        "logs": str(host.logs),
+        "imports": [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
+        "ports": _ports(host),
+        "controlplane": {},
+        "kubelet": {},
+        "agents": {},
+        "northbound": {},
+    }
+    if role in ("management", "server"):
+        plan["controlplane"] = {
+            "bootstrap": {"path": str(host.directory / "bootstrap.yaml"), "content": configs["bootstrap.yaml"]},
+            "programs": [_controlplane(host, configs)],
+            "apply": {
+                "kubeconfig": str(host.kubeconfig("admin")),
+                "manifests": str(rendered / ("continuum" if role == "management" else f"clusters/{host.host.cluster}")),
+            },
+        }
+    else:
+        plan["kubelet"] = {"programs": [_kubelet(host, configs)]}
+    plan["agents"] = {"programs": [_agent(host, configs)]}
+    if role == "management":
+        plan["northbound"] = {
+            "token_file": str(host.directory / "northbound" / "token"),
+            "programs": [_northbound(layout, host, configs)],
+        }
+        plan["ready"] = {
+            "kubeconfig": str(host.kubeconfig("admin")),
+            "wait": [
+                {
+                    "api_version": "mlsysops.eu/v1",
+                    "kind": "MLSysOpsContinuum",
+                    "name": layout.slice.continuum,
+                    "namespace": NAMESPACE,
+                    "condition": "Ready",
+                }
+            ],
+        }
+    return plan
+
+
+def _ports(host: HostLayout) -> list[Plan]:
+    ports = [{"port": OTLP_PORT, "what": "telemetry of the agent"}]
+    if host.host.role == "worker":
+        ports.append({"port": KUBELET_PORT, "what": "kubelet"})
+    else:
+        ports.append({"port": API_PORT, "what": "control plane"})
+    if host.host.role == "management":
+        ports.append({"port": NORTHBOUND_PORT, "what": "northbound API"})
+    return [{"address": host.address, **port} for port in ports]
+
+
+def _program(host: HostLayout, process: str, command: list[str], files: dict[str, str], **more: Any) -> Plan:
+    name = f"{host.host.name}-{process}"
+    paths = [{"path": str(host.directory / file), "content": text} for file, text in files.items()]
+    # A changed config file or a new version of the code changes the program, and so restarts it.
+    digest = hashlib.sha256("\0".join([__version__, *(p["content"] for p in paths)]).encode()).hexdigest()[:16]
+    return {
+        "name": name,
+        "command": [host.python, "-m", *command],
+        "directory": str(host.directory),
+        "log": str(host.logs / f"{name}.log"),
+        "environment": {"MLS_CONFIG_DIGEST": digest},
+        "files": paths,
+        **more,
+    }
+
+
+def _controlplane(host: HostLayout, configs: dict[str, str]) -> Plan:
+    path = str(host.directory / "controlplane.yaml")
+    return _program(
+        host,
+        "controlplane",
+        ["mlsysops_embedded", "controlplane", "--config", path],
+        {"controlplane.yaml": configs["controlplane.yaml"]},
+        probe={"url": f"{host.api_url}/readyz", "ca_file": str(host.pki / "ca.crt")},
+    )
+
+
+def _kubelet(host: HostLayout, configs: dict[str, str]) -> Plan:
+    path = str(host.directory / "kubelet.yaml")
+    return _program(
+        host,
+        "kubelet",
+        ["mlsysops_embedded", "kubelet", "--config", path],
+        {"kubelet.yaml": configs["kubelet.yaml"], "runtime.yaml": configs["runtime.yaml"]},
+    )
+
+
+def _agent(host: HostLayout, configs: dict[str, str]) -> Plan:
+    tier = {"management": "continuum", "server": "cluster", "worker": "node"}[host.host.role]
+    path = str(host.directory / "agent.yaml")
+    return _program(
+        host,
+        f"{tier}-agent",
+        ["mlsysops_agents", tier, "--config", path],
+        {"agent.yaml": configs["agent.yaml"]},
+        probe={"tcp": f"{host.address}:{OTLP_PORT}"},
+    )
+
+
+def _northbound(layout: SliceLayout, host: HostLayout, configs: dict[str, str]) -> Plan:
+    path = str(host.directory / "northbound.yaml")
+    return _program(
+        host,
+        "northbound",
+        ["mlsysops_northbound", "--config", path],
+        {"northbound.yaml": configs["northbound.yaml"]},
+        probe={"tcp": layout.northbound_url.partition("://")[2]},
+    )

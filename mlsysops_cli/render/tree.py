@@ -1,0 +1,291 @@
+"""The rendered tree of a slice: every object and config file, by path, always the same for the same input."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import InvalidInput, MlsError
+from mlsysops_core.model import GROUP, KINDS, VERSION, from_resource, to_document, to_resource
+
+from mlsysops_cli import __version__
+from mlsysops_cli.assets import asset
+from mlsysops_cli.render.configs import (
+    FRAMEWORK_NAMESPACE,
+    NAMESPACE,
+    agent_config,
+    host_configs,
+    northbound_config,
+)
+from mlsysops_cli.render.descriptions import describe_clusters, describe_continuum, describe_nodes
+from mlsysops_cli.render.templates import dump_documents, load_documents, render_objects
+from mlsysops_cli.slice.layout import NORTHBOUND_PORT, OTLP_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlsysops_core.model import Description
+
+    from mlsysops_cli.slice.layout import SliceLayout
+
+__all__ = ["RenderedTree", "render_slice", "write_tree"]
+
+#: File path (POSIX, relative) to the documents in it.
+RenderedTree = dict[str, list[dict[str, Any]]]
+
+CONTINUUM = "continuum"
+
+
+def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) -> RenderedTree:
+    """Render everything that a slice needs.
+
+    ``continuum/`` and ``clusters/<name>/`` hold Kubernetes objects in the order in which they are applied,
+    ``descriptions/`` the descriptions as people write them, ``hosts/<host>/`` config files (embedded engine).
+
+    Args:
+        layout: The slice, placed.
+        facts: Facts of its hosts, by name.
+
+    Raises:
+        InvalidInput: What the inventory says of a node does not validate.
+        MlsError: A template makes something invalid.
+    """
+    slice_ = layout.slice
+    tree: RenderedTree = {}
+    namespaces = [NAMESPACE, FRAMEWORK_NAMESPACE]
+    karmada = ["karmada-cluster", *(f"karmada-es-{cluster.name}" for cluster in slice_.clusters)]
+    tree["continuum/00-namespaces.yaml"] = render_objects(
+        "kubernetes/namespaces.yaml.j2", {"namespaces": namespaces + (karmada if slice_.engine == "embedded" else [])}
+    )
+    crds = _crds()
+    for name, crd in crds.items():
+        tree[f"continuum/10-crds/{name}.yaml"] = [crd]
+    tree["continuum/20-rbac.yaml"] = render_objects("kubernetes/rbac-continuum.yaml.j2", _continuum_rbac(layout))
+    tree["continuum/30-policies.yaml"] = render_objects(
+        "karmada/policies.yaml.j2",
+        {
+            "crds": [crd["metadata"]["name"] for crd in crds.values()],
+            "namespaces": namespaces,
+            "namespace": NAMESPACE,
+            "clusters": [cluster.name for cluster in slice_.clusters],
+            "api_version": f"{GROUP}/{VERSION}",
+        },
+    )
+    _add_descriptions(tree, layout, facts)
+    for cluster in slice_.clusters:
+        base = f"clusters/{cluster.name}"
+        tree[f"{base}/00-namespaces.yaml"] = render_objects("kubernetes/namespaces.yaml.j2", {"namespaces": namespaces})
+        tree[f"{base}/20-rbac.yaml"] = render_objects(
+            "kubernetes/rbac-member.yaml.j2", _member_rbac(layout, cluster.name)
+        )
+    if slice_.engine == "embedded":
+        for host in layout.hosts:
+            for name, config in host_configs(layout, host).items():
+                tree[f"hosts/{host}/{name}"] = [config]
+    else:
+        _add_pods(tree, layout)
+    _check(tree)
+    return dict(sorted(tree.items()))
+
+
+def write_tree(tree: RenderedTree, directory: Path) -> list[str]:
+    """Write a tree; files of an earlier one that are no longer in it go, anything else in there stays.
+
+    Only files that differ are written, each in one step.
+
+    Returns:
+        Relative paths of what was written or removed.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    marker = directory / ".mls-rendered"
+    earlier = set(marker.read_text(encoding="utf-8").splitlines()) if marker.is_file() else set()
+    changed = []
+    for name, documents in tree.items():
+        path = directory / name
+        text = dump_documents(documents)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            _replace(path, text)
+            changed.append(name)
+    for name in sorted(earlier - set(tree)):
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            continue  # a marker that somebody else wrote must not lead us out of the directory
+        (directory / name).unlink(missing_ok=True)
+        changed.append(name)
+    _replace(marker, "".join(f"{name}\n" for name in tree))
+    return changed
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)
+
+
+def _crds() -> dict[str, dict[str, Any]]:
+    """Return the custom resource definitions of our group, by file stem."""
+    crds = {}
+    for path in sorted(asset("templates", "crds").glob("*.yaml")):
+        for document in load_documents(path.read_text(encoding="utf-8")):
+            crds[path.stem] = document
+    if {crd["spec"]["names"]["kind"] for crd in crds.values()} != set(KINDS):
+        raise MlsError(
+            f"{asset('templates', 'crds')} lacks definitions of some kinds", hint="install mlsysops-cli again"
+        )
+    return crds
+
+
+def _user(name: str) -> list[dict[str, str]]:
+    return [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}]
+
+
+def _account(name: str) -> list[dict[str, str]]:
+    return [{"kind": "ServiceAccount", "name": f"mlsysops-{name}", "namespace": FRAMEWORK_NAMESPACE}]
+
+
+def _continuum_rbac(layout: SliceLayout) -> dict[str, Any]:
+    # Karmada brings its own agents' permissions; on the embedded engine they are ours to give.
+    members = layout.slice.clusters if layout.slice.engine == "embedded" else []
+    return {
+        "namespace": NAMESPACE,
+        "framework_namespace": FRAMEWORK_NAMESPACE,
+        "continuum_agent": _user("mlsysops:continuum-agent"),
+        "northbound": _user("mlsysops:northbound"),
+        "members": [
+            {"name": c.name, "namespace": f"karmada-es-{c.name}", "subjects": _user(f"karmada:agent:{c.name}")}
+            for c in members
+        ],
+    }
+
+
+def _member_rbac(layout: SliceLayout, cluster: str) -> dict[str, Any]:
+    workers = layout.slice.cluster(cluster).workers
+    if layout.slice.engine == "embedded":
+        users = {name: _user(f"mlsysops:node-agent:{name}") for name in workers}
+        cluster_agent, node_agents = (
+            _user("mlsysops:cluster-agent"),
+            [s for subjects in users.values() for s in subjects],
+        )
+    else:  # the pods of one DaemonSet share one account
+        users = {name: _account("node-agent") for name in workers}
+        cluster_agent, node_agents = _account("cluster-agent"), _account("node-agent")
+    return {
+        "namespace": NAMESPACE,
+        "framework_namespace": FRAMEWORK_NAMESPACE,
+        "cluster_agent": cluster_agent,
+        "node_agents": node_agents,
+        "nodes": [{"name": name, "subjects": subjects} for name, subjects in users.items()],
+    }
+
+
+def _add_descriptions(tree: RenderedTree, layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    slice_ = layout.slice
+    described: list[tuple[str, str, Description, dict[str, str]]] = [
+        ("continuum", slice_.continuum, describe_continuum(slice_), {}),
+        *(("clusters", c.cluster_id, c, {"mlsysops.eu/cluster": c.cluster_id}) for c in describe_clusters(slice_)),
+        *(("nodes", n.name, n, {"mlsysops.eu/cluster": str(n.cluster_id)}) for n in describe_nodes(slice_, facts)),
+    ]
+    for folder, name, description, labels in described:
+        resource = to_resource(description, namespace=NAMESPACE)
+        resource["metadata"]["labels"] = {
+            **resource["metadata"].get("labels", {}),
+            "app.kubernetes.io/part-of": "mlsysops",
+            "app.kubernetes.io/managed-by": "mls",
+            **labels,
+        }
+        tree[f"descriptions/{folder}/{name}.yaml"] = [to_document(description)]
+        tree[f"continuum/40-descriptions/{folder}-{name}.yaml"] = [resource]
+
+
+def _add_pods(tree: RenderedTree, layout: SliceLayout) -> None:
+    """Add the agents and the northbound API as pods, for the Kubernetes engines."""
+    slice_ = layout.slice
+    agents = slice_.images.get("agents", f"mlsysops-agents:{__version__}")
+    northbound = slice_.images.get("northbound", f"mlsysops-northbound:{__version__}")
+    secrets = "/etc/mlsysops-secrets"
+    continuum = _in_pod(agent_config(layout, layout.management)) | {"kubeconfig": f"{secrets}/kubeconfig"}
+    api = northbound_config(layout) | {
+        "listen": {"address": "0.0.0.0", "port": NORTHBOUND_PORT},
+        "kubeconfig": f"{secrets}/kubeconfig",
+        "token_file": f"{secrets}/token",
+        "tls": {"cert": f"{secrets}/tls.crt", "key": f"{secrets}/tls.key"},
+        "state_dir": "/var/lib/mlsysops",
+    }
+    parts = [
+        {
+            "name": "continuum-agent",
+            "image": agents,
+            "file": "agent.yaml",
+            "config": dump_documents([continuum]),
+            "args": ["continuum", "--config", "/etc/mlsysops/agent.yaml"],
+            "port_name": "otlp",
+            "port": OTLP_PORT,
+        },
+        {
+            "name": "northbound",
+            "image": northbound,
+            "file": "northbound.yaml",
+            "config": dump_documents([api]),
+            "args": ["--config", "/etc/mlsysops/northbound.yaml"],
+            "port_name": "https",
+            "port": NORTHBOUND_PORT,
+        },
+    ]
+    tree["management/00-namespaces.yaml"] = render_objects(
+        "kubernetes/namespaces.yaml.j2", {"namespaces": [FRAMEWORK_NAMESPACE]}
+    )
+    tree["management/50-agents.yaml"] = render_objects(
+        "agents/management.yaml.j2", {"framework_namespace": FRAMEWORK_NAMESPACE, "parts": parts}
+    )
+    for cluster in slice_.clusters:
+        server = layout.server(cluster.name)
+        nodes = {name: _in_pod(agent_config(layout, layout.hosts[name])) for name in cluster.workers}
+        configs = {
+            "cluster-agent": {"agent.yaml": dump_documents([_in_pod(agent_config(layout, server))])},
+            "node-agent": {f"{name}.yaml": dump_documents([config]) for name, config in nodes.items()},
+        }
+        tree[f"clusters/{cluster.name}/50-agents.yaml"] = render_objects(
+            "agents/cluster.yaml.j2",
+            {
+                "framework_namespace": FRAMEWORK_NAMESPACE,
+                "slice": slice_.name,
+                "image": agents,
+                "server": server.host.name,
+                "workers": cluster.workers,
+                "configs": configs,
+            },
+        )
+
+
+def _in_pod(config: dict[str, Any]) -> dict[str, Any]:
+    telemetry = config["telemetry"] | {"listen": {"address": "0.0.0.0", "port": OTLP_PORT}}
+    return config | {"kubeconfig": "", "state_dir": "/var/lib/mlsysops", "telemetry": telemetry}
+
+
+def _check(tree: RenderedTree) -> None:
+    """Check that no object is rendered twice for one API and that objects of our kinds are valid descriptions."""
+    seen: dict[tuple[str, ...], str] = {}
+    for path, documents in tree.items():
+        api = path.split("/40-", 1)[0].rpartition("/")[0] if "/" in path else path
+        if not path.startswith((CONTINUUM, "clusters/", "management/")):
+            continue
+        for document in documents:
+            metadata = document["metadata"]
+            key = (
+                CONTINUUM if path.startswith(CONTINUUM) else api,
+                document["apiVersion"],
+                document["kind"],
+                metadata.get("namespace", ""),
+                metadata["name"],
+            )
+            if key in seen:
+                raise InvalidInput(
+                    f"{document['kind']} {metadata['name']} is rendered twice, in {seen[key]} and {path}"
+                )
+            seen[key] = path
+            if document["apiVersion"].startswith(f"{GROUP}/"):
+                from_resource(document)

@@ -1,0 +1,143 @@
+"""The slice that an inventory describes: hosts with their roles, clusters, far-edge devices, engine."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Cluster", "Engine", "FarEdgeDevice", "Host", "NodeFacts", "Role", "Slice"]
+
+Role = Literal["management", "server", "worker"]
+Engine = Literal["embedded", "k3s", "existing"]
+ContinuumLayer = Literal["cloud", "edge_infrastructure", "edge", "far_edge"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeFacts(_Strict):
+    """What the inventory says of a host as a node; members of the node description that are unknown stay out.
+
+    Attributes:
+        continuum_layer: Where on the continuum the node is.
+        environment: ``node_type``, ``os``, ``container_runtime`` as in the node description.
+        hardware: ``cpu``, ``memory`` (GB), ``disk`` (GB), ``gpu`` … as in the node description.
+        extra: Any other member of the node description (``mls_node`` of the inventory): sensors, location, ….
+    """
+
+    continuum_layer: ContinuumLayer = "edge"
+    environment: dict[str, Any] = Field(default_factory=dict)
+    hardware: dict[str, Any] = Field(default_factory=dict)
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class Host(_Strict):
+    """One machine.
+
+    Attributes:
+        name: Inventory name; also the Kubernetes node name.
+        role: What it does in the slice.
+        cluster: The cluster it belongs to; for the management host the continuum's id.
+        address: ``ansible_host``, or the name; loopback addresses of local hosts are given at deployment.
+        local: It is this machine (``ansible_connection: local``).
+        python: ``ansible_python_interpreter`` where the inventory sets it.
+        labels: Node labels, values as Kubernetes wants them.
+        node: What the inventory says of it as a node.
+    """
+
+    name: str
+    role: Role
+    cluster: str
+    address: str
+    local: bool = False
+    python: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    node: NodeFacts = Field(default_factory=NodeFacts)
+
+
+class Cluster(_Strict):
+    """One cluster: its control plane's hosts (the first leads), its workers and its networks.
+
+    Attributes:
+        name: The cluster id.
+        servers: Host names, in the inventory's order.
+        workers: Host names, in the inventory's order.
+        pod_cidr: Network of pods, where the inventory gives one.
+        service_cidr: Network of services, where the inventory gives one.
+    """
+
+    name: str
+    servers: list[str]
+    workers: list[str] = Field(default_factory=list)
+    pod_cidr: str | None = None
+    service_cidr: str | None = None
+
+
+class FarEdgeDevice(_Strict):
+    """A device too small for Kubernetes, reached through a gateway host.
+
+    Attributes:
+        name: Inventory name.
+        gateway: The host that speaks for it.
+        cluster: The gateway's cluster.
+        address: How the gateway reaches it.
+        labels: Node labels.
+        node: What the inventory says of it as a node.
+    """
+
+    name: str
+    gateway: str
+    cluster: str
+    address: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    node: NodeFacts = Field(default_factory=lambda: NodeFacts(continuum_layer="far_edge"))
+
+
+class Slice(_Strict):
+    """A validated inventory.
+
+    Attributes:
+        name: ``mls_slice``, or the management host's name.
+        continuum: Continuum id: the management host's cluster name, or its own.
+        engine: Which engine serves the control planes.
+        management: Name of the management host.
+        continuum_pod_cidr: Network of pods of the management host's cluster, where given.
+        continuum_service_cidr: Network of services of the management host's cluster, where given.
+        hosts: All hosts by name, management first, then cluster by cluster.
+        clusters: Clusters in the inventory's order.
+        far_edge: Devices behind gateways.
+        images: Images of our own parts for the Kubernetes engines: ``agents`` and ``northbound``.
+        loopback_block: Second octet of the loopback addresses where the inventory pins it.
+        warnings: What was found odd but not wrong.
+    """
+
+    name: str
+    continuum: str
+    engine: Engine
+    management: str
+    continuum_pod_cidr: str | None = None
+    continuum_service_cidr: str | None = None
+    hosts: dict[str, Host]
+    clusters: list[Cluster]
+    far_edge: list[FarEdgeDevice] = Field(default_factory=list)
+    images: dict[str, str] = Field(default_factory=dict)
+    loopback_block: int | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+    def cluster(self, name: str) -> Cluster:
+        """Return a cluster by name.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        for cluster in self.clusters:
+            if cluster.name == name:
+                return cluster
+        raise KeyError(name)
+
+    @property
+    def local(self) -> bool:
+        """Whether every host is this machine."""
+        return all(host.local for host in self.hosts.values())

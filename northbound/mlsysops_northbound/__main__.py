@@ -1,0 +1,88 @@
+"""``python -m mlsysops_northbound --config F``: serve the API until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import uvicorn
+from mlsysops_core.errors import MlsError
+
+from mlsysops_northbound.app import create_app
+from mlsysops_northbound.config import Config, TokenFile, load_config
+from mlsysops_northbound.kubernetes_store import KubernetesStore
+
+__all__ = ["main"]
+
+_log = logging.getLogger("mlsysops_northbound")
+#: Seconds that requests under way get to finish after SIGTERM.
+_GRACE = 4
+
+
+def main() -> int:
+    """Run the server; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m mlsysops_northbound", description="The REST API of a slice.")
+    parser.add_argument("--config", required=True, type=Path, help="YAML configuration file")
+    arguments = parser.parse_args()
+    _logging()
+    _die_with_parent()
+    try:
+        config = load_config(arguments.config)
+        TokenFile(config.token_file).read()
+    except MlsError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - before there is a server there is only stderr
+        return error.exit_code
+    return asyncio.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    app = create_app(config, KubernetesStore(config.kubeconfig))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=config.listen.address,
+            port=config.listen.port,
+            ssl_certfile=str(config.tls.cert) if config.tls else None,
+            ssl_keyfile=str(config.tls.key) if config.tls else None,
+            log_config=None,
+            access_log=_log.isEnabledFor(logging.DEBUG),
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_GRACE,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+    )
+    await server.serve()
+    return 0 if server.started else 4
+
+
+def _logging() -> None:
+    logging.Formatter.converter = time.gmtime
+    level = os.environ.get("MLS_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level if level in logging.getLevelNamesMapping() else "INFO",
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the supervisor dies (prctl(2), PR_SET_PDEATHSIG)."""
+    if os.environ.get("MLS_SUPERVISED") != "1" or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+    import signal
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if os.getppid() == 1:  # it died before the request
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

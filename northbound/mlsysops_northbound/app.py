@@ -1,0 +1,115 @@
+"""Puts the API together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
+from mlsysops_core.model.api import Problem
+
+from mlsysops_northbound import problems
+from mlsysops_northbound.config import Config, TokenFile
+from mlsysops_northbound.deps import Services, authenticated
+from mlsysops_northbound.guard import Guard
+from mlsysops_northbound.idempotency import Idempotency
+from mlsysops_northbound.metrics import Metrics
+from mlsysops_northbound.routes import apps, infra, legacy, manage, ml, probes
+from mlsysops_northbound.services import Applications, Infrastructure, SliceService
+from mlsysops_northbound.store import Store
+
+__all__ = ["create_app", "software_version"]
+
+
+def software_version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("mlsysops-cli")
+    except PackageNotFoundError:  # run from a copied tree
+        return "unknown"
+
+
+def create_app(config: Config, store: Store) -> FastAPI:
+    """Return the application.
+
+    Args:
+        config: Its configuration.
+        store: Where objects live; closed with the application.
+    """
+    number = software_version()
+    metrics = Metrics(number)
+    idempotency = Idempotency(config.state_dir / "northbound.sqlite")
+    services = Services(
+        config=config,
+        token=TokenFile(config.token_file),
+        applications=Applications(store, config.namespace),
+        infrastructure=Infrastructure(store, config.namespace),
+        slice=SliceService(
+            store,
+            name=config.slice,
+            version=number,
+            namespace=config.namespace,
+            framework_namespace=config.framework_namespace,
+        ),
+        idempotency=idempotency,
+        metrics=metrics,
+        version=number,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await store.close()
+        idempotency.close()
+
+    app = FastAPI(
+        title="MLSysOps northbound API",
+        summary="Applications and infrastructure of one slice.",
+        version=number,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = services
+    problems.install(app)
+    app.add_middleware(Guard, max_body=config.max_body, timeout=config.timeout, metrics=metrics)
+    app.include_router(probes.router)
+    for router in (apps.router, infra.router, manage.router, ml.router, legacy.router):
+        app.include_router(router, dependencies=[Depends(authenticated)])
+    _describe_problems(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    tag = str(route.tags[0]).lower().replace(" ", "-") if route.tags else "api"
+    return f"{tag}-{route.name}" + ("-earlier" if route.path.startswith("/ml") else "")
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the problem schema to the OpenAPI document, and take FastAPI's own error schemas out."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        document = generate()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        problem = Problem.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
+        schemas.update(problem.pop("$defs", {}))
+        schemas["Problem"] = problem
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                fault = operation["responses"].get("422", {}).get("content", {})
+                if "application/json" in fault:
+                    operation["responses"].update({str(key): value for key, value in problems.responses(422).items()})
+                    operation["responses"]["422"]["content"].pop("application/json", None)
+        app.openapi_schema = document
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -139,6 +139,10 @@ def load_yaml_all(data: bytes | str, source: str = "<stdin>", *, max_bytes: int 
     text = _decode(data, source, max_bytes)
     reader = _Reader(source)
     try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(faults=[_character_fault(text, source)]) from error
+    try:
         documents = reader.read(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         raise InvalidInput(faults=[*reader.faults, _syntax_fault(error, text, source)]) from error
@@ -250,12 +254,12 @@ class _Reader:
             return []
         return documents
 
-    def _fault(self, event: yaml.Event, message: str, hint: str = "") -> None:
+    def _fault(self, event: Any, message: str, hint: str = "") -> None:
         self.faults.append(
             Fault(self.source, event.start_mark.line + 1, event.start_mark.column + 1, "", message, hint)
         )
 
-    def _count(self, event: yaml.Event, size: int) -> None:
+    def _count(self, event: Any, size: int) -> None:
         self._values += size
         if self._values > MAX_VALUES:
             why = "aliases (*name) multiply it" if size > 1 else "check that this is the right file"

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mlsysops_core.model import rules
 from mlsysops_core.model import vocabulary as words
-from mlsysops_core.model.common import Model, Root, raise_problems, rule
+from mlsysops_core.model.common import Model, Root, raise_problems, rule, with_rules
 from mlsysops_core.model.components import Component, NodePlacement
 from mlsysops_core.model.scalars import Identifier, Instances, Name, Number, Text
 
@@ -88,17 +88,13 @@ class SingleNode(NodePlacement):
 class InteractionMetric(Model):
     """A system-level metric of an interaction, and its target."""
 
-    model_config = {
-        "json_schema_extra": {
-            "x-kubernetes-validations": [
-                rule(
-                    "!has(self.system_metric_id) || !has(self.measurement_unit)"
-                    " || (self.system_metric_id == 'bandwidth') == (self.measurement_unit == 'Mbps')",
-                    "bandwidth is measured in Mbps, latency and delay in seconds or milliseconds",
-                )
-            ]
-        }
-    }
+    model_config = with_rules(
+        rule(
+            "!has(self.system_metric_id) || !has(self.measurement_unit)"
+            " || (self.system_metric_id == 'bandwidth') == (self.measurement_unit == 'Mbps')",
+            "bandwidth is measured in Mbps, latency and delay in seconds or milliseconds",
+        )
+    )
 
     system_metric_id: words.InteractionMetricName | None = Field(None, description="Name of the system-level metric.")
     target: Number | None = Field(None, description="Target value, in measurement_unit.")
@@ -134,17 +130,13 @@ class AchievementWeight(Model):
 class GlobalSatisfaction(Model):
     """When the application's owner is satisfied."""
 
-    model_config = {
-        "json_schema_extra": {
-            "x-kubernetes-validations": [
-                rule(
-                    "!has(self.achievement_weights) || size(self.achievement_weights) == 0"
-                    " || (self.achievement_weights.map(w, w.weight).sum() > 0.999 && self.achievement_weights.map(w, w.weight).sum() < 1.001)",
-                    "the weights must sum to 1",
-                )
-            ]
-        }
-    }
+    model_config = with_rules(
+        rule(
+            "!has(self.achievement_weights) || size(self.achievement_weights) == 0"
+            " || (self.achievement_weights.map(w, w.weight).sum() > 0.999 && self.achievement_weights.map(w, w.weight).sum() < 1.001)",
+            "the weights must sum to 1",
+        )
+    )
 
     threshold: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         None, description="Weighted share of satisfied metrics that is needed (0, 1]."
@@ -156,7 +148,7 @@ class GlobalSatisfaction(Model):
 class Application(Root):
     """MLSysOps application formal specification."""
 
-    model_config = {"json_schema_extra": {"x-kubernetes-validations": _APPLICATION_RULES}}
+    model_config = with_rules(*_APPLICATION_RULES)
 
     name: Name = Field(description="Name of the application.")
     cluster_placement: ClusterPlacement | None = Field(

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, PrivateAttr, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError
 
-__all__ = ["Model", "Problem", "Root", "known_keys", "raise_problems", "rule"]
+__all__ = ["Model", "Problem", "Root", "known_keys", "raise_problems", "rule", "with_rules"]
 
 
 class Model(BaseModel):
@@ -28,6 +29,16 @@ class Model(BaseModel):
             names = known_keys(cls)
             return {key: value for key, value in data.items() if value is not None or key not in names}
         return data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        reference = handler(core_schema)
+        properties = handler.resolve_ref_schema(reference).get("properties", {})
+        first: dict[str, str] = {}
+        for key, name in known_keys(cls).items():
+            if first.setdefault(name, key) != key and first[name] in properties:
+                properties[key] = properties[first[name]] | {"description": f"Another spelling of {first[name]}."}
+        return reference
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values: what was set, in the users' spelling."""
@@ -85,6 +96,11 @@ def raise_problems(title: str, problems: Iterable[Problem]) -> None:
         raise ValidationError.from_exception_data(title, details)
 
 
-def rule(expression: str, message: str) -> dict[str, str]:
+def rule(expression: str, message: str) -> JsonDict:
     """Writes a rule in CEL for ``x-kubernetes-validations``, so that a real API server refuses what we refuse."""
     return {"rule": expression, "message": message}
+
+
+def with_rules(*rules: JsonDict) -> ConfigDict:
+    """Makes the ``model_config`` of a model that carries rules in CEL."""
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": list(rules)})

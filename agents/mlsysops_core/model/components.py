@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import AliasChoices, Field
 
 from mlsysops_core.model import vocabulary as words
-from mlsysops_core.model.common import Model, rule
+from mlsysops_core.model.common import Model, rule, with_rules
 from mlsysops_core.model.containers import Container
 from mlsysops_core.model.scalars import Flag, Identifier, Instances, Name, Number, Text
 from mlsysops_core.model.sensors import SensorRequest
@@ -35,16 +35,12 @@ class ComponentMetadata(Model):
 class Scaling(Model):
     """How many instances of a component run."""
 
-    model_config = {
-        "json_schema_extra": {
-            "x-kubernetes-validations": [
-                rule(
-                    "!has(self.scaling_mode) || self.scaling_mode != 'manual' || (has(self.instances) && self.instances >= 1)",
-                    "manual scaling needs instances of at least 1",
-                )
-            ]
-        }
-    }
+    model_config = with_rules(
+        rule(
+            "!has(self.scaling_mode) || self.scaling_mode != 'manual' || (has(self.instances) && self.instances >= 1)",
+            "manual scaling needs instances of at least 1",
+        )
+    )
 
     scaling_mode: words.ScalingMode | None = Field(None, description="Who sets the number of instances.")
     instances: Instances | None = Field(None, description="Number of instances; needed where scaling is manual.")
@@ -121,21 +117,17 @@ class Storage(Model):
 class Component(Model):
     """A component of an application."""
 
-    model_config = {
-        "json_schema_extra": {
-            "x-kubernetes-validations": [
-                rule(
-                    "!has(self.host_network) || !self.host_network || self.containers.all(c, !has(c.ports)"
-                    " || c.ports.all(p, !has(p.host_port) || p.host_port == p.container_port))",
-                    "with host_network, host_port must equal container_port",
-                ),
-                rule(
-                    "!has(self.depends_on) || self.depends_on.all(d, d != self.metadata.name)",
-                    "a component cannot depend on itself",
-                ),
-            ]
-        }
-    }
+    model_config = with_rules(
+        rule(
+            "!has(self.host_network) || !self.host_network || self.containers.all(c, !has(c.ports)"
+            " || c.ports.all(p, !has(p.host_port) || p.host_port == p.container_port))",
+            "with host_network, host_port must equal container_port",
+        ),
+        rule(
+            "!has(self.depends_on) || self.depends_on.all(d, d != self.metadata.name)",
+            "a component cannot depend on itself",
+        ),
+    )
 
     metadata: ComponentMetadata = Field(description="Identity of the component.")
     node_placement: NodePlacement | None = Field(None, description="What the component's node must be like.")

@@ -8,7 +8,7 @@ from pydantic import Field, Strict
 
 from mlsysops_core import quantities
 from mlsysops_core.model import vocabulary as words
-from mlsysops_core.model.common import Model, rule
+from mlsysops_core.model.common import Model, rule, with_rules
 from mlsysops_core.model.scalars import (
     DNS_LABEL,
     Bytes,
@@ -94,16 +94,12 @@ class McuRequest(Model):
 class GpuRequest(Model):
     """Graphics processor needs."""
 
-    model_config = {
-        "json_schema_extra": {
-            "x-kubernetes-validations": [
-                rule(
-                    "!has(self.requests) || !has(self.limits) || self.requests <= self.limits",
-                    "requests must not exceed limits",
-                )
-            ]
-        }
-    }
+    model_config = with_rules(
+        rule(
+            "!has(self.requests) || !has(self.limits) || self.requests <= self.limits",
+            "requests must not exceed limits",
+        )
+    )
 
     requests: Instances | None = Field(None, description="GPUs that are kept for the container.")
     limits: Instances | None = Field(None, description="GPUs the container may use at most.")
@@ -174,13 +170,9 @@ class ValueSource(Model):
 class EnvironmentVariable(Model):
     """An environment variable of a container."""
 
-    model_config = {
-        "json_schema_extra": {
-            "x-kubernetes-validations": [
-                rule("!(has(self.value) && has(self.value_from))", "value and value_from exclude each other")
-            ]
-        }
-    }
+    model_config = with_rules(
+        rule("!(has(self.value) && has(self.value_from))", "value and value_from exclude each other")
+    )
 
     name: Annotated[str, Strict(), Field(min_length=1, max_length=253, pattern=_ENV_NAME)] = Field(
         description="Name of the environment variable."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AliasChoices, Field, model_validator
+from pydantic.config import JsonDict
 
 from mlsysops_core.model import rules
 from mlsysops_core.model import vocabulary as words
@@ -27,7 +28,7 @@ __all__ = [
     "StorageMembership",
 ]
 
-LOCATION_RULES = {
+LOCATION_RULES: JsonDict = {
     "x-kubernetes-validations": [
         rule("self[0] >= -180.0 && self[0] <= 180.0", "the longitude (first) must be in -180..180"),
         rule("self[1] >= -90.0 && self[1] <= 90.0", "the latitude (second) must be in -90..90"),

@@ -13,8 +13,9 @@ from typing import Any
 
 from mlsysops_core import quantities
 from mlsysops_core.model.common import Problem
+from mlsysops_core.model.sensors import OFFER_KINDS, REQUEST_KINDS
 
-__all__ = ["application", "datacenter", "members", "node"]
+__all__ = ["application", "datacenter", "members", "near_miss", "node"]
 
 Path = tuple[str | int, ...]
 _WEIGHT_TOLERANCE = 1e-3
@@ -33,7 +34,8 @@ def application(data: Any) -> Iterator[Problem]:
                 f"the component name {name!r} is there twice",
                 "names of components are unique",
             )
-        seen.add(name) if isinstance(name, str) else None
+        if isinstance(name, str):
+            seen.add(name)
     for path, component in components:
         yield from _component(path, component)
     yield from _dependencies(components, known)
@@ -53,7 +55,7 @@ def node(data: Any) -> Iterator[Problem]:
         yield from _sensor(
             path,
             sensor,
-            ("camera", "temperature", "accelerometer", "barometer", "air_quality", "humidity", "sound", "co2"),
+            OFFER_KINDS,
         )
     seen: set[str] = set()
     for path, offer in _items(data, "acceleration_api"):
@@ -108,7 +110,7 @@ def _reference(path: Path, name: Any, known: Mapping[str, Any], what: str) -> It
 def _component(path: Path, component: Any) -> Iterator[Problem]:
     yield from _scaling((*path, "node_placement", "scaling"), _get(component, "node_placement", "scaling"))
     for sensor_path, sensor in _items(component, "sensors", path):
-        yield from _sensor(sensor_path, sensor, ("camera", "temperature", "accelerometer", "barometer", "air_quality"))
+        yield from _sensor(sensor_path, sensor, REQUEST_KINDS)
     for metric_path, metric in _items(component, "qos_metrics", path):
         given = {key for key in ("target", "relation") if _get(metric, key) is not None}
         if len(given) == 1:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from mlsysops_core.model import vocabulary as words
-from mlsysops_core.model.common import Model, rule
+from mlsysops_core.model.common import Model, rule, with_rules
 from mlsysops_core.model.scalars import Instances, Integer, Number, Text
 
 __all__ = [
+    "OFFER_KINDS",
+    "REQUEST_KINDS",
     "Camera",
     "CameraRequest",
     "FrequencyRange",
@@ -21,13 +23,14 @@ __all__ = [
     "kinds_of",
 ]
 
-_REQUEST_KINDS = ("camera", "temperature", "accelerometer", "barometer", "air_quality")
-_OFFER_KINDS = (*_REQUEST_KINDS, "humidity", "sound", "co2")
+REQUEST_KINDS: Final = ("camera", "temperature", "accelerometer", "barometer", "air_quality")
+OFFER_KINDS: Final = (*REQUEST_KINDS, "humidity", "sound", "co2")
 
 
-def _one_kind(kinds: tuple[str, ...]) -> dict[str, Any]:
-    expression = " || ".join(f"has(self.{kind})" for kind in kinds)
-    return {"x-kubernetes-validations": [rule(expression, f"one of {', '.join(kinds)} is required")]}
+def _one_of(kinds: tuple[str, ...]) -> ConfigDict:
+    return with_rules(
+        rule(" || ".join(f"has(self.{kind})" for kind in kinds), f"one of {', '.join(kinds)} is required")
+    )
 
 
 class _Measured(Model):
@@ -125,7 +128,7 @@ class Camera(Model):
 class SensorRequest(Model):
     """A sensor that a component needs on its node."""
 
-    model_config = {"json_schema_extra": _one_kind(_REQUEST_KINDS)}
+    model_config = _one_of(REQUEST_KINDS)
 
     camera: CameraRequest | None = Field(None, description="A camera.")
     temperature: Temperature | None = Field(None, description="A temperature sensor.")
@@ -143,7 +146,7 @@ class SensorRequest(Model):
 class SensorOffer(Model):
     """A sensor on a node, presented as a service."""
 
-    model_config = {"json_schema_extra": _one_kind(_OFFER_KINDS)}
+    model_config = _one_of(OFFER_KINDS)
 
     camera: Camera | None = Field(None, description="A camera.")
     temperature: NodeTemperature | None = Field(None, description="A temperature sensor.")
@@ -162,4 +165,4 @@ class SensorOffer(Model):
 
 def kinds_of(sensor: SensorRequest | SensorOffer) -> list[str]:
     """Lists the kinds of sensor an entry names, e.g. ``["camera"]``."""
-    return [kind for kind in _OFFER_KINDS if getattr(sensor, kind, None) is not None]
+    return [kind for kind in OFFER_KINDS if getattr(sensor, kind, None) is not None]

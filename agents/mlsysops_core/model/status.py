@@ -190,7 +190,7 @@ class ApplicationStatus(StatusModel):
     """Status of an application."""
 
     observed_generation: int | None = Field(None, description="Generation of the object that this is about.")
-    phase: Phase | None = Field(None, description="Summary of the components.")
+    phase: str | None = Field(None, description="Summary: Pending, Deploying, Running, Degraded or Failed.")
     conditions: Conditions = Field(default_factory=list, description="Ready, Placed and TargetsMet.")
     components: Annotated[list[ComponentStatus], BeforeValidator(_none_to_empty)] = Field(
         default_factory=list, description="Where each component runs and how it does."

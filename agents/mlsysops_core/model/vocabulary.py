@@ -1,4 +1,4 @@
-"""The words descriptions choose from: continuum layers, architectures, relations, units, places …
+"""The words descriptions choose from: continuum layers, architectures, relations, units and places.
 
 Letter case does not matter in users' files. `Choice` brings other spellings that are in use to one value; CRDs list both, so that
 objects made earlier stay valid.

@@ -10,7 +10,9 @@ from pathlib import Path
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.strategies import DEFAULT_NAMESPACES, Strategies
 from mlsysops_embedded.machinery.resources import BUILT_INS, Catalog
+from mlsysops_embedded.machinery.printers import COLUMNS
 from mlsysops_embedded.store import Store
+from mlsysops_embedded.validation.builtin import SCHEMAS
 
 __all__ = ["open_registry"]
 
@@ -25,6 +27,7 @@ async def open_registry(path: Path) -> AsyncIterator[Registry]:
     store = Store(path)
     store.start(asyncio.get_running_loop())
     catalog = Catalog(BUILT_INS)
+    catalog.with_schemas(SCHEMAS, COLUMNS)
     strategies = Strategies()
     registry = Registry(store, catalog, strategies)
     strategies.reader = registry

@@ -1,11 +1,14 @@
-"""Makes what a client sends conform to the schema of its resource."""
+"""Makes what a client sends conform to the schema of its resource: unknown fields, types, defaults, values."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from mlsysops_embedded.errors import Cause
+from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.validation import builtin, schema
+from mlsysops_embedded.validation.quantities import quantity_faults
 
 if TYPE_CHECKING:
     from mlsysops_embedded.apiserver.call import Call
@@ -13,11 +16,97 @@ if TYPE_CHECKING:
 __all__ = ["decode", "validate"]
 
 Obj = dict[str, Any]
+_MAX_ANNOTATION_BYTES: Final = 256 * 1024
+_TYPE: Final = "FieldValueTypeInvalid"
 
 
 def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True) -> Obj:
+    """Prunes, checks and defaults an object in place.
+
+    Args:
+        call: Says what to do about unknown fields, and gets the warnings.
+        info: Resource.
+        obj: The object.
+        default: Whether it is whole; an applied configuration is not, so its gaps are neither filled nor faults.
+
+    Raises:
+        ApiError: 400 where a type is wrong or (Strict) a field unknown; 422 where a value is not allowed.
+    """
+    shape = info.schema
+    if not info.custom:
+        schema.drop_nulls(obj)
+    elif isinstance(obj.get("metadata"), dict):
+        schema.drop_nulls(obj["metadata"])
+    unknown = schema.prune(obj, shape)
+    if isinstance(obj.get("metadata"), dict) and info.custom:
+        unknown += schema.prune(obj["metadata"], builtin.META, "metadata", root=False)
+    if unknown and call.validation == "Strict":
+        text = ", ".join(f'unknown field "{path}"' for path in unknown)
+        raise ApiError.bad_request(
+            f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: strict decoding error: {text}'
+        )
+    if call.validation == "Warn":
+        call.warnings += [f'unknown field "{path}"' for path in unknown]
+    if default and shape:
+        schema.default(obj, shape)
+    causes = schema.validate(obj.get("metadata"), builtin.META, "metadata")
+    wrong = [cause for cause in causes if cause["reason"] == _TYPE]
+    if not info.custom or default:
+        causes += [cause for cause in schema.validate(obj, shape) if cause not in causes]
+        wrong = [cause for cause in causes if cause["reason"] == _TYPE and (not info.custom or cause["field"].startswith("metadata"))]
+    if wrong:
+        raise ApiError.bad_request(
+            f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
+            + "; ".join(cause["message"].partition(": ")[2].partition(": ")[2] for cause in wrong)
+        )
+    if not default:
+        causes = [cause for cause in causes if cause["reason"] != "FieldValueRequired"]
+    if not info.custom:
+        causes += quantity_faults(obj, shape)
+    if causes:
+        raise ApiError.invalid(info.kind, _name(obj), causes, info.group)
     return obj
 
 
+def _name(obj: Obj) -> str:
+    metadata = obj.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+
+
 def validate(info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
-    return []
+    """Faults of the metadata."""
+    metadata = obj["metadata"]
+    causes: list[Cause] = []
+    if old is None:
+        name = metadata["name"]
+        if info.group == "rbac.authorization.k8s.io":
+            why = meta.path_name_fault(name)
+        elif info.bucket == "services":
+            why = meta.dns1035_fault(name)
+        else:
+            why = meta.name_fault(name, label=info.bucket == "namespaces")
+        if why:
+            causes.append(Cause("FieldValueInvalid", "metadata.name", f"Invalid value: {schema.json_text(name)}: {why}"))
+    if labels := metadata.get("labels"):
+        for text, why in meta.label_faults(labels):
+            causes.append(Cause("FieldValueInvalid", "metadata.labels", f"Invalid value: {schema.json_text(text)}: {why}"))
+    if annotations := metadata.get("annotations"):
+        for key in annotations:
+            if why := meta.qualified_fault(key.lower()):
+                causes.append(Cause("FieldValueInvalid", "metadata.annotations", f"Invalid value: {schema.json_text(key)}: {why}"))
+        if sum(len(k) + len(v) for k, v in annotations.items()) > _MAX_ANNOTATION_BYTES:
+            causes.append(Cause("FieldValueTooLong", "metadata.annotations", f"Too long: may not be more than {_MAX_ANNOTATION_BYTES} bytes"))
+    for finalizer in metadata.get("finalizers") or ():
+        if (old is None or finalizer not in (old["metadata"].get("finalizers") or ())) and finalizer not in ("orphan", "foregroundDeletion"):
+            if meta.qualified_fault(finalizer):
+                causes.append(Cause("FieldValueInvalid", "metadata.finalizers", f"Invalid value: {schema.json_text(finalizer)}: name part must be non-empty"))
+            elif "/" not in finalizer and finalizer != "kubernetes":
+                causes.append(Cause("FieldValueInvalid", "metadata.finalizers[0]", f"Invalid value: {schema.json_text(finalizer)}: name is neither a standard finalizer name nor is it fully qualified"))
+    controllers = [ref for ref in metadata.get("ownerReferences") or () if ref.get("controller")]
+    if len(controllers) > 1:
+        causes.append(Cause("FieldValueInvalid", "metadata.ownerReferences", "Invalid value: Only one reference can have Controller set to true"))
+    for index, ref in enumerate(metadata.get("ownerReferences") or ()):
+        for name in ("apiVersion", "kind", "name", "uid"):
+            if not ref.get(name):
+                causes.append(Cause("FieldValueInvalid", f"metadata.ownerReferences[{index}].{name}", 'Invalid value: "": must not be empty'))
+    return causes

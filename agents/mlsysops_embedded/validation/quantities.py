@@ -1,0 +1,61 @@
+"""Resource quantities in built-in objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlsysops_embedded.errors import Cause
+
+__all__ = ["parse_quantity", "quantity_faults"]
+
+_FORM: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(|[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})")
+_DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+
+
+def parse_quantity(value: str | int | float) -> float:
+    """A quantity as a number.
+
+    Raises:
+        ValueError: Not a quantity.
+    """
+    if isinstance(value, (int, float)):
+        return float(value)
+    match = _FORM.fullmatch(value)
+    if match is None or len(value) > 64:
+        raise ValueError(f"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$': {value!r}")
+    number, unit = float(match[1]), match[2]
+    if unit in _BINARY:
+        return float(number * 1024 ** _BINARY[unit])
+    if unit[:1] in ("e", "E") and len(unit) > 1:
+        return float(number * 10.0 ** int(unit[1:]))
+    return float(number * 10.0 ** _DECIMAL[unit])
+
+
+def quantity_faults(value: Any, schema: Mapping[str, Any], path: str = "") -> list[Cause]:
+    """Faults of all quantities in an object; canonicalises numbers to strings in place."""
+    causes: list[Cause] = []
+    properties = schema.get("properties")
+    if isinstance(value, dict):
+        extra = schema.get("additionalProperties")
+        for key, item in value.items():
+            sub = (properties or {}).get(key) or (extra if isinstance(extra, Mapping) else None)
+            if not sub:
+                continue
+            place = f"{path}.{key}" if path else key
+            if "x-quantity" in sub:
+                try:
+                    parse_quantity(item)
+                except ValueError as exc:
+                    causes.append(Cause("FieldValueInvalid", place, f'Invalid value: "{item}": {exc}'))
+                if not isinstance(item, str):
+                    value[key] = str(item)
+            elif isinstance(item, (dict, list)):
+                causes += quantity_faults(item, sub, place)
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for index, item in enumerate(value):
+            if isinstance(item, (dict, list)):
+                causes += quantity_faults(item, schema["items"], f"{path}[{index}]")
+    return causes

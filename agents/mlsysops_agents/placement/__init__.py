@@ -1,0 +1,29 @@
+"""Placement as pure functions: filter, score, choose, explain. No I/O, no clock, no chance."""
+
+from __future__ import annotations
+
+from .clusters import CLUSTER_FILTERS, ClusterFacts, place_on_clusters
+from .demand import Demand, demands_of, in_start_order, interactions_of
+from .explain import explain
+from .facts import NodeFacts, Resources
+from .filters import FILTERS, first_objection
+from .nodes import place, place_elsewhere
+from .scores import Weights
+
+__all__ = [
+    "CLUSTER_FILTERS",
+    "FILTERS",
+    "ClusterFacts",
+    "Demand",
+    "NodeFacts",
+    "Resources",
+    "Weights",
+    "demands_of",
+    "explain",
+    "first_objection",
+    "in_start_order",
+    "interactions_of",
+    "place",
+    "place_elsewhere",
+    "place_on_clusters",
+]

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from mlsysops_core.errors import Conflict, MlsError, NotFound
 from mlsysops_northbound.app import create_app
 from mlsysops_northbound.config import Config

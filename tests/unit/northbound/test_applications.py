@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from mlsysops_northbound.store import RESOURCE_BINDINGS, resource_of
 
 APPS = resource_of("MLSysOpsApp")
@@ -20,11 +19,25 @@ STATUS: dict[str, Any] = {
         {"type": "TargetsMet", "status": "False", "reason": "Missed", "message": "latency 31 > 20"},
     ],
     "components": [
-        {"name": "web", "cluster": "cluster1", "node": "worker1", "phase": "Running", "ready": True, "pod": "shop-web-1"},
+        {
+            "name": "web",
+            "cluster": "cluster1",
+            "node": "worker1",
+            "phase": "Running",
+            "ready": True,
+            "pod": "shop-web-1",
+        },
         {"name": "cart", "cluster": "cluster2", "node": "worker2", "phase": "Running", "ready": True},
     ],
     "performance": [
-        {"component": "web", "metric": "latency", "value": 31, "target": 20, "relation": "lower_or_equal", "satisfied": False}
+        {
+            "component": "web",
+            "metric": "latency",
+            "value": 31,
+            "target": 20,
+            "relation": "lower_or_equal",
+            "satisfied": False,
+        }
     ],
     "satisfaction": {"value": 0.0, "threshold": 0.7, "relation": "greater_than", "satisfied": False},
     "decisions": [
@@ -115,7 +128,9 @@ async def test_the_text_it_was_deployed_from_is_kept_with_its_comments(api: http
     await api.post("/v1/apps", content=app_yaml, headers=YAML)
     answer = await api.get("/v1/apps/shop/source")
     assert answer.text == app_yaml
-    json_app = {"MLSysOpsApp": {"name": "shop", "components": [{"metadata": {"name": "web"}, "containers": [{"image": "i"}]}]}}
+    json_app = {
+        "MLSysOpsApp": {"name": "shop", "components": [{"metadata": {"name": "web"}, "containers": [{"image": "i"}]}]}
+    }
     assert (await api.put("/v1/apps/shop", json=json_app)).status_code == 200
     assert (await api.get("/v1/apps/shop/source")).status_code == 204
 
@@ -171,6 +186,7 @@ async def test_removal_shows_terminating_until_no_cluster_has_it(
 
 async def test_lists_come_in_pages(api: httpx.AsyncClient, store: Any) -> None:
     for name in ("a", "b", "c"):
+        store.put(APPS, {"metadata": {"name": name}, "spec": {"name": name}})
     first = (await api.get("/v1/apps?limit=2")).json()
     assert [item["id"] for item in first["items"]] == ["a", "b"]
     second = (await api.get("/v1/apps", params={"limit": 2, "continue": first["continue"]})).json()
@@ -179,13 +195,17 @@ async def test_lists_come_in_pages(api: httpx.AsyncClient, store: Any) -> None:
 
 
 async def test_an_object_of_another_version_is_shown_all_the_same(api: httpx.AsyncClient, store: Any) -> None:
-    store.put(APPS, {"metadata": {"name": "odd"}, "spec": {"future": 1}, "status": {"phase": "Levitating", "components": 7}})
+    store.put(
+        APPS, {"metadata": {"name": "odd"}, "spec": {"future": 1}, "status": {"phase": "Levitating", "components": 7}}
+    )
     details = (await api.get("/v1/apps/odd")).json()
     assert details["description"] == {"MLSysOpsApp": {"future": 1}}
     assert details["phase"] == "Pending"
 
 
-@pytest.mark.parametrize("app_id", ["none", "..", "UPPER", "a" * 300, "00000000-0000-0000-0000-000000000000", "%2e%2e%2fx"])
+@pytest.mark.parametrize(
+    "app_id", ["none", "..", "UPPER", "a" * 300, "00000000-0000-0000-0000-000000000000", "%2e%2e%2fx"]
+)
 async def test_an_unknown_id_is_404(api: httpx.AsyncClient, app_id: str) -> None:
     for path in ("", "/status", "/details", "/performance", "/decisions", "/source"):
         answer = await api.get(f"/v1/apps/{app_id}{path}")

@@ -1,0 +1,89 @@
+"""`mls manage`: the slice as a whole."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mlsysops_cli.settings import settings_of
+
+app = typer.Typer(
+    help="Ping the agents; set the slice's mode and targets.", rich_markup_mode=None, add_completion=False
+)
+
+__all__ = ["Relation", "app"]
+
+
+class Relation(StrEnum):
+    """How a value must relate to its target."""
+
+    LOWER_OR_EQUAL = "lower_or_equal"
+    LOWER_THAN = "lower_than"
+    GREATER_OR_EQUAL = "greater_or_equal"
+    GREATER_THAN = "greater_than"
+    EQUAL = "equal"
+
+
+@app.command("ping")
+@app.command("ping-agent", hidden=True)
+def ping(ctx: typer.Context) -> None:
+    """Show whether every agent is alive: exit code 0 all of them, 1 not all."""
+    from mlsysops_cli.client.session import connect
+    from mlsysops_cli.output import emit
+    from mlsysops_cli.views import AGENTS
+
+    settings = settings_of(ctx)
+    with connect(settings) as api:
+        answer = api.get("/v1/ping")
+    emit(settings, answer, AGENTS)
+    if not answer["ready"]:
+        settings.note("not every agent is ready: `mls framework doctor` tells more")
+        raise typer.Exit(1)
+
+
+@app.command("set-mode")
+def set_mode(
+    ctx: typer.Context,
+    mode: Annotated[int, typer.Option("--mode", min=0, max=1, help="0 heuristic, 1 machine learning.")],
+) -> None:
+    """Set how policies decide."""
+    from mlsysops_cli.client.session import connect
+    from mlsysops_cli.output import emit_document
+
+    settings = settings_of(ctx)
+    with connect(settings) as api:
+        answer = api.send("PUT", f"/v1/settings/mode/{mode}")
+    emit_document(settings, answer, kind="mode", text=f"mode {answer['mode']} ({answer['name']})\n")
+
+
+@app.command("set-system-target")
+def set_system_target(
+    ctx: typer.Context,
+    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="Name of the metric, e.g. energy.")],
+    target: Annotated[float, typer.Option("--target", metavar="VALUE", help="The value, in the metric's unit.")],
+    relation: Annotated[
+        Relation, typer.Option("--relation", help="How the metric must relate to the value.")
+    ] = Relation.LOWER_OR_EQUAL,
+) -> None:
+    """Set a target of the whole slice; one for the same metric is replaced."""
+    import json
+
+    from mlsysops_cli.client.session import connect
+    from mlsysops_cli.output import Column, Table, emit
+
+    settings = settings_of(ctx)
+    body = json.dumps({"metric": metric, "relation": relation.value, "target": target}).encode()
+    with connect(settings) as api:
+        answer = api.send("PUT", "/v1/settings/system-targets", body, media_type="application/json")
+    columns = (Column("METRIC", "metric"), Column("RELATION", "relation"), Column("TARGET", "target"))
+    emit(settings, {"items": answer}, Table(kind="systemtarget", name="metric", columns=columns))
+
+
+@app.command("config-trust")
+def config_trust(ctx: typer.Context) -> None:
+    """Set what makes a node trusted (not available in this version)."""
+    from mlsysops_cli.commands.agent import refuse
+
+    refuse("trust assessment")

@@ -34,7 +34,7 @@ class KubernetesObjects:
         self._recorder = EventRecorder(
             client, component=f"mlsysops-{agent.tier}-agent", instance=agent.name, namespace=agent.framework_namespace
         )
-        self._informers: dict[tuple[Resource, str | None, str], Informer] = {}
+        self._informers: dict[tuple[Resource, str | None, str, str], Informer] = {}
         self._by_kind: dict[str, Informer] = {}
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
@@ -56,6 +56,7 @@ class KubernetesObjects:
         handler: Callable[[Change], None] | None = None,
         *,
         namespace: str | None = None,
+        name: str | None = None,
         label_selector: str = "",
     ) -> Informer:
         """Keep objects of a kind in a cache, and call ``handler`` on each change (an ADDED for each that is there).
@@ -67,14 +68,18 @@ class KubernetesObjects:
             kind: One of `resources.WELL_KNOWN`.
             handler: Called synchronously; must not block.
             namespace: The agent's own where None; ``"*"`` for all.
+            name: Only the object of that name (least privilege: RBAC may allow no more).
             label_selector: As in the API.
         """
         resource = _resource(kind)
         where = None if namespace == "*" or not resource.namespaced else namespace or self._namespace
-        key = (resource, where, label_selector)
+        field_selector = f"metadata.name={name}" if name else ""
+        key = (resource, where, label_selector, field_selector)
         informer = self._informers.get(key)
         if informer is None:
-            informer = Informer(self.client, resource, namespace=where, label_selector=label_selector)
+            informer = Informer(
+                self.client, resource, namespace=where, label_selector=label_selector, field_selector=field_selector
+            )
             self._informers[key] = informer
             self._by_kind.setdefault(kind, informer)
             self._running.append(self._tasks.create_task(informer.run(), name=f"informer-{resource.plural}"))

@@ -1,0 +1,198 @@
+"""Composition of the node tier: measures its worker, says so, and runs the node's policies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.contracts import Scope
+from mlsysops_core.errors import MlsError
+from mlsysops_core.plugins import PluginError, load_mechanisms, load_policies
+
+from mlsysops_agents.adapters.kubernetes import Change, ChangeKind, StatusWriter
+from mlsysops_agents.adapters.kubernetes.resources import MLSYSOPS_NODES
+from mlsysops_agents.adapters.telemetry import HostMetrics, HostSnapshot
+from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
+
+from .status import NodeReport
+from .world import NodeHandle, NodeWorld, components_here
+
+if TYPE_CHECKING:
+    from mlsysops_agents.process import Runtime
+
+__all__ = ["NodeAgent", "run"]
+
+_log = logging.getLogger(__name__)
+
+_STATUS_SECONDS = 30.0
+_LAST_WORDS_SECONDS = 3.0
+
+
+async def run(runtime: Runtime) -> None:
+    """Run the tier until cancelled.
+
+    Raises:
+        PluginError: A plug-in of this node cannot be used; the node's Ready condition says so, too.
+    """
+    await NodeAgent(runtime).run()
+
+
+class NodeAgent:
+    """One node's agent.
+
+    Args:
+        runtime: What it is composed from.
+        host: Measures the machine.
+    """
+
+    def __init__(self, runtime: Runtime, *, host: HostMetrics | None = None) -> None:
+        self._runtime = runtime
+        self._name = runtime.identity.name
+        self._host = host or HostMetrics()
+        self._snapshot: HostSnapshot | None = None
+        self._report: NodeReport | None = None  # None while there is no MLSysOpsNode to report to
+        self._writer = StatusWriter(
+            runtime.objects.client,
+            MLSYSOPS_NODES,
+            self._name,
+            runtime.identity.namespace,
+            interval=_STATUS_SECONDS,
+        )
+        self._appeared = asyncio.Event()
+        self._engine: Engine | None = None
+        self._ready = (True, "AgentRunning", "")
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._measure(), name="host-metrics")
+            tasks.create_task(self._writer.run(), name="status")
+            cache = self._runtime.objects.follow("MLSysOpsNode", self._on_node, name=self._name)
+            await cache.wait_synced()
+            if not self._appeared.is_set():
+                _log.info("waiting for MLSysOpsNode %s to be registered", self._name)
+            await self._appeared.wait()
+            await self._loop()
+
+    # -- the node's object ---------------------------------------------------------------------------------------
+
+    def _on_node(self, change: Change) -> None:
+        if change.kind is ChangeKind.DELETED:
+            _log.warning("MLSysOpsNode %s is gone; waiting for it to be registered again", self._name)
+            self._report = None
+            return
+        before = (change.old or {}).get("metadata", {})
+        now = change.new["metadata"]
+        made_anew = self._report is None or before.get("uid") != now.get("uid")
+        if made_anew:
+            _log.info("found MLSysOpsNode %s", self._name)
+            self._report = NodeReport(change.new.get("status"))
+        if made_anew or before.get("generation") != now.get("generation"):
+            self._appeared.set()
+            self._publish(urgent=True)
+            if self._engine is not None:
+                self._engine.notify(self._name, Trigger("change", f"MLSysOpsNode {self._name}"))
+        if made_anew:
+            self._writer.invalidate()
+
+    def _publish(self, *, urgent: bool = False) -> None:
+        if self._report is None:
+            return
+        node = self._runtime.objects.get("MLSysOpsNode", self._name)
+        if node is not None:
+            self._report.observed(node["metadata"].get("generation"))
+        changed = self._report.ready(*self._ready)
+        if self._engine is not None:
+            changed |= self._report.policies(self._engine.conditions())
+        self._writer.offer(self._report.status(self._snapshot), urgent=urgent or changed)
+
+    async def _measure(self) -> None:
+        resource = {"service.name": "mlsysops-node-agent", "k8s.node.name": self._name}
+        while True:
+            self._snapshot = await asyncio.to_thread(self._host.measure)
+            self._runtime.telemetry.ingest(self._host.points(self._snapshot, resource))
+            self._publish()
+            await asyncio.sleep(self._runtime.config.telemetry.interval)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    async def _loop(self) -> None:
+        runtime = self._runtime
+        clock = SystemClock()
+        handle = NodeHandle(runtime.identity, clock, runtime.objects, runtime.telemetry)
+        try:
+            mechanisms = load_mechanisms(handle, runtime.config.plugin_dirs)
+            policies = load_policies(handle, runtime.config.plugin_dirs)
+        except PluginError as exc:
+            await self._last_words("PluginUnusable", str(exc))
+            raise
+        knowledge = SqliteKnowledge(runtime.config.state_dir / "knowledge.sqlite")
+        try:
+            engine = Engine(
+                runtime.identity,
+                clock=clock,
+                knowledge=knowledge,
+                inputs=NodeWorld(runtime.identity, runtime.objects, runtime.telemetry),
+                policies=policies,
+                mechanisms={loaded.name: loaded.mechanism for loaded in mechanisms},
+                on_decision=_log_decision,
+            )
+            self._engine = engine
+            engine.on_conditions = lambda _: self._publish()
+            handle.on_notify = lambda asset, reason: engine.notify(asset, Trigger("request", reason))
+            _log.info(
+                "policies: %s; mechanisms: %s",
+                ", ".join(policy.name for policy in policies) or "none",
+                ", ".join(mechanism.name for mechanism in mechanisms) or "none",
+            )
+            if policies:
+                runtime.objects.follow("MLSysOpsApp", self._on_application)
+                runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _: None))
+            engine.add_asset(self._name, Scope.NODE)
+            await engine.run()
+        finally:
+            self._engine = None
+            knowledge.close()
+
+    def _on_application(self, change: Change) -> None:
+        engine = self._engine
+        if engine is None:
+            return
+        name = str(change.new["metadata"]["name"])
+        asset = f"application/{name}"
+        if change.kind is ChangeKind.DELETED or not components_here(change.new, self._name):
+            if asset in engine.assets:
+                engine.remove_asset(asset)
+                engine.notify(self._name, Trigger("change", f"MLSysOpsApp {name}"))
+            return
+        if asset not in engine.assets:
+            engine.add_asset(asset, Scope.APPLICATION)
+        elif (change.old or {}).get("metadata", {}).get("generation") != change.new["metadata"].get("generation"):
+            engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
+        else:
+            return
+        engine.notify(self._name, Trigger("change", f"MLSysOpsApp {name}"))
+
+    async def _last_words(self, reason: str, message: str) -> None:
+        """Say in the node's status why the agent stops; as far as the API lets it."""
+        self._ready = (False, reason, message[:1024])
+        self._publish(urgent=True)
+        try:
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await self._writer.flush()
+        except (MlsError, TimeoutError) as exc:
+            _log.warning("the node's status does not tell that the agent stops: %s", str(exc) or type(exc).__name__)
+
+
+def _log_decision(decision: Mapping[str, Any]) -> None:
+    if decision.get("verdict") != "no-change":
+        _log.info(
+            "decision %s: %s on %s: %s, %s",
+            decision.get("id"),
+            decision.get("policy"),
+            decision.get("asset"),
+            decision.get("verdict"),
+            decision.get("outcome") or "nothing done",
+        )

@@ -128,7 +128,6 @@ class StatusWriter:
         patch |= {key: None for key in written if key not in wanted}
         if not patch:
             return
-        self._last_write = self._monotonic()
         try:
             await self._client.patch(
                 self._resource, self._name, {"status": patch}, self._namespace, subresource="status"
@@ -137,6 +136,7 @@ class StatusWriter:
             self._changed.set()
             raise
         self._written = wanted
+        self._last_write = self._monotonic()
 
     async def _wait_turn(self) -> None:
         remaining = self._last_write + self._interval - self._monotonic()

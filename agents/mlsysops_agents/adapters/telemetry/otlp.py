@@ -65,8 +65,11 @@ def decode_request(
         if encoding == "protobuf":
             request.ParseFromString(body)
         else:
-            json_format.Parse(body, request, ignore_unknown_fields=True)
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as exc:
+            value = json.loads(body)
+            if not isinstance(value, dict):
+                raise InvalidInput("not an OTLP metrics request: the JSON is no object")
+            json_format.ParseDict(value, request, ignore_unknown_fields=True)
+    except (DecodeError, json_format.ParseError, ValueError, RecursionError) as exc:
         raise InvalidInput(f"not an OTLP metrics request: {' '.join(str(exc).split())[:200]}") from exc
     points: list[Point] = []
     rejected = 0

@@ -1,0 +1,138 @@
+"""Many simulated nodes in one process, for tests of scale: they register, heartbeat and say that their pods run."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING
+
+from mlsysops_embedded.client import Informer, WorkQueue, key_of, process
+from mlsysops_embedded.client.objects import format_time, now, set_condition
+from mlsysops_embedded.client.resources import LEASES, NODES, PODS
+from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.kubelet.status import SIMULATED
+
+if TYPE_CHECKING:
+    from mlsysops_embedded.client import Client, Object
+    from mlsysops_embedded.kubelet.config import KubeletConfig
+
+__all__ = ["run_fleet"]
+
+_log = logging.getLogger(__name__)
+_CAPACITY = {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"}
+_LEASES = "kube-node-lease"
+
+
+class _Fleet:
+    def __init__(self, client: Client, prefix: str, count: int, address: str, renew: float) -> None:
+        self._client = client
+        self._names = [f"{prefix}-sim-{number:04d}" for number in range(count)]
+        self._own = set(self._names)
+        self._address = address
+        self._renew_every = renew
+        self._queue: WorkQueue[tuple[str, str]] = WorkQueue()
+        self._pods = Informer(client, PODS, field_selector="spec.nodeName!=")
+        self._pods.add_handler(self._changed)
+
+    def _changed(self, new: Object | None, old: Object | None) -> None:
+        del old
+        if new is None or new["spec"].get("nodeName") not in self._own:
+            return
+        if new["metadata"].get("deletionTimestamp") or (new.get("status") or {}).get("phase") != "Running":
+            self._queue.add(key_of(new))
+
+    async def run(self) -> None:
+        gate = asyncio.Semaphore(8)
+
+        async def register(name: str) -> None:
+            async with gate:
+                await self._register(name)
+
+        await asyncio.gather(*(register(name) for name in self._names))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pods.run())
+            group.create_task(process(self._queue, self._act, _log, workers=8))
+            group.create_task(self._heartbeat())
+
+    async def _register(self, name: str) -> None:
+        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "type": "simulated"}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}}
+        try:
+            node = await self._client.create(NODES, node)
+        except ApiError as exc:
+            if exc.reason != "AlreadyExists":
+                raise
+        conditions = set_condition(None, "Ready", "True", "KubeletReady", "simulated")
+        status = {
+            "capacity": _CAPACITY,
+            "allocatable": _CAPACITY,
+            "conditions": conditions,
+            "addresses": [{"type": "InternalIP", "address": self._address}],
+        }
+        await self._beat(name)
+        await self._client.patch(NODES, name, {"status": status}, patch_type="merge", subresource="status")
+
+    async def _heartbeat(self) -> None:
+        """Spread the renewals evenly over the interval, so that a thousand nodes are a steady trickle."""
+        while True:
+            for name in self._names:
+                try:
+                    await self._beat(name)
+                except ApiError as exc:
+                    _log.debug("lease of %s: %s", name, exc)
+                await asyncio.sleep(self._renew_every / len(self._names))
+
+    async def _beat(self, name: str) -> None:
+        stamp = format_time(dt.datetime.now(dt.UTC), micro=True)
+        spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": stamp}
+        try:
+            await self._client.patch(LEASES, name, {"spec": spec}, _LEASES, patch_type="merge")
+        except ApiError as exc:
+            if exc.code != 404:
+                raise
+            metadata = {"name": name, "namespace": _LEASES}
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+            await self._client.create(LEASES, lease, _LEASES)
+
+    async def _act(self, key: tuple[str, str]) -> None:
+        pod = self._pods.get(key[1], key[0])
+        if pod is None:
+            return
+        metadata = pod["metadata"]
+        if metadata.get("deletionTimestamp"):
+            await self._client.delete(PODS, key[1], key[0], grace_period_seconds=0, uid=metadata["uid"])
+            return
+        conditions = (pod.get("status") or {}).get("conditions")
+        for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready", SIMULATED):
+            conditions = set_condition(conditions, kind, "True")
+        started = now()
+        statuses = [
+            {
+                "name": container["name"],
+                "image": container.get("image", ""),
+                "imageID": "simulated://",
+                "ready": True,
+                "started": True,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": started}},
+                "lastState": {},
+            }
+            for container in pod["spec"]["containers"]
+        ]
+        status = {
+            "phase": "Running",
+            "conditions": conditions,
+            "hostIP": self._address,
+            "podIP": self._address,
+            "startTime": started,
+            "containerStatuses": statuses,
+        }
+        patch = {"metadata": {"uid": metadata["uid"]}, "status": status}
+        await self._client.patch(PODS, key[1], patch, key[0], patch_type="merge", subresource="status")
+
+
+async def run_fleet(client: Client, config: KubeletConfig) -> None:
+    """Run ``simulated_nodes`` further nodes for ever."""
+    renew = config.lease_renew
+    await _Fleet(client, config.node, config.simulated_nodes, str(config.address), renew).run()

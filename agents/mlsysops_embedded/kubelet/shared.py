@@ -1,0 +1,36 @@
+"""What all pod workers of a kubelet share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlsysops_embedded.client import Client, EventRecorder, WorkQueue
+    from mlsysops_embedded.kubelet.cgroups import Cgroups
+    from mlsysops_embedded.kubelet.config import RuntimeConfig
+
+__all__ = ["Shared"]
+
+
+@dataclass(slots=True)
+class Shared:
+    """The kubelet's common parts.
+
+    Attributes:
+        client: API of the cluster.
+        events: Recorder.
+        runtime: Which images are programs.
+        cgroups: Resource limits.
+        statuses: Pods whose status is to be written.
+        address: hostIP.
+        allocatable: Of the node.
+    """
+
+    client: Client
+    events: EventRecorder
+    runtime: RuntimeConfig
+    cgroups: Cgroups
+    statuses: WorkQueue[tuple[str, str]]
+    address: str
+    allocatable: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,116 @@
+"""A pod's status worked out from its containers: phase and conditions. Pure functions.
+
+Source: Kubernetes ``pkg/kubelet/kubelet_pods.go`` (getPhase) and ``pkg/kubelet/status/generate.go``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlsysops_embedded.client.objects import condition, set_condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mlsysops_embedded.client import Object
+    from mlsysops_embedded.kubelet.container import Container
+
+__all__ = ["OWN_CONDITIONS", "conditions", "phase", "qos_class"]
+
+SIMULATED = "embedded.kubernetes.local/Simulated"
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", SIMULATED)
+
+
+def initialized(containers: Iterable[Container]) -> bool:
+    """Whether every init container has done its work (sidecars: has started)."""
+    return all(
+        c.started if c.sidecar else (c.last is not None and not c.running and c.last.exit_code == 0)
+        for c in containers
+        if c.init
+    )
+
+
+def phase(restart_policy: str, containers: Sequence[Container], *, terminated: bool) -> str:
+    """The pod's phase.
+
+    Args:
+        restart_policy: Of the pod.
+        containers: All of them.
+        terminated: The pod was stopped for good, so that ended containers will not come back.
+    """
+    inits = [c for c in containers if c.init and not c.sidecar]
+    mains = [c for c in containers if not c.init]
+    if not terminated and any(
+        c.last is not None and not c.running and c.last.exit_code != 0 and restart_policy == "Never" for c in inits
+    ):
+        return "Failed"
+    if not terminated and not initialized(containers):
+        return "Pending"
+    if any(c.running for c in mains):
+        return "Running"
+    ended = [c.last for c in mains if c.last is not None]
+    if len(ended) < len(mains):
+        if terminated:
+            return "Failed"
+        return "Running" if ended else "Pending"
+    success = all(end.exit_code == 0 for end in ended)
+    if terminated:
+        return "Succeeded" if success else "Failed"
+    if restart_policy == "Always":
+        return "Running"
+    if success:
+        return "Succeeded"
+    return "Failed" if restart_policy == "Never" else "Running"
+
+
+def conditions(
+    known: Iterable[Object] | None, containers: Sequence[Container], pod_phase: str, *, simulated: Sequence[str]
+) -> list[Object]:
+    """The pod's conditions, those of others kept."""
+    result = [dict(c) for c in known or ()]
+    names = [c.name for c in containers if not c.init]
+    unready = [c.name for c in containers if not c.init and not c.ready]
+    if condition(result, "PodScheduled") is None or not _is(result, "PodScheduled", "True"):
+        result = set_condition(result, "PodScheduled", "True")
+    result = set_condition(result, "PodReadyToStartContainers", "True")
+    done = initialized(containers)
+    if done:
+        reason = "PodCompleted" if pod_phase == "Succeeded" else ""
+        result = set_condition(result, "Initialized", "True", reason)
+    else:
+        waiting = [c.name for c in containers if c.init and not initialized([c])]
+        text = f"containers with incomplete status: [{' '.join(waiting)}]"
+        result = set_condition(result, "Initialized", "False", "ContainersNotInitialized", text)
+    for kind in ("ContainersReady", "Ready"):
+        if pod_phase == "Succeeded":
+            result = set_condition(result, kind, "False", "PodCompleted")
+        elif pod_phase == "Failed":
+            result = set_condition(result, kind, "False", "PodFailed")
+        elif unready or not names or not done:
+            text = f"containers with unready status: [{' '.join(unready)}]"
+            result = set_condition(result, kind, "False", "ContainersNotReady", text)
+        else:
+            result = set_condition(result, kind, "True")
+    if simulated:
+        text = f"No program stands behind {', '.join(simulated)}: running in name only"
+        result = set_condition(result, SIMULATED, "True", "NoLocalProgram", text)
+    return result
+
+
+def _is(known: Iterable[Object], kind: str, status: str) -> bool:
+    found = condition(known, kind)
+    return bool(found and found.get("status") == status)
+
+
+def qos_class(spec: Object) -> str:
+    """``Guaranteed``, ``Burstable`` or ``BestEffort`` (``pkg/apis/core/v1/helper/qos``)."""
+    containers = [*spec["containers"], *(spec.get("initContainers") or ())]
+    guaranteed, anything = True, False
+    for container in containers:
+        resources = container.get("resources") or {}
+        limits = resources.get("limits") or {}
+        requests = {**limits, **(resources.get("requests") or {})}
+        for name in ("cpu", "memory"):
+            anything = anything or bool(requests.get(name))
+            guaranteed = guaranteed and bool(limits.get(name)) and str(requests.get(name)) == str(limits.get(name))
+    return "Guaranteed" if guaranteed else "Burstable" if anything else "BestEffort"

@@ -17,7 +17,7 @@ from yaml.reader import ReaderError
 
 from mlsysops_core.errors import Fault, InvalidInput
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_VALUES", "Document", "load_yaml", "load_yaml_all"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_VALUES", "Document", "load_yaml", "load_yaml_all", "path_text"]
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
@@ -81,9 +81,10 @@ class Document:
             if isinstance(children, dict) and part in children:
                 of_key = (node.keys or {}).get(str(part), place)
                 node = children[str(part)]
-                # A block mapping or list starts on the line below; its key is where people look.
+                # A block mapping or list starts on the line below, and nothing at all has no place: people look at the key.
                 last = position == len(path) - 1
-                place = of_key if (key and last) or node.children is not None else (node.line, node.column)
+                nowhere = node.children is not None or node.value is None
+                place = of_key if (key and last) or nowhere else (node.line, node.column)
             elif isinstance(children, list) and isinstance(part, int) and 0 <= part < len(children):
                 node = children[part]
                 place = (node.line, node.column)
@@ -136,7 +137,7 @@ def load_yaml_all(data: bytes | str, source: str = "<stdin>", *, max_bytes: int 
         InvalidInput: Too large, not UTF-8, empty, not YAML, duplicate keys, unknown tags, nested deeper than `MAX_DEPTH`, more than
             `MAX_VALUES` values with aliases expanded. Faults carry line and column.
     """
-    text = _decode(data, source, max_bytes)
+    text = _join_surrogates(_decode(data, source, max_bytes))
     reader = _Reader(source)
     try:
         text.encode()
@@ -171,6 +172,22 @@ def _decode(data: bytes | str, source: str, max_bytes: int) -> str:
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         message = f"the file is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
         raise InvalidInput(faults=[Fault(source, line, column, "", message, "save it as UTF-8")]) from error
+
+
+# A pair of escaped surrogates, or an escaped backslash, which hides what follows it.
+_SURROGATES = re.compile(r"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+
+
+def _join_surrogates(text: str) -> str:
+    """Writes JSON's pairs of escaped surrogates (RFC 8259 section 7) as one character; YAML has no such pairs."""
+    if text.lstrip()[:1] not in {"{", "["} or "\\u" not in text:
+        return text
+
+    def join(match: re.Match[str]) -> str:
+        high, low = match.groups()
+        return match[0] if high is None else chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
+
+    return _SURROGATES.sub(join, text)
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError, text: str, source: str) -> Fault:

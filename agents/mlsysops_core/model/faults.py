@@ -5,54 +5,67 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlsysops_core.errors import Fault
 from mlsysops_core.model.common import known_keys
-from mlsysops_core.model.rules import near_miss
-from mlsysops_core.yaml import Document
+from mlsysops_core.model.rules import near_miss, nearest
+from mlsysops_core.yaml import Document, path_text
 
-__all__ = ["fault_of"]
+__all__ = ["faults_of"]
 
 Path = tuple[str | int, ...]
 
 
-def fault_of(detail: ErrorDetails, model: type[BaseModel], document: Document, base: Path) -> Fault:
-    """Translates one error.
+def faults_of(error: ValidationError, model: type[BaseModel], document: Document, base: Path) -> list[Fault]:
+    """Translates an error.
 
     Args:
-        detail: Error of pydantic, its place relative to `model`.
+        error: What pydantic found, places relative to `model`.
         model: Model that was validated.
         document: Where the data came from.
         base: Place of the data in the document.
 
     Returns:
-        The fault; its path is relative to the description.
+        The faults; their paths are relative to the description. A required key that is there misspelt counts once.
     """
+    details = error.errors(include_url=False)
+    meant = {
+        (*detail["loc"][:-1], suggestion)
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+        and (suggestion := nearest(str(detail["loc"][-1]), _keys_at(model, detail["loc"])))
+    }
+    return [
+        _fault(detail, model, document, base)
+        for detail in details
+        if detail["type"] != "missing" or tuple(detail["loc"]) not in meant
+    ]
+
+
+def _fault(detail: ErrorDetails, model: type[BaseModel], document: Document, base: Path) -> Fault:
     loc: Path = tuple(detail["loc"])
     message, hint = _describe(detail, model, loc)
     line, column = document.locate((*base, *loc), key=detail["type"] == "extra_forbidden")
-    return Fault(document.source, line, column, _text(loc), message, hint)
+    return Fault(document.source, line, column, path_text(loc), message, hint)
 
 
-def _text(loc: Path) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+def _keys_at(model: type[BaseModel], loc: Path) -> list[str]:
+    """Lists the keys that are known beside the one at `loc`."""
+    return list(known_keys(_model_at(model, loc[:-1]) or model))
 
 
 def _describe(detail: ErrorDetails, model: type[BaseModel], loc: Path) -> tuple[str, str]:
     kind, context = detail["type"], detail.get("ctx") or {}
     given = _shown(detail["input"])
     if kind == "extra_forbidden":
-        choices = [key for key, name in known_keys(_model_at(model, loc[:-1]) or model).items() if key]
+        choices = _keys_at(model, loc)
         return f"unknown key {loc[-1]!r}", near_miss(str(loc[-1]), choices) or f"known: {', '.join(choices[:12])}"
     if kind in {"literal_error", "enum"}:
         allowed = [word.strip("' ") for word in str(context.get("expected", "")).replace(" or ", ", ").split(",")]
-        nearest = near_miss(detail["input"], allowed) if isinstance(detail["input"], str) else ""
-        return f"{given} is not one of {', '.join(allowed)}", nearest
+        hint = near_miss(detail["input"], allowed) if isinstance(detail["input"], str) else ""
+        return f"{given} is not one of {', '.join(allowed)}", hint
     if kind == "value_error":
         error = context.get("error")
         return str(getattr(error, "message", error)), str(getattr(error, "hint", ""))
@@ -66,6 +79,8 @@ def _describe(detail: ErrorDetails, model: type[BaseModel], loc: Path) -> tuple[
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list):

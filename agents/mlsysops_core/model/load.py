@@ -12,7 +12,7 @@ from mlsysops_core.errors import Fault, InvalidInput
 from mlsysops_core.model import rules
 from mlsysops_core.model.application import Application
 from mlsysops_core.model.common import Problem
-from mlsysops_core.model.faults import fault_of
+from mlsysops_core.model.faults import faults_of
 from mlsysops_core.model.infrastructure import Cluster, Datacenter
 from mlsysops_core.model.kinds import (
     API_VERSION,
@@ -28,7 +28,7 @@ from mlsysops_core.model.kinds import (
 )
 from mlsysops_core.model.node import Node
 from mlsysops_core.model.warnings import warnings_of
-from mlsysops_core.yaml import MAX_BYTES, Document, load_yaml_all
+from mlsysops_core.yaml import MAX_BYTES, Document, load_yaml_all, path_text
 
 __all__ = ["MAX_OBJECT_BYTES", "Loaded", "load", "load_descriptions"]
 
@@ -146,15 +146,15 @@ class _Loader:
                 fields = {**fields, kind.name_field: name}
             elif own != name and kind.name_field == "name":
                 message = f"name {own!r} differs from metadata.name {name!r}"
-                self.faults.append(document.fault((*base, "name"), message, "they are the same, or leave this one out"))
+                problem = Problem(("name",), message, "they are the same, or leave this one out")
+                self.faults.append(_problem_fault(document, base, problem))
         try:
             description = kind.model.model_validate(fields)
         except ValidationError as error:
-            details = error.errors(include_url=False)
-            self.faults += [fault_of(detail, kind.model, document, base) for detail in details]
-            if not any(detail["type"] == "rule" for detail in details):
+            self.faults += faults_of(error, kind.model, document, base)
+            if not any(detail["type"] == "rule" for detail in error.errors(include_url=False)):
                 # The rules ran on valid fields only; say now what they would find once the fields are mended.
-                self.faults += [document.fault((*base, *p.path), p.message, p.hint) for p in _problems(kind, fields)]
+                self.faults += [_problem_fault(document, base, problem) for problem in _problems(kind, fields)]
             return
         self._accept(document, description, base, metadata)
 
@@ -174,8 +174,13 @@ class _Loader:
         if namespace != _NAMESPACE:
             message = f"the namespace {namespace!r} is not used; descriptions live in {_NAMESPACE!r}"
             self.loaded.warnings.append(document.fault(base, message, "leave it out"))
-        self.loaded.warnings += [document.fault((*base, *p.path), p.message, p.hint) for p in warnings_of(description)]
+        self.loaded.warnings += [_problem_fault(document, base, problem) for problem in warnings_of(description)]
         self.loaded.descriptions.append(description)
+
+
+def _problem_fault(document: Document, base: Path, problem: Problem) -> Fault:
+    line, column = document.locate((*base, *problem.path))
+    return Fault(document.source, line, column, path_text(problem.path), problem.message, problem.hint)
 
 
 def _problems(kind: Kind, fields: Any) -> Iterator[Problem]:

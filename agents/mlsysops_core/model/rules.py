@@ -15,7 +15,7 @@ from mlsysops_core import quantities
 from mlsysops_core.model.common import Problem
 from mlsysops_core.model.sensors import OFFER_KINDS, REQUEST_KINDS
 
-__all__ = ["application", "datacenter", "members", "near_miss", "node"]
+__all__ = ["application", "datacenter", "members", "near_miss", "nearest", "node"]
 
 Path = tuple[str | int, ...]
 _WEIGHT_TOLERANCE = 1e-3
@@ -94,11 +94,17 @@ def _items(data: Any, key: str, prefix: Path = ()) -> Iterator[tuple[Path, Any]]
             yield (*prefix, key, index), value
 
 
-def near_miss(word: str, choices: Sequence[str] | Mapping[str, Any]) -> str:
-    """Suggests the choice that was probably meant; empty where none is near."""
-    matches = get_close_matches(word.casefold(), {choice.casefold(): choice for choice in choices}, n=1, cutoff=0.6)
+def nearest(word: str, choices: Sequence[str] | Mapping[str, Any]) -> str:
+    """Finds the choice that was probably meant; empty where none is near."""
     originals = {choice.casefold(): choice for choice in choices}
-    return f"did you mean {originals[matches[0]]!r}?" if matches else ""
+    matches = get_close_matches(word.casefold(), originals, n=1, cutoff=0.6)
+    return originals[matches[0]] if matches else ""
+
+
+def near_miss(word: str, choices: Sequence[str] | Mapping[str, Any]) -> str:
+    """Asks whether the nearest choice was meant; empty where none is near."""
+    choice = nearest(word, choices)
+    return f"did you mean {choice!r}?" if choice else ""
 
 
 def _reference(path: Path, name: Any, known: Mapping[str, Any], what: str) -> Iterator[Problem]:
@@ -116,6 +122,17 @@ def _component(path: Path, component: Any) -> Iterator[Problem]:
         if len(given) == 1:
             missing = ({"target", "relation"} - given).pop()
             yield Problem(metric_path, f"{missing} is missing", "a metric has a target and a relation, or neither")
+    name = _get(component, "metadata", "name")
+    has_ports = any(
+        True for at, container in _items(component, "containers", path) for _ in _items(container, "ports", at)
+    )
+    if has_ports and isinstance(name, str) and name[:1].isdigit():
+        # Services are RFC 1035 labels, which are stricter than other names.
+        yield Problem(
+            (*path, "metadata", "name"),
+            f"the name {name!r} begins with a digit",
+            "a component with ports gets a Service of its name; begin it with a letter",
+        )
     port_names: set[str] = set()
     sockets: set[tuple[Any, Any]] = set()
     for container_path, container in _items(component, "containers", path):

@@ -6,16 +6,19 @@ adds them to every command of a group, also to one whose author knows nothing of
 
 from __future__ import annotations
 
+from copy import copy
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.main
 
 from mlsysops_cli.settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FORMATS", "attach", "global_options", "options"]
+__all__ = ["FORMATS", "attach", "global_options", "lighten_help", "options"]
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
@@ -115,6 +118,8 @@ def attach(command: Any) -> Any:
     """
     for child in getattr(command, "commands", {}).values():
         attach(child)
+    for parameter in command.params:
+        _lighten(parameter)
     taken = {name for parameter in command.params for name in parameter.opts}
     for option in options():
         if not taken.intersection(option.opts):
@@ -122,11 +127,52 @@ def attach(command: Any) -> Any:
             command.params.append(option)
     if hasattr(command, "commands"):
         command.no_args_is_help = True
+    lighten_help(command)
     return command
+
+
+def lighten_help(command: Any) -> None:
+    """Spare the command's own ``--help`` the conversion of values (see `_lighten`)."""
+    command.get_help_option = partial(_light_help, type(command).get_help_option, command)
+
+
+def _light_help(original: Any, command: Any, ctx: Any) -> Any:
+    option = original(command, ctx)
+    if option is not None:
+        _lighten(option)
+    return option
 
 
 def options() -> list[Any]:
     """Return new parameter objects for the global options."""
+    return [copy(option) for option in _declared()]
+
+
+@cache
+def _declared() -> list[Any]:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(global_options)
-    return list(typer.main.get_command(app).params)
+    declared = list(typer.main.get_command(app).params)
+    for option in declared:
+        _lighten(option)
+    return declared
+
+
+def _lighten(parameter: Any) -> None:
+    """Take texts, flags and counts as they are, instead of through Typer's conversion.
+
+    Typer converts values with pydantic; importing that costs more than everything else in ``mls --help``, and these need
+    no conversion.
+    """
+    descriptor = getattr(parameter, "type_descriptor", None)  # a Typer that has none does not use pydantic
+    if descriptor is None or parameter.nargs != 1 or parameter.multiple:
+        return
+    if getattr(parameter, "count", False) or descriptor.annotation is str or descriptor.annotation is bool:
+        kind = int if descriptor.annotation is not str else str
+        parameter.process_value = partial(_take, parameter, kind)
+
+
+def _take(parameter: Any, kind: type, ctx: Any, value: Any) -> Any:
+    if (value is None and parameter.required) or not (value is None or isinstance(value, kind)):
+        return type(parameter).process_value(parameter, ctx, value)  # tells what is missing, or converts after all
+    return value if parameter.callback is None else parameter.callback(ctx, parameter, value)

@@ -16,7 +16,7 @@ import typer.core
 import typer.main
 
 from mlsysops_cli import __version__
-from mlsysops_cli.globals import attach, options
+from mlsysops_cli.globals import attach, lighten_help, options
 from mlsysops_cli.settings import Settings
 
 __all__ = ["GROUPS", "app", "main"]
@@ -61,6 +61,7 @@ class RootGroup(typer.core.TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.params[0:0] = options()
+        lighten_help(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the groups in the order of the table."""

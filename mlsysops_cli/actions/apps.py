@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlsysops_core.errors import NotFound
-from mlsysops_core.model import description_name, to_document, to_resource
 
 from mlsysops_cli.client.http import path_of
 from mlsysops_cli.client.session import connect
@@ -24,6 +23,8 @@ def deploy(
     settings: Settings, path: str | None, uri: str | None, *, dry_run: str, force: bool, wait: float | None
 ) -> None:
     """Check a description here, send it, and wait for it where asked (`wait`: seconds)."""
+    from mlsysops_core.model import description_name, to_resource
+
     data, source = read_source(path, uri, settings)
     description = check_application(data, source, settings)
     name = description_name(description)
@@ -80,6 +81,8 @@ def remove(settings: Settings, app_id: str, *, dry_run: str, wait: float | None)
 def diff(settings: Settings, path: str | None, uri: str | None) -> bool:
     """Print how a description differs from what is deployed; return whether it does."""
     from difflib import unified_diff
+
+    from mlsysops_core.model import description_name, to_document
 
     data, source = read_source(path, uri, settings)
     description = check_application(data, source, settings)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 __all__ = ["Settings", "SettingsError"]
 
+#: Where a pod finds its own address: what people usually call the variable, and what the embedded kubelet sets.
+_OWN_ADDRESS = ("POD_IP", "podIP", "EMBEDDED_POD_IP")
 _DEFAULT_TELEMETRY_PORT = 4318  # OTLP/HTTP
 
 
@@ -73,7 +75,7 @@ def _server(environment: Mapping[str, str], role: str) -> str:
     if role == "server":
         # A pod that is a local process shares the machine's addresses: "all of them" must mean its own one, or two
         # pods could not use the same port.
-        own = (environment.get("POD_IP") or environment.get("podIP") or "").strip()
+        own = next((environment[name].strip() for name in _OWN_ADDRESS if environment.get(name, "").strip()), "")
         return own if own and server in {"", "0.0.0.0", "::"} else server or "0.0.0.0"
     if not server:
         raise SettingsError("TCP_SERVER_IP: a client needs the server's name or address")
@@ -117,9 +119,8 @@ def _resource(environment: Mapping[str, str], role: str) -> dict[str, str]:
     if environment.get("OTEL_SERVICE_NAME"):
         found["service.name"] = environment["OTEL_SERVICE_NAME"]
     found.setdefault("service.name", f"test-{role}")
-    pod = environment.get("POD_NAME") or (
-        environment.get("HOSTNAME") if environment.get("KUBERNETES_SERVICE_HOST") else None
-    )
+    in_pod = "KUBERNETES_SERVICE_HOST" in environment or "EMBEDDED_POD_IP" in environment
+    pod = environment.get("POD_NAME") or (environment.get("HOSTNAME") if in_pod else None)
     if pod:
         found.setdefault("k8s.pod.name", pod)
     return found

@@ -31,6 +31,7 @@ def test_server_of_the_example() -> None:
 
 def test_a_local_pod_binds_its_own_address() -> None:
     assert Settings.read(SERVER | {"POD_IP": "127.20.64.3"}, role="server").server == "127.20.64.3"
+    assert Settings.read(SERVER | {"EMBEDDED_POD_IP": "127.20.64.3"}, role="server").server == "127.20.64.3"
     assert Settings.read({"POD_IP": "127.20.64.3"}, role="server").server == "127.20.64.3"
     assert Settings.read({"POD_IP": "127.20.64.3", "TCP_SERVER_IP": "127.0.0.9"}, role="server").server == "127.0.0.9"
     assert Settings.read({}, role="server").server == "0.0.0.0"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
 from mlsysops_core.model import rules
 from mlsysops_core.model import vocabulary as words
 from mlsysops_core.model.common import Model, Root, raise_problems, rule, with_rules
 from mlsysops_core.model.components import Component, NodePlacement
-from mlsysops_core.model.scalars import Identifier, Instances, Name, Number, Text
+from mlsysops_core.model.scalars import Identifier, Instances, MetricName, Name, Number, Share, ShareAboveZero
 
 __all__ = [
     "AchievementWeight",
@@ -121,10 +119,8 @@ class Interaction(Model):
 class AchievementWeight(Model):
     """How much a metric counts."""
 
-    metric_id: Text = Field(max_length=253, description="Name of a metric of the application.")
-    weight: Annotated[Number, Field(ge=0, le=1)] = Field(
-        description="Its part of the satisfaction (0 to 1); all parts sum to 1."
-    )
+    metric_id: MetricName = Field(description="Name of a metric of the application.")
+    weight: Share = Field(description="Its part of the satisfaction (0 to 1); all parts sum to 1.")
 
 
 class GlobalSatisfaction(Model):
@@ -138,7 +134,7 @@ class GlobalSatisfaction(Model):
         )
     )
 
-    threshold: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+    threshold: ShareAboveZero | None = Field(
         None, description="Weighted share of satisfied metrics that is needed (0, 1]."
     )
     relation: words.SatisfactionRelation | None = Field(None, description="How the share must relate to the threshold.")

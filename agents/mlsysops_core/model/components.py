@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field
 from mlsysops_core.model import vocabulary as words
 from mlsysops_core.model.common import Model, rule, with_rules
 from mlsysops_core.model.containers import Container
-from mlsysops_core.model.scalars import Flag, Identifier, Instances, Name, Number, Text
+from mlsysops_core.model.scalars import Flag, Identifier, Instances, MetricName, Name, NotNegative, Number, Text
 from mlsysops_core.model.sensors import SensorRequest
 
 __all__ = [
@@ -73,9 +73,7 @@ class RuntimeConfiguration(Model):
 class QosMetric(Model):
     """A metric that the application reports, and its target."""
 
-    application_metric_id: Text = Field(
-        max_length=253, description="Name of the metric, as the application sends it over OTLP."
-    )
+    application_metric_id: MetricName = Field(description="Name of the metric, as the application sends it over OTLP.")
     target: Number | None = Field(None, description="Target value, in the metric's own unit.")
     relation: words.Relation | None = Field(None, description="How the measured value must relate to the target.")
     system_metrics_hints: list[words.SystemMetric] = Field(
@@ -103,8 +101,8 @@ class Bucket(Model):
         serialization_alias="reduncancy",
         description="Redundancy of the stored data.",
     )
-    max_latency: Number | None = Field(None, ge=0, description="Highest latency (ms).")
-    min_download_speed: Number | None = Field(None, ge=0, description="Lowest download speed (Mbps).")
+    max_latency: NotNegative | None = Field(None, description="Highest latency (ms).")
+    min_download_speed: NotNegative | None = Field(None, description="Lowest download speed (Mbps).")
     server_side_encryption: words.Switch | None = Field(None, description="Whether the server encrypts the data.")
 
 

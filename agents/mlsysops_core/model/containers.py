@@ -19,7 +19,7 @@ from mlsysops_core.model.scalars import (
     GigabytesOrText,
     GigabytesText,
     Instances,
-    Number,
+    NotNegative,
     Percent,
     Text,
 )
@@ -63,7 +63,7 @@ class CpuRequest(Model):
     limits: Cores | None = Field(None, description="CPU the container may use at most (cores).")
     architecture: list[words.Architecture] = Field([], max_length=8, description="Instruction sets the image runs on.")
     frequency: Frequency | None = Field(None, description="Frequency the CPU must reach (Hz).")
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
 
 class MemoryRequest(Model):
@@ -83,7 +83,7 @@ class McuRequest(Model):
     )
     flash: FlashSize | None = Field(None, description="Flash memory that is needed, e.g. 512KB (plain number: bytes).")
     frequency: FrequencyInGigahertz | None = Field(None, description="Frequency the MCU must have (GHz).")
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
     @property
     def frequency_hz(self) -> float | None:
@@ -106,7 +106,7 @@ class GpuRequest(Model):
     model: words.GpuModel | None = Field(None, description="GPU model that is needed.")
     memory: GigabytesOrText | None = Field(None, description="GPU memory that is needed (GB).")
     utilization_request: Percent | None = Field(None, description="Expected utilisation (percent).")
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
     @property
     def memory_bytes(self) -> int:
@@ -120,7 +120,7 @@ class FpgaRequest(Model):
     model: words.FpgaModel | None = Field(None, description="FPGA model that is needed.")
     memory: GigabytesOrText | None = Field(None, description="FPGA memory that is needed (GB).")
     utilization_request: Percent | None = Field(None, description="Expected utilisation (percent).")
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
     @property
     def memory_bytes(self) -> int:

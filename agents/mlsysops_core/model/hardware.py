@@ -14,7 +14,7 @@ from mlsysops_core.model.scalars import (
     GigabytesOrText,
     GigabytesText,
     Instances,
-    Number,
+    NotNegative,
     Text,
 )
 
@@ -32,7 +32,7 @@ class NodeCpu(Model):
     frequency: list[Frequency] = Field(
         [], max_length=256, description="All the frequencies the CPU can be set to (Hz)."
     )
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
 
 class NodeMcu(Model):
@@ -42,7 +42,7 @@ class NodeMcu(Model):
     flash: FlashSize | None = Field(None, description="Size of the flash memory, e.g. 1MB (plain number: bytes).")
     cores: Instances | None = Field(None, description="Number of cores.")
     frequency: Frequency | None = Field(None, description="Clock frequency (Hz).")
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
     @property
     def flash_bytes(self) -> int | None:
@@ -55,7 +55,7 @@ class Fpga(Model):
 
     model: words.FpgaModel | None = Field(None, description="FPGA model name.")
     memory: GigabytesOrText | None = Field(None, description="Memory (GB).")
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
     @property
     def memory_bytes(self) -> int | None:
@@ -68,8 +68,8 @@ class Gpu(Model):
 
     model: words.GpuModel | None = Field(None, description="GPU model name.")
     memory: GigabytesOrText | None = Field(None, description="Memory of one GPU (GB).")
-    instances: Number | None = Field(None, ge=0, description="Number of GPUs.")
-    performance_indicator: Number | None = Field(None, ge=0, description=_INDICATOR)
+    instances: NotNegative | None = Field(None, description="Number of GPUs.")
+    performance_indicator: NotNegative | None = Field(None, description=_INDICATOR)
 
     @property
     def memory_bytes(self) -> int | None:

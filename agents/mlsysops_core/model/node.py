@@ -12,7 +12,7 @@ from mlsysops_core.model import vocabulary as words
 from mlsysops_core.model.common import Model, Root, raise_problems, rule
 from mlsysops_core.model.hardware import Hardware
 from mlsysops_core.model.power import Power
-from mlsysops_core.model.scalars import Flag, Identifier, Location, Number, Text
+from mlsysops_core.model.scalars import Flag, Identifier, Location, NotNegative, Text
 from mlsysops_core.model.sensors import SensorOffer
 
 __all__ = [
@@ -40,7 +40,7 @@ class StorageMembership(Model):
     """The node's part in the distributed storage service."""
 
     member: Flag | None = Field(None, description="Whether the node is part of the distributed storage service.")
-    available_space: Number | None = Field(None, ge=0, description="Space the storage service may use (GB).")
+    available_space: NotNegative | None = Field(None, description="Space the storage service may use (GB).")
 
 
 class Environment(Model):
@@ -82,7 +82,7 @@ class BasicInterface(Model):
     """The only interface for control traffic; also the default one of applications."""
 
     name: words.NetworkTechnology | None = Field(None, description="Networking technology.")
-    range: Number | None = Field(None, ge=0, description="Communication range if the interface is wireless (m).")
+    range: NotNegative | None = Field(None, description="Communication range if the interface is wireless (m).")
     interface_name: Text | None = Field(None, description="Name of the interface in the operating system, e.g. eth0.")
     application_traffic_permission: Flag | None = Field(
         None, description="Whether application traffic may use the interface besides control messages."
@@ -101,7 +101,7 @@ class RedirectionInterface(Model):
     """An interface to which application traffic can be redirected."""
 
     connection_type: words.NetworkTechnology = Field(description="Networking technology.")
-    range: Number | None = Field(None, ge=0, description="Communication range if the interface is wireless (m).")
+    range: NotNegative | None = Field(None, description="Communication range if the interface is wireless (m).")
     interface_name: Text | None = Field(None, description="Name of the interface in the operating system.")
     mode: words.InterfaceMode | None = Field(None, description="Connectivity.")
     hardware_address: Text | None = Field(None, description="Hardware (MAC) address.")

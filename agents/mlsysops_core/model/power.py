@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mlsysops_core.model import vocabulary as words
 from mlsysops_core.model.common import Model
-from mlsysops_core.model.scalars import Flag, Number
+from mlsysops_core.model.scalars import Flag, NotNegative, Number
 
 __all__ = [
     "Battery",
@@ -56,7 +56,7 @@ class PowerTargets(Model):
 class MaxConsumption(Model):
     """The most power the node draws."""
 
-    value: Number | None = Field(None, ge=0, description="Power, in measurement_unit.")
+    value: NotNegative | None = Field(None, description="Power, in measurement_unit.")
     measurement_unit: words.PowerUnit | None = Field(None, description="Unit of power.")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from mlsysops_core import quantities
 
@@ -33,9 +33,13 @@ __all__ = [
     "Instances",
     "Integer",
     "Location",
+    "MetricName",
     "Name",
+    "NotNegative",
     "Number",
     "Percent",
+    "Share",
+    "ShareAboveZero",
     "Text",
 ]
 
@@ -81,14 +85,28 @@ def _unquote(value: Any) -> str:
     return "write it without quotes" if isinstance(value, str) else ""
 
 
+@dataclass(frozen=True)
 class _Number(_Plain):
+    """A number; its bounds stand here, since pydantic does not write constraints of types that validate themselves."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+
     def parse(self, value: Any) -> Any:
         if not _is_number(value):
             raise PydanticCustomError("number", "must be a number", {"hint": _unquote(value)})
+        if self.ge is not None and value < self.ge:
+            raise PydanticKnownError("greater_than_equal", {"ge": self.ge})
+        if self.gt is not None and value <= self.gt:
+            raise PydanticKnownError("greater_than", {"gt": self.gt})
+        if self.le is not None and value > self.le:
+            raise PydanticKnownError("less_than_equal", {"le": self.le})
         return value
 
     def json_schema(self) -> Mapping[str, Any]:
-        return {"type": "number"}
+        bounds = {"minimum": self.ge, "exclusiveMinimum": self.gt, "maximum": self.le}
+        return {"type": "number"} | {keyword: bound for keyword, bound in bounds.items() if bound is not None}
 
 
 class _Flag(_Plain):
@@ -186,11 +204,15 @@ class _Percent(_Plain):
 
 
 Text = Annotated[str, Strict(), Field(min_length=1, max_length=4096)]
+MetricName = Annotated[str, Strict(), Field(min_length=1, max_length=253)]
 Name = Annotated[str, Strict(), Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
 Identifier = Annotated[str, Strict(), Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
 Integer = Annotated[int, Strict()]
 Instances = Annotated[int, Strict(), Field(ge=0, le=10_000)]
 Number = Annotated[float, _Number()]
+NotNegative = Annotated[float, _Number(ge=0)]
+Share = Annotated[float, _Number(ge=0, le=1)]
+ShareAboveZero = Annotated[float, _Number(gt=0, le=1)]
 Flag = Annotated[bool, _Flag()]
 Cores = Annotated[str, _Quantity("cores")]
 Bytes = Annotated[str, _Quantity("bytes")]

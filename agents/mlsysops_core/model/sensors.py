@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from mlsysops_core.model import vocabulary as words
 from mlsysops_core.model.common import Model, rule, with_rules
-from mlsysops_core.model.scalars import Instances, Integer, Number, Text
+from mlsysops_core.model.scalars import Instances, Integer, NotNegative, Number, Text
 
 __all__ = [
     "OFFER_KINDS",
@@ -46,7 +46,7 @@ class _Measured(Model):
 class Measurement(_Measured):
     """A sensor with one sampling frequency."""
 
-    sampling_frequency: Number | None = Field(None, ge=0, description="Samples a second (Hz).")
+    sampling_frequency: NotNegative | None = Field(None, description="Samples a second (Hz).")
 
 
 class Temperature(Measurement):
@@ -82,8 +82,8 @@ class AirQuality(Measurement):
 class FrequencyRange(Model):
     """Frequencies that can be set."""
 
-    min: Number | None = Field(None, ge=0, description="Lowest sampling frequency (Hz).")
-    max: Number | None = Field(None, ge=0, description="Highest sampling frequency (Hz).")
+    min: NotNegative | None = Field(None, description="Lowest sampling frequency (Hz).")
+    max: NotNegative | None = Field(None, description="Highest sampling frequency (Hz).")
 
 
 class RangedMeasurement(_Measured):
@@ -140,7 +140,7 @@ class SensorRequest(Model):
         description="Environment variable in which the application finds the endpoint of the sensor's measurements.",
     )
     protocol: words.SensorProtocol | None = Field(None, description="Protocol of the sensor service.")
-    instances: Number | None = Field(None, ge=0, description="Number of sensors that are needed.")
+    instances: NotNegative | None = Field(None, description="Number of sensors that are needed.")
 
 
 class SensorOffer(Model):
@@ -156,7 +156,7 @@ class SensorOffer(Model):
     co2: RangedMeasurement | None = Field(None, description="A CO2 sensor.")
     barometer: Barometer | None = Field(None, description="A barometer.")
     air_quality: AirQuality | None = Field(None, description="An air quality sensor.")
-    instances: Number | None = Field(None, ge=0, description="Number of sensors.")
+    instances: NotNegative | None = Field(None, description="Number of sensors.")
     protocol: words.SensorProtocol | None = Field(None, description="Protocol of the sensor service.")
     endpoint: Text | None = Field(
         None, description="Endpoint to read from; the application gets it in an environment variable of its container."

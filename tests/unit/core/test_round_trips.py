@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mlsysops_core import model
 from mlsysops_core.model import KINDS, Description, Kind
@@ -159,7 +159,7 @@ def spec_schema(kind: Kind) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.kind)
 def test_generated_descriptions_survive_every_way(kind: Kind) -> None:
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
     @given(strategy(structural_schema(kind.model)))
     def run(data: dict[str, Any]) -> None:
         check(kind, _MEND.get(kind.kind, _mend_location)(data))

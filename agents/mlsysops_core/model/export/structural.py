@@ -36,14 +36,6 @@ _ORDER = (
     "additionalProperties",
     "items",
 )
-# What pydantic writes for constraints of types that validate themselves (our numbers).
-_CONSTRAINTS = {
-    "ge": "minimum",
-    "gt": "exclusiveMinimum",
-    "le": "maximum",
-    "min_length": "minItems",
-    "max_length": "maxItems",
-}
 
 
 def structural_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -72,9 +64,6 @@ def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
     if len(options) == 1:
         del out["anyOf"]
         out = {**_inline(options[0], definitions), **out}
-    for word, keyword in _CONSTRAINTS.items():
-        if word in out and not isinstance(out[word], Mapping):
-            out[keyword] = out.pop(word)
     for key in ("title", "default", "$defs"):
         if not isinstance(out.get(key), Mapping) or key == "$defs":
             out.pop(key, None)

@@ -85,7 +85,7 @@ class KubernetesClient:
             return cls(ApiClient(configuration))
         except (ConfigException, YAMLError, OSError, ValueError, TypeError) as exc:
             source = kubeconfig if kubeconfig is not None else "service account"
-            raise InvalidInput(f"{source}: not usable as a kubeconfig: {exc}") from exc
+            raise InvalidInput(f"{source}: not usable as a kubeconfig: {' '.join(str(exc).split())}") from exc
 
     @property
     def server(self) -> str:
@@ -346,7 +346,7 @@ def _transport_errors(what: str) -> Iterator[None]:
         raise TimedOut(f"{what}: no answer in time") from exc
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as exc:
         raise Unreachable(f"{what}: {str(exc) or type(exc).__name__}") from exc
-    except json.JSONDecodeError as exc:
+    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
         raise Unreachable(f"{what}: the answer is not JSON: {exc}") from exc
 
 

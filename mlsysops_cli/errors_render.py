@@ -34,7 +34,6 @@ def render(error: BaseException, settings: Settings) -> int:
         _silence(sys.stdout)
         return _BROKEN_PIPE
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        print("interrupted", file=sys.stderr)  # noqa: T201
         return _INTERRUPTED
     if type(error).__name__ == "NoArgsIsHelpError":  # `mls` or `mls apps` alone: help is the answer
         print(error.format_message())  # type: ignore[attr-defined]  # noqa: T201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -85,6 +86,9 @@ def _merged(source: str, document: Mapping[str, Any]) -> str:
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
+    offset = _list_offset(source)
+    yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
     tree = yaml.load(source)
     kind, wanted = next(iter(document.items()))
     holder, key = _fields(tree, kind)
@@ -94,6 +98,12 @@ def _merged(source: str, document: Mapping[str, Any]) -> str:
     buffer = io.StringIO()
     yaml.dump(tree, buffer)
     return buffer.getvalue()
+
+
+def _list_offset(source: str) -> int:
+    """Return by how much the text indents the items of a list below its key: 0 or 2, after the first list in it."""
+    match = re.search(r"^( *)(?:- )?[^\s#-][^#\n]*:[ \t]*(?:#.*)?\n(?:[ \t]*(?:#.*)?\n)*( *)- ", source, re.MULTILINE)
+    return 2 if match and len(match[2]) > len(match[1]) else 0
 
 
 def _fields(tree: Any, kind: str) -> tuple[Any, str]:

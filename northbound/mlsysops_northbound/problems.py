@@ -35,7 +35,7 @@ class Unauthorized(MlsError):  # noqa: N818 - named like its family
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP form of a problem."""
     content = problem.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    content = {"type": problem.type, "title": problem.title, "status": problem.status, **content}
+    content = {"type": problem.type, "title": problem.title, "status": problem.status, "code": problem.code, **content}
     extra = dict(headers or {})
     if problem.status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = 'Bearer realm="mlsysops"'

@@ -155,6 +155,11 @@ MLSysOpsNode:
   name: node-1
   cluster_id: cluster1
   continuum_layer: edge
+  environment: {node_type: virtualized, os: ubuntu, container_runtime: [containerd]}
+  hardware:
+    cpu: {cores: 2, architecture: amd64, frequency: [1400000000, 1700000000]}
+    memory: 4
+    disk: "120"
 """
 
 

@@ -1,0 +1,178 @@
+"""What `mls framework deploy-…` do: one playbook, in whole or in part, then the context file."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import NotFound
+
+from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, prepare
+from mlsysops_cli.assets import asset
+from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
+from mlsysops_cli.output import emit_document
+from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
+from mlsysops_cli.slice import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlsysops_cli.runner import RunResult
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import SliceLayout
+
+__all__ = ["DeployOptions", "deploy", "save_slice_context"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """Options that all deploying commands share.
+
+    Attributes:
+        inventory: Path of the inventory.
+        descriptions: Directory of descriptions that replace rendered ones.
+        check: Change nothing, say what would change.
+        diff: Show differences in the log.
+        limit: Hosts, as Ansible's ``--limit``.
+        tags: Tags of plays.
+        start_at_task: Name of the task to start at.
+        vault_password_file: Decrypts vaulted parts.
+    """
+
+    inventory: str | None = None
+    descriptions: str | None = None
+    check: bool = False
+    diff: bool = False
+    limit: str = ""
+    tags: Sequence[str] = ()
+    start_at_task: str = ""
+    vault_password_file: str | None = None
+
+
+def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", name: str | None = None) -> None:
+    """Deploy a slice or a part of it.
+
+    Args:
+        settings: Global options.
+        options: What was asked for.
+        part: ``all``, ``continuum``, ``cluster``, ``node`` or ``services``.
+        name: The cluster or node, where only one is meant.
+
+    Raises:
+        PartialFailure: Some hosts failed.
+    """
+    inventory = default_inventory(settings, options.inventory)
+    with ExitStack() as stack:
+        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if options.check else None
+        prepared = prepare(
+            inventory,
+            vault_password_file=options.vault_password_file,
+            descriptions=options.descriptions,
+            check=check,
+        )
+        layout = prepared.layout
+        for warning in layout.slice.warnings:
+            settings.note(f"warning: {warning}")
+        if not options.check:
+            stack.enter_context(locked(layout.directory, f"slice {layout.slice.name}"))
+        limit, tags = _part(layout, part, name)
+        title = f"{'check' if options.check else 'deploy'} {part} of slice {layout.slice.name}"
+        run = PlaybookRun(
+            playbook=asset("playbooks", "site.yml"),
+            inventories=[Path(inventory).absolute(), prepared.hosts],
+            state=prepared.directory / "run",
+            logs=prepared.directory / "logs" / "runs",
+            title=title,
+            extra_vars=prepared.plan,
+            check=options.check,
+            diff=options.diff,
+            limit=options.limit or limit,
+            tags=tuple(options.tags) or tags,
+            start_at_task=options.start_at_task,
+            vault_password_file=options.vault_password_file,
+            verbosity=max(0, settings.verbose - 1),
+            local_only=layout.slice.local,
+        )
+        result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
+        if options.check and options.diff and not settings.quiet:
+            settings.note(Path(result.log).read_text(encoding="utf-8").rstrip())
+        if not options.check:
+            save_slice_context(layout)
+        error = result.error()
+        if error:
+            raise error
+        _report(settings, prepared, result, check=options.check)
+
+
+def _part(layout: SliceLayout, part: str, name: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the limit and the tags that a part of a slice stands for."""
+    slice_ = layout.slice
+    management = slice_.management
+    if part == "continuum":
+        return management, ("controlplane", "agents")
+    if part == "services":
+        return management, ("services",)
+    if part == "cluster":
+        names = [c.name for c in slice_.clusters]
+        if name and name not in names:
+            raise NotFound(f"no cluster {name!r} in slice {slice_.name}", hint=f"clusters: {', '.join(names)}")
+        servers = [layout.server(c).host.name for c in ([name] if name else names)]
+        return ",".join(servers), ("controlplane", "agents")
+    if part == "node":
+        workers = [host.name for host in slice_.hosts.values() if host.role == "worker"]
+        if name and name not in workers:
+            raise NotFound(f"no node {name!r} in slice {slice_.name}", hint=f"nodes: {', '.join(workers)}")
+        chosen = [name] if name else workers
+        # Its server makes the node's certificates; the management host tells of it in the continuum.
+        servers = dict.fromkeys(layout.server(slice_.hosts[one].cluster).host.name for one in chosen)
+        return ",".join([management, *servers, *chosen]), ("controlplane", "nodes", "agents")
+    return "", ()
+
+
+def save_slice_context(layout: SliceLayout) -> None:
+    """Write the context file with which `mls` finds the slice."""
+    management = layout.management
+    token_file = management.directory / "northbound" / "token"
+    token = token_file.read_text(encoding="utf-8").strip() if token_file.is_file() else ""
+    save_context(
+        Context(
+            name=layout.slice.name,
+            api=Api(url=layout.northbound_url, token=token),
+            kubeconfig=str(management.kubeconfig("admin")),
+            clusters={
+                c.name: ClusterAccess(str(layout.server(c.name).kubeconfig("admin"))) for c in layout.slice.clusters
+            },
+            slice_dir=str(layout.directory),
+            engine=layout.slice.engine,
+        )
+    )
+
+
+def _report(settings: Settings, prepared: Prepared, result: RunResult, *, check: bool) -> None:
+    layout = prepared.layout
+    kubeconfigs = {layout.slice.continuum: str(layout.management.kubeconfig("admin"))}
+    kubeconfigs |= {c.name: str(layout.server(c.name).kubeconfig("admin")) for c in layout.slice.clusters}
+    document: dict[str, Any] = {
+        "slice": layout.slice.name,
+        "engine": layout.slice.engine,
+        "changed": result.changed,
+        "seconds": round(result.seconds, 1),
+        "northbound": layout.northbound_url,
+        "kubeconfigs": kubeconfigs,
+        "hosts": {
+            name: {"changed": share.changed, "failed": share.failed, "seconds": round(share.seconds, 1)}
+            for name, share in result.hosts.items()
+        },
+    }
+    if check:
+        text = f"slice {layout.slice.name}: {result.changed} changes would be made\n"
+        text += "".join(f"  {name}: {task}\n" for name, share in result.hosts.items() for task in share.changes)
+    else:
+        done = f"{result.changed} changes" if result.changed else "nothing changed"
+        text = f"slice {layout.slice.name} is up: {done}, {result.seconds:.1f} s\n"
+        text += f"  northbound API  {layout.northbound_url}\n"
+        text += "".join(f"  kubeconfig of {name}  {path}\n" for name, path in kubeconfigs.items())
+    emit_document(settings, document, kind="slice", name="slice", text=text)

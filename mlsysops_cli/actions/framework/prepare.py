@@ -1,0 +1,184 @@
+"""From an inventory to everything that a run needs: slice, addresses, rendered tree, plan, on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import Fault, InvalidInput, Refused
+from mlsysops_core.model import Application, KINDS, description_name, kind_of, load_descriptions, to_document, to_resource
+
+from mlsysops_cli import __version__
+from mlsysops_cli.assets import asset
+from mlsysops_cli.inventory import load_slice
+from mlsysops_cli.render import cached_facts, deployment_plan, local_facts, render_slice, save_facts, write_tree
+from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.slice import (
+    SliceLayout,
+    SliceState,
+    allocate_addresses,
+    plan_layout,
+    preview_addresses,
+    slice_directory,
+)
+from mlsysops_cli.slice.state import host_roles, write_private
+
+if TYPE_CHECKING:
+    from mlsysops_cli.render import RenderedTree
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import Slice
+
+__all__ = ["Prepared", "default_inventory", "overlay_descriptions", "prepare", "rendered_tree", "supported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A slice, ready to be deployed.
+
+    Attributes:
+        layout: The slice, placed.
+        tree: What was rendered.
+        directory: Where the files of this run are: the slice's state, or a temporary one for ``--check``.
+        plan: File with the deployment plan.
+        hosts: Inventory of our own that makes local hosts usable and is all that `destroy-all` needs.
+    """
+
+    layout: SliceLayout
+    tree: RenderedTree
+    directory: Path
+    plan: Path
+    hosts: Path
+
+
+def default_inventory(settings: Settings, given: str | None) -> str:
+    """Return the inventory to use: the one given, that of the slice in use, or the one-machine slice we ship."""
+    if given:
+        return given
+    name = settings.context
+    if name is None:
+        from mlsysops_cli.context import current_context_name
+
+        name = current_context_name()
+    state = SliceState.find(name) if name else None
+    if state and state.inventory and Path(state.inventory).exists():
+        return state.inventory
+    shipped = str(asset("inventories", "local.yml"))
+    settings.note(f"no --inventory: using {shipped}")
+    return shipped
+
+
+def supported(slice_: Slice) -> None:
+    """Refuse what cannot be deployed yet.
+
+    Raises:
+        Refused: The engine is not the embedded one, or a host is not this machine.
+    """
+    hint = "`mls framework render` renders it; deploy slices of this machine with inventories/local.yml"
+    if slice_.engine != "embedded":
+        raise Refused(f"engine {slice_.engine} cannot be deployed by this version", hint=hint)
+    remote = [host.name for host in slice_.hosts.values() if not host.local]
+    if remote:
+        raise Refused(f"hosts over SSH cannot be deployed by this version: {', '.join(remote)}", hint=hint)
+
+
+def rendered_tree(
+    slice_: Slice, layout: SliceLayout, descriptions: str | None = None, facts: dict[str, dict[str, Any]] | None = None
+) -> RenderedTree:
+    """Render a slice with the best facts there are; local ones are always fresh."""
+    known = cached_facts(slice_) | local_facts(slice_) | (facts or {})
+    tree = render_slice(layout, known)
+    if descriptions:
+        overlay_descriptions(tree, slice_, Path(descriptions))
+    return tree
+
+
+def prepare(inventory: str, *, vault_password_file: str | None, descriptions: str | None, check: Path | None) -> Prepared:
+    """Read, validate, place, render and write a slice.
+
+    Args:
+        inventory: Its path.
+        vault_password_file: Decrypts vaulted parts.
+        descriptions: Directory of descriptions that replace rendered ones.
+        check: Directory for the files of a run that changes nothing; None for a real one.
+
+    Raises:
+        InvalidInput: The inventory or a description does not validate.
+        Conflict: It is not the slice that is deployed under this name.
+        Refused: It cannot be deployed by this version.
+    """
+    slice_ = load_slice(inventory, vault_password_file=vault_password_file)
+    supported(slice_)
+    state = SliceState.find(slice_.name)
+    if state:
+        state.check_extension(slice_)
+    known = state.addresses if state else None
+    addresses = preview_addresses(slice_, known) if check else allocate_addresses(slice_, known)
+    layout = plan_layout(slice_, addresses)
+    if not check:
+        # Written first: whatever happens later, destroy-all knows what to take down.
+        SliceState(
+            name=slice_.name,
+            engine=slice_.engine,
+            inventory=str(Path(inventory).absolute()),
+            version=__version__,
+            hosts=host_roles(slice_),
+            addresses=addresses.to_dict(),
+        ).save()
+    tree = rendered_tree(slice_, layout, descriptions)
+    directory = check or layout.directory
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    rendered = directory / "rendered"
+    write_tree(tree, rendered)
+    if not check:
+        save_facts(slice_, local_facts(slice_))
+    plan = deployment_plan(layout, tree, rendered)
+    plan_file, hosts_file = directory / "plan.json", directory / "hosts.json"
+    write_private(plan_file, json.dumps({"mls_plan": plan}, indent=1) + "\n")
+    write_private(hosts_file, json.dumps(_hosts(layout), indent=1) + "\n")
+    return Prepared(layout, tree, directory, plan_file, hosts_file)
+
+
+def _hosts(layout: SliceLayout) -> dict[str, Any]:
+    local = {
+        name: {"ansible_connection": "local", "ansible_python_interpreter": place.python}
+        for name, place in layout.hosts.items()
+        if place.host.local
+    }
+    return {"all": {"hosts": local}}
+
+
+def overlay_descriptions(tree: RenderedTree, slice_: Slice, directory: Path) -> None:
+    """Let a person's own descriptions replace the rendered ones of the same kind and name.
+
+    Raises:
+        InvalidInput: One does not validate, or describes what is not in the slice.
+    """
+    if not directory.is_dir():
+        raise InvalidInput(f"{directory}: no such directory", hint="--path names a directory of descriptions")
+    folders = {KINDS["MLSysOpsContinuum"].kind: "continuum", "MLSysOpsCluster": "clusters", "MLSysOpsNode": "nodes"}
+    faults = []
+    for path in sorted(p for p in directory.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file()):
+        for description in load_descriptions(path.read_bytes(), source=os.fspath(path)):
+            kind, name = kind_of(description).kind, description_name(description)
+            if isinstance(description, Application):
+                continue  # deployed with `mls apps deploy-app`
+            key = f"continuum/40-descriptions/{folders.get(kind, '')}-{name}.yaml"
+            if key not in tree:
+                faults.append(
+                    Fault(
+                        source=str(path),
+                        message=f"{kind} {name} is not in slice {slice_.name}",
+                        hint="name it as the inventory does, or register it with `mls infra register-infra`",
+                    )
+                )
+                continue
+            labels = tree[key][0]["metadata"]["labels"]
+            resource = to_resource(description, namespace=NAMESPACE)
+            resource["metadata"]["labels"] = {**resource["metadata"].get("labels", {}), **labels}
+            tree[key] = [resource]
+            tree[f"descriptions/{folders[kind]}/{name}.yaml"] = [to_document(description)]
+    if faults:
+        raise InvalidInput(faults=faults)

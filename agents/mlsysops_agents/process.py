@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ __all__ = ["Runtime", "TierRun", "configure_logging", "die_with_parent", "run_pr
 
 _log = logging.getLogger(__name__)
 
-_STOP_SECONDS = 4.0
+_STOP_SECONDS = 4.5
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _CREDENTIALS = "credentials"
 
@@ -102,16 +103,27 @@ async def run_process(config: AgentConfig, run: TierRun) -> None:
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             _log.info("stopping")
+            _end_at_the_latest(_STOP_SECONDS)
             work.cancel()
-            _, late = await asyncio.wait({work}, timeout=_STOP_SECONDS)
-            if late:
-                _log.error("the agent did not stop within %.0f s, leaving it", _STOP_SECONDS)
-                return
+            await asyncio.wait({work})
         if not work.cancelled():
             _raise_cause(work.exception())
             raise MlsError(f"the {config.tier} agent ended by itself")
     finally:
         stopping.cancel()
+
+
+def _end_at_the_latest(seconds: float) -> None:
+    """End the process the hard way where a plug-in or a thread will not let it go; nothing unwritten is lost by it."""
+
+    def end() -> None:
+        _log.error("the agent did not stop within %.1f s, ending it", seconds)
+        logging.shutdown()
+        os._exit(MlsError.exit_code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _raise_cause(error: BaseException | None) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -234,7 +234,7 @@ class Reader:
                 )
             await asyncio.sleep(0.05)
 
-    async def watch(self, info: ResourceInfo, namespace: str, query: Query) -> AsyncIterator[list[WatchEvent]]:
+    async def watch(self, info: ResourceInfo, namespace: str, query: Query) -> AsyncGenerator[list[WatchEvent], None]:
         """Follows changes, several at a time where they are ready; ends at the timeout or at shutdown.
 
         Raises:
@@ -264,7 +264,7 @@ class Reader:
 
     async def _follow(
         self, info: ResourceInfo, wanted: _Filter, bucket: Bucket, entries: list[Entry], position: int, query: Query, rv: int
-    ) -> AsyncIterator[list[WatchEvent]]:
+    ) -> AsyncGenerator[list[WatchEvent], None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + query.timeout if query.timeout else None
         awake = asyncio.Event()

@@ -328,7 +328,7 @@ class Registry(Reader):
             else:
                 kept.pop("status", None)
             return kept
-        if "status" in info.subresources:
+        if "status" in info.subresources and subresource != "binding":
             if "status" in old:
                 new["status"] = old["status"]
             else:

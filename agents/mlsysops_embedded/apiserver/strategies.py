@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any, Final
 
+from mlsysops_embedded.apiserver import podrules
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.validation import definition, semantics
 
 if TYPE_CHECKING:
     from mlsysops_embedded.apiserver.call import Call
@@ -15,38 +19,65 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_NAMESPACES", "Strategies"]
 
 Obj = dict[str, Any]
+Observer = Callable[[ResourceInfo, Obj | None, Obj | None], Awaitable[None]]
 DEFAULT_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
+#: How long an address handed to a Service that is not stored yet stays taken.
+_RESERVED_SECONDS: Final = 30.0
 
 
 class Strategies:
-    """Hooks of the registry."""
+    """Hooks of the registry.
 
-    def __init__(self) -> None:
+    Args:
+        service_cidr: Where Services get their addresses.
+    """
+
+    def __init__(self, service_cidr: IPv4Network) -> None:
         self.reader: Reader | None = None
         #: Called after a write with (info, old, new); new is None where the object is gone.
-        self.observers: list[Callable[[ResourceInfo, Obj | None, Obj | None], Awaitable[None]]] = []
+        self.observers: list[Observer] = []
+        self._cidr = service_cidr
+        self._reserved: dict[str, float] = {}
+
+    # ------------------------------------------------------------------ admission
 
     def admit_namespace(self, info: ResourceInfo, namespace: str) -> None:
-        """No object is created in a namespace that is absent or ends."""
-        if not info.namespaced or self.reader is None:
+        """No object is created in a namespace that is absent or ends, nor of a kind that ends.
+
+        Raises:
+            ApiError: 403, 404, 405.
+        """
+        if self.reader is None:
+            return
+        if info.custom:
+            crd = self.reader.read("customresourcedefinitions.apiextensions.k8s.io", "", info.bucket)
+            if crd is None:
+                raise ApiError.unknown_resource()
+            if crd["metadata"].get("deletionTimestamp"):
+                raise ApiError.method_not_allowed("create not allowed while custom resource definition is terminating")
+        if not info.namespaced:
             return
         found = self.reader.read("namespaces", "", namespace)
         if found is None:
             raise ApiError.not_found("namespaces", namespace)
         if found["metadata"].get("deletionTimestamp"):
-            error = ApiError.forbidden(
-                info.plural, "", f"unable to create new content in namespace {namespace} because it is being terminated", info.group
-            )
-            error.status["details"]["causes"] = [
-                {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated", "field": "metadata.namespace"}
-            ]
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            error = ApiError.forbidden(info.plural, "", why, info.group)
+            text = f"namespace {namespace} is being terminated"
+            error.status["details"]["causes"] = [{"reason": "NamespaceTerminating", "message": text, "field": "metadata.namespace"}]
             raise error
 
     def admit_delete(self, info: ResourceInfo, obj: Obj) -> None:
-        """Some namespaces stay."""
+        """Some namespaces stay.
+
+        Raises:
+            ApiError: 403.
+        """
         name = obj["metadata"]["name"]
         if info.bucket == "namespaces" and name in DEFAULT_NAMESPACES[:3]:
             raise ApiError.forbidden("namespaces", name, "this namespace may not be deleted")
+
+    # ------------------------------------------------------------------ deletion
 
     def grace(self, info: ResourceInfo, obj: Obj, wanted: int | None) -> int:
         """Grace period in seconds of a deletion: pods only (registry/core/pod/strategy.go CheckGracefulDelete)."""
@@ -63,21 +94,164 @@ class Strategies:
         if info.bucket == "namespaces":
             obj.setdefault("status", {})["phase"] = "Terminating"
 
+    # ------------------------------------------------------------------ completion
+
     async def prepare_create(self, call: Call, info: ResourceInfo, obj: Obj) -> None:
         """Completes a new object."""
-        if info.bucket == "namespaces":
-            obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+        bucket = info.bucket
+        if bucket in ("deployments.apps", "replicasets.apps", "daemonsets.apps"):
+            obj.pop("status", None)
+            self._workload(obj, bucket)
+            obj["status"] = {} if bucket == "deployments.apps" else {"replicas": 0} if bucket == "replicasets.apps" else _DAEMON_STATUS
+        elif bucket == "pods":
+            podrules.complete_pod(obj, self.reader)
+        elif bucket == "namespaces":
+            obj["spec"] = {"finalizers": ["kubernetes"]}
             obj["status"] = {"phase": "Active"}
-            obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+            self._name_label(obj)
+        elif bucket == "services":
+            obj["status"] = {"loadBalancer": {}}
+            self._service(obj, None)
+        elif bucket == "secrets":
+            _merge_string_data(obj)
+        elif bucket == "events":
+            obj.setdefault("source", {})
+        elif bucket == "customresourcedefinitions.apiextensions.k8s.io":
+            definition.complete(obj, None, self.reader)
+        elif info.group == "rbac.authorization.k8s.io":
+            _subject_defaults(obj)
 
     async def prepare_update(self, call: Call, info: ResourceInfo, old: Obj, new: Obj, subresource: str) -> None:
         """Completes a changed object."""
+        bucket = info.bucket
+        if subresource == "status":
+            if bucket == "namespaces" and new["metadata"].get("deletionTimestamp"):
+                new.setdefault("status", {})["phase"] = "Terminating"
+            return
+        if bucket in ("deployments.apps", "replicasets.apps", "daemonsets.apps"):
+            self._workload(new, bucket)
+        elif bucket == "pods" and not subresource:
+            podrules.keep_bound(old, new)
+        elif bucket == "namespaces" and subresource != "finalize":
+            new["spec"] = old.get("spec", {})
+            self._name_label(new)
+        elif bucket == "services":
+            self._service(new, old)
+        elif bucket == "secrets":
+            _merge_string_data(new)
+        elif bucket == "customresourcedefinitions.apiextensions.k8s.io":
+            definition.complete(new, old, self.reader)
+        elif info.group == "rbac.authorization.k8s.io":
+            _subject_defaults(new)
+
+    @staticmethod
+    def _name_label(obj: Obj) -> None:
+        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+
+    @staticmethod
+    def _workload(obj: Obj, bucket: str) -> None:
+        spec = obj["spec"]
+        template = spec.get("template") or {}
+        if template.get("spec"):
+            podrules.default_pod_spec(template["spec"])
+        template.get("metadata", {}).pop("creationTimestamp", None)
+        if bucket == "deployments.apps":
+            strategy = spec.setdefault("strategy", {})
+            if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+                rolling = strategy.setdefault("rollingUpdate", {})
+                rolling.setdefault("maxUnavailable", "25%")
+                rolling.setdefault("maxSurge", "25%")
+        elif bucket == "daemonsets.apps":
+            strategy = spec.setdefault("updateStrategy", {})
+            if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+                rolling = strategy.setdefault("rollingUpdate", {})
+                rolling.setdefault("maxUnavailable", 1)
+                rolling.setdefault("maxSurge", 0)
+
+    def _service(self, obj: Obj, old: Obj | None) -> None:
+        spec = obj.setdefault("spec", {})
+        for port in spec.get("ports") or ():
+            port.setdefault("targetPort", port.get("port"))
+        if spec.get("type") == "ExternalName":
+            return
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+        spec.setdefault("ipFamilies", ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        before = (old or {}).get("spec", {}).get("clusterIP")
+        address = spec.get("clusterIP")
+        if not address and before:
+            address = before
+        if not address:
+            address = self._allocate()
+        elif address not in ("None", before):
+            self._claim(obj, address)
+        spec["clusterIP"] = address
+        spec["clusterIPs"] = [address]
+
+    def _taken(self) -> set[str]:
+        assert self.reader is not None
+        horizon = time.monotonic() - _RESERVED_SECONDS
+        self._reserved = {ip: at for ip, at in self._reserved.items() if at > horizon}
+        entries = self.reader.store.bucket("services").objects.values()
+        return {entry.parse().get("spec", {}).get("clusterIP", "") for entry in entries} | set(self._reserved)
+
+    def _allocate(self) -> str:
+        taken = self._taken()
+        first = int(self._cidr.network_address) + 2  # the first address is the API server's own Service
+        for number in range(first, int(self._cidr.broadcast_address)):
+            address = str(IPv4Address(number))
+            if address not in taken:
+                self._reserved[address] = time.monotonic()
+                return address
+        raise ApiError.of(422, "Invalid", f"failed to allocate IP: range is full: {self._cidr}")
+
+    def _claim(self, obj: Obj, address: str) -> None:
+        fault = ""
+        try:
+            if IPv4Address(address) not in self._cidr:
+                fault = f"failed to allocate IP {address}: the provided IP is not in the valid range. The range of valid IPs is {self._cidr}"
+            elif address in self._taken():
+                fault = f"failed to allocate IP {address}: provided IP is already allocated"
+        except ValueError:
+            fault = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        if fault:
+            cause = Cause("FieldValueInvalid", "spec.clusterIPs[0]", f'Invalid value: ["{address}"]: {fault}')
+            raise ApiError.invalid("Service", obj["metadata"].get("name", ""), [cause])
+        self._reserved[address] = time.monotonic()
+
+    # ------------------------------------------------------------------ checks
 
     def validate(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
         """Semantic checks."""
-        return []
+        return semantics.check(info, obj, old)
 
     async def after_write(self, info: ResourceInfo, old: Obj | None, new: Obj | None) -> None:
         """Tells the observers."""
         for observer in self.observers:
             await observer(info, old, new)
+
+
+_DAEMON_STATUS: Final = {
+    "currentNumberScheduled": 0,
+    "numberMisscheduled": 0,
+    "desiredNumberScheduled": 0,
+    "numberReady": 0,
+}
+
+
+def _merge_string_data(obj: Obj) -> None:
+    import base64
+
+    given = obj.pop("stringData", None)
+    if given:
+        data = obj.setdefault("data", {})
+        for key, value in given.items():
+            data[key] = base64.b64encode(value.encode()).decode()
+
+
+def _subject_defaults(obj: Obj) -> None:
+    for subject in obj.get("subjects") or ():
+        if subject.get("kind") in ("User", "Group"):
+            subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
+    if "roleRef" in obj:
+        obj["roleRef"].setdefault("apiGroup", "rbac.authorization.k8s.io")

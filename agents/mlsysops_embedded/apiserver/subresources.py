@@ -1,33 +1,207 @@
-"""Subresources that are more than a part of their object: scale, binding, eviction, finalize, token."""
+"""Subresources and reviews: scale, binding, eviction, finalize, token, pod logs, access and token reviews."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from mlsysops_embedded.apiserver.call import Call
+import orjson
+
+from mlsysops_embedded.apiserver.access import Access
+from mlsysops_embedded.apiserver.call import Call, DeleteOptions
+from mlsysops_embedded.apiserver.http import Request
+from mlsysops_embedded.apiserver.logs import LogProxy
 from mlsysops_embedded.apiserver.registry import Registry
-from mlsysops_embedded.errors import ApiError
-from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.apiserver.routing import Route
+from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.machinery.resources import ResourceInfo, ScalePaths
+from mlsysops_embedded.machinery.selectors import selector_from_object
 
 __all__ = ["Subresources"]
 
 Obj = dict[str, Any]
+_SCALE: Final = "autoscaling/v1"
+
+
+def _dig(obj: Obj, path: str) -> Any:
+    value: Any = obj
+    for part in path.strip(".").split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _selector_text(selector: Any) -> str:
+    if isinstance(selector, str):
+        return selector
+    if not isinstance(selector, dict):
+        return ""
+    parts = []
+    for key, operator, values in selector_from_object(selector).requirements:
+        if operator == "in":
+            parts.append(f"{key}={values[0]}" if len(values) == 1 else f"{key} in ({','.join(values)})")
+        elif operator == "notin":
+            parts.append(f"{key} notin ({','.join(values)})")
+        else:
+            parts.append(key if operator == "exists" else f"!{key}")
+    return ",".join(parts)
 
 
 class Subresources:
-    """Handlers of subresources over a registry."""
+    """Handlers over a registry.
 
-    def __init__(self, registry: Registry) -> None:
+    Args:
+        registry: Objects.
+        access: Authentication and authorisation; without it reviews and tokens are refused.
+        logs: The way to kubelets.
+    """
+
+    def __init__(self, registry: Registry, access: Access | None = None, logs: LogProxy | None = None) -> None:
         self.registry = registry
+        self._access = access
+        self._logs = logs
+
+    # ------------------------------------------------------------------ entry points
 
     async def get(self, info: ResourceInfo, namespace: str, name: str, subresource: str) -> Obj:
-        raise ApiError.unknown_resource()
+        """GET of a subresource."""
+        if subresource == "scale" and info.scale is not None:
+            return self._scale(info, self._object(info, namespace, name))
+        raise ApiError.method_not_allowed()
 
     async def create(self, call: Call, info: ResourceInfo, namespace: str, name: str, subresource: str, obj: Obj) -> Obj:
-        raise ApiError.unknown_resource()
+        """POST to a subresource."""
+        if not isinstance(obj, dict):
+            raise ApiError.bad_request("the body must be an object")
+        if subresource == "binding":
+            return await self.bind(call, namespace, name, obj)
+        if subresource == "eviction":
+            return await self._evict(call, info, namespace, name, obj)
+        if subresource == "token" and self._access is not None:
+            account = self._object(info, namespace, name)
+            return self._access.authenticator.token_request(account, obj)
+        raise ApiError.method_not_allowed()
 
     async def update(
         self, call: Call, info: ResourceInfo, namespace: str, name: str, subresource: str, change: Callable[[Obj], Obj]
     ) -> Obj:
-        raise ApiError.unknown_resource()
+        """PUT or PATCH of a subresource."""
+        if subresource == "scale" and info.scale is not None:
+            return await self._rescale(call, info, info.scale, namespace, name, change)
+        if subresource == "finalize" and info.bucket == "namespaces":
+            return await self._finalize(call, info, name, change)
+        raise ApiError.method_not_allowed()
+
+    async def review(self, call: Call, info: ResourceInfo, namespace: str, obj: Any) -> Obj:
+        """POST of an object that is answered, not stored."""
+        if not isinstance(obj, dict):
+            raise ApiError.bad_request("the body must be an object")
+        if info.kind == "Binding":
+            return await self.bind(call, namespace, str((obj.get("metadata") or {}).get("name", "")), obj)
+        if self._access is None:
+            raise ApiError.method_not_allowed()
+        return self._access.review(call, info, namespace, obj)
+
+    async def log(self, request: Request, route: Route) -> int:
+        """Log of a pod, from its kubelet."""
+        if self._logs is None:
+            raise ApiError.method_not_allowed()
+        return await self._logs.serve(request, route)
+
+    def check(self, call: Call, info: ResourceInfo, obj: Any, namespace: str) -> None:
+        """The escalation check of RBAC objects."""
+        if self._access is not None and isinstance(obj, dict) and isinstance(obj.get("metadata"), dict):
+            try:
+                self._access.authorizer.check_escalation(call.user, info, obj, namespace)
+            except (AttributeError, TypeError):
+                return  # malformed: the schema says what is wrong with it
+
+    # ------------------------------------------------------------------ parts
+
+    def _object(self, info: ResourceInfo, namespace: str, name: str) -> Obj:
+        return orjson.loads(self.registry.get(info, namespace, name))  # type: ignore[no-any-return]
+
+    def _scale(self, info: ResourceInfo, obj: Obj) -> Obj:
+        paths = info.scale or ScalePaths()
+        metadata = obj["metadata"]
+        kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        status: Obj = {"replicas": _dig(obj, paths.status) or 0}
+        if selector := _selector_text(_dig(obj, paths.selector) if paths.selector else None):
+            status["selector"] = selector
+        return {
+            "kind": "Scale",
+            "apiVersion": _SCALE,
+            "metadata": {key: metadata[key] for key in kept if key in metadata},
+            "spec": {"replicas": _dig(obj, paths.spec) or 0},
+            "status": status,
+        }
+
+    async def _rescale(
+        self, call: Call, info: ResourceInfo, paths: ScalePaths, namespace: str, name: str, change: Callable[[Obj], Obj]
+    ) -> Obj:
+        def rescaled(old: Obj) -> Obj:
+            wanted = change(self._scale(info, old))
+            replicas = (wanted.get("spec") or {}).get("replicas", 0) if isinstance(wanted, dict) else None
+            if not isinstance(replicas, int) or isinstance(replicas, bool):
+                raise ApiError.bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer")
+            if replicas < 0:
+                fault = Cause("FieldValueInvalid", "spec.replicas", f"Invalid value: {replicas}: must be greater than or equal to 0")
+                raise ApiError.invalid("Scale", name, [fault], "autoscaling")
+            new = copy.deepcopy(old)
+            *parents, last = paths.spec.strip(".").split(".")
+            place = new
+            for part in parents:
+                place = place.setdefault(part, {})
+            place[last] = replicas
+            version = (wanted.get("metadata") or {}).get("resourceVersion")
+            new["metadata"]["resourceVersion"] = version or old["metadata"]["resourceVersion"]
+            return new
+
+        data = await self.registry.modify(call, info, namespace, name, rescaled)
+        return self._scale(info, orjson.loads(data))
+
+    async def _finalize(self, call: Call, info: ResourceInfo, name: str, change: Callable[[Obj], Obj]) -> Obj:
+        def finalized(old: Obj) -> Obj:
+            wanted = change(old)
+            new = copy.deepcopy(old)
+            new.setdefault("spec", {})["finalizers"] = list((wanted.get("spec") or {}).get("finalizers") or ())
+            return new
+
+        return orjson.loads(await self.registry.modify(call, info, "", name, finalized, "finalize"))  # type: ignore[no-any-return]
+
+    async def bind(self, call: Call, namespace: str, name: str, binding: Obj) -> Obj:
+        """Assigns a pod to a node (core/v1 Binding)."""
+        info = self.registry.catalog.find("", "v1", "pods")
+        assert info is not None
+        target = binding.get("target")
+        node = target.get("name") if isinstance(target, dict) else None
+        if not isinstance(node, str) or not node:
+            raise ApiError.invalid("Binding", name, [Cause("FieldValueRequired", "target.name", "Required value")])
+
+        def bound(old: Obj) -> Obj:
+            if old["metadata"].get("deletionTimestamp"):
+                raise ApiError.conflict("pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")
+            if old["spec"].get("nodeName"):
+                raise ApiError.conflict("pods/binding", name, f'pod {name} is already assigned to node "{old["spec"]["nodeName"]}"')
+            new = copy.deepcopy(old)
+            new["spec"]["nodeName"] = node
+            conditions = [c for c in new.setdefault("status", {}).get("conditions") or () if c.get("type") != "PodScheduled"]
+            conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": meta.now()})
+            new["status"]["conditions"] = [{k: v for k, v in c.items() if v is not None} for c in conditions]
+            return new
+
+        await self.registry.modify(call, info, namespace, name, bound, "binding")
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+    async def _evict(self, call: Call, info: ResourceInfo, namespace: str, name: str, eviction: Obj) -> Obj:
+        given = eviction.get("deleteOptions") or {}
+        conditions = given.get("preconditions") or {}
+        grace = given.get("gracePeriodSeconds")
+        options = DeleteOptions(
+            given.get("propagationPolicy") or "", grace if isinstance(grace, int) else None,
+            str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or ""),
+        )
+        call.dry_run = call.dry_run or given.get("dryRun") == ["All"]
+        await self.registry.delete(call, info, namespace, name, options)
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -1,0 +1,103 @@
+"""Reviews of access and identity (authorization.k8s.io/v1, authentication.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mlsysops_embedded.apiserver.call import Call, User
+from mlsysops_embedded.auth.authn import Authenticator
+from mlsysops_embedded.auth.rbac import Attributes, Authorizer
+from mlsysops_embedded.auth.tokens import AUDIENCE
+from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.validation import conform
+
+__all__ = ["Access"]
+
+Obj = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who one is and what one may."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+
+    def review(self, call: Call, info: ResourceInfo, namespace: str, obj: Obj) -> Obj:
+        """Answers a review.
+
+        Raises:
+            ApiError: 400 or 422 where it is malformed.
+        """
+        obj.setdefault("apiVersion", info.api_version)
+        obj.setdefault("kind", info.kind)
+        if (obj["apiVersion"], obj["kind"]) != (info.api_version, info.kind):
+            raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
+        obj = conform.decode(call, info, obj)
+        obj["metadata"] = {"creationTimestamp": None}
+        answer = {
+            "SelfSubjectReview": self._who,
+            "SelfSubjectAccessReview": self._own_access,
+            "SubjectAccessReview": self._access,
+            "LocalSubjectAccessReview": self._access,
+            "SelfSubjectRulesReview": self._rules,
+            "TokenReview": self._token,
+        }[info.kind]
+        return {**obj, "status": answer(call.user, obj.get("spec") or {}, namespace)}
+
+    @staticmethod
+    def _user(user: User) -> Obj:
+        found: Obj = {"username": user.name, "groups": list(user.groups)}
+        if user.uid:
+            found["uid"] = user.uid
+        if user.extra:
+            found["extra"] = dict(user.extra)
+        return found
+
+    def _who(self, user: User, spec: Obj, namespace: str) -> Obj:
+        return {"userInfo": self._user(user)}
+
+    def _decide(self, user: User, spec: Obj, kind: str) -> Obj:
+        resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        if (resource is None) == (other is None):
+            text = "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            raise ApiError.invalid(kind, "", [Cause("FieldValueInvalid", "spec.resourceAttributes", text)], "authorization.k8s.io")
+        if other is not None:
+            asked = Attributes(other.get("verb", ""), path=other.get("path", "") or "/")
+        else:
+            assert resource is not None
+            asked = Attributes(
+                resource.get("verb", ""), resource.get("group", ""), resource.get("resource", ""), resource.get("subresource", ""),
+                resource.get("namespace", ""), resource.get("name", ""),
+            )  # fmt: skip
+        allowed = self.authorizer.allowed(user, asked)
+        return {"allowed": allowed, "reason": "RBAC: allowed"} if allowed else {"allowed": False}
+
+    def _own_access(self, user: User, spec: Obj, namespace: str) -> Obj:
+        return self._decide(user, spec, "SelfSubjectAccessReview")
+
+    def _access(self, user: User, spec: Obj, namespace: str) -> Obj:
+        if not spec.get("user") and not spec.get("groups"):
+            text = "Invalid value: at least one of user or group must be specified"
+            raise ApiError.invalid("SubjectAccessReview", "", [Cause("FieldValueInvalid", "spec.user", text)], "authorization.k8s.io")
+        subject = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
+        return self._decide(subject, spec, "SubjectAccessReview")
+
+    def _rules(self, user: User, spec: Obj, namespace: str) -> Obj:
+        resources, others = [], []
+        rules = list(self.authorizer.rules(user, spec.get("namespace", "")))
+        if "system:masters" in user.groups:
+            rules.append({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]})
+            rules.append({"nonResourceURLs": ["*"], "verbs": ["*"]})
+        for rule in rules:
+            (others if rule.get("nonResourceURLs") else resources).append(rule)
+        return {"resourceRules": resources, "nonResourceRules": others, "incomplete": False}
+
+    def _token(self, user: User, spec: Obj, namespace: str) -> Obj:
+        audiences = tuple(spec.get("audiences") or (AUDIENCE,))
+        found = self.authenticator.token_user(str(spec.get("token", "")), audiences)
+        if found is None:
+            return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+        return {"authenticated": True, "user": self._user(found), "audiences": list(audiences)}

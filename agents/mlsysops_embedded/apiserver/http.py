@@ -1,0 +1,241 @@
+"""HTTP as the API server speaks it: request facts, bodies, content negotiation, responses."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+import yaml
+
+from mlsysops_embedded.apiserver.call import User
+from mlsysops_embedded.errors import ApiError
+
+__all__ = ["MAX_BODY", "Request", "decode_body", "respond", "respond_status"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: etcd's default --max-request-bytes doubled, as kube-apiserver limits bodies.
+MAX_BODY: Final = 3 * 1024 * 1024
+_BODY_SECONDS: Final = 60.0
+_MAX_DEPTH: Final = 200
+_MAX_YAML_NODES: Final = 400_000
+_GZIP_FROM: Final = 128 * 1024
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Request:
+    """One HTTP request."""
+
+    __slots__ = ("headers", "method", "path", "peer", "query", "raw_query", "receive", "scope", "send", "user", "warnings")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.raw_query: bytes = scope.get("query_string", b"")
+        try:
+            self.query = dict(parse_qsl(self.raw_query.decode("ascii"), keep_blank_values=True)) if self.raw_query else {}
+        except (UnicodeDecodeError, ValueError):
+            self.query = {}
+        self.peer: User | None = (scope.get("extensions") or {}).get("embedded.peer")
+        self.user: User | None = None
+        self.warnings: list[str] = []
+
+    def header(self, name: bytes) -> str:
+        """A header's text; empty where absent."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def flag(self, name: str) -> bool:
+        """A boolean query parameter."""
+        return name in self.query and self.query[name] in ("", "1", "true", "True", "t")
+
+    def number(self, name: str) -> int:
+        """A non-negative integer query parameter; 0 where absent.
+
+        Raises:
+            ApiError: 400.
+        """
+        text = self.query.get(name, "")
+        if text and not (text.isdecimal() and len(text) < 16):
+            raise ApiError.bad_request(f"invalid {name}: {text!r}")
+        return int(text or 0)
+
+    @property
+    def media_type(self) -> str:
+        """Content type without parameters."""
+        return self.header(b"content-type").partition(";")[0].strip().lower()
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiError: 413 where it is too large, 400 where it is cut off, 408-like timeout where it does not come.
+        """
+        length = self.header(b"content-length")
+        if length.isdecimal() and int(length) > MAX_BODY:
+            raise ApiError.too_large(MAX_BODY)
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                while True:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ApiError.bad_request("unexpected EOF in the body of the request")
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > MAX_BODY:
+                        raise ApiError.too_large(MAX_BODY)
+                    parts.append(part)
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError as exc:
+            raise ApiError.of(408, "Timeout", "the body of the request did not arrive in time") from exc
+
+    def accepts(self) -> list[tuple[str, dict[str, str]]]:
+        """Media types of Accept in order, with parameters."""
+        found = []
+        for part in self.header(b"accept").split(","):
+            name, *parameters = (piece.strip() for piece in part.split(";"))
+            if name:
+                pairs = (parameter.partition("=") for parameter in parameters)
+                found.append((name.lower(), {key.strip(): value.strip() for key, _, value in pairs}))
+        return found or [("application/json", {})]
+
+    def negotiate(self) -> tuple[str, dict[str, str]]:
+        """The media type to answer with, and its parameters (``as``, ``v``, ``g``).
+
+        Raises:
+            ApiError: 406.
+        """
+        for name, parameters in self.accepts():
+            if name in ("application/json", "application/*", "*/*"):
+                if parameters.get("as") in (None, "", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
+                    return "application/json", parameters
+            elif name in ("application/yaml", "text/yaml"):
+                return "application/yaml", parameters
+        raise ApiError.not_acceptable()
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return
+    raise ApiError.bad_request(f"the body of the request is nested deeper than {_MAX_DEPTH} levels")
+
+
+def _pairs(duplicates: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                duplicates.append(key)
+            result[key] = value
+        return result
+
+    return build
+
+
+def _load_yaml(data: bytes) -> Any:
+    try:
+        depth = nodes = 0
+        for event in yaml.parse(data, Loader=_Loader):
+            nodes += 1
+            if isinstance(event, yaml.AliasEvent):
+                raise ApiError.bad_request("YAML aliases are not supported in requests")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH or nodes > _MAX_YAML_NODES:
+                raise ApiError.bad_request("the body of the request is nested too deeply or holds too much")
+        # Through JSON, so that dates and other YAML-only values are refused or become what JSON has.
+        return orjson.loads(orjson.dumps(yaml.load(data, Loader=_Loader)))  # noqa: S506 - the C form of SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as exc:
+        raise ApiError.bad_request(f"error converting YAML to JSON: {' '.join(str(exc).split())}") from exc
+
+
+def decode_body(data: bytes, media_type: str, *, duplicates: list[str] | None = None) -> Any:
+    """Parses a JSON or YAML body.
+
+    Args:
+        data: The body.
+        media_type: Its type.
+        duplicates: Gets the names of fields that come twice; looking for them costs time.
+
+    Raises:
+        ApiError: 400 or 415.
+    """
+    if media_type in ("application/yaml", "text/yaml", "application/apply-patch+yaml"):
+        return _load_yaml(data)
+    if media_type and media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
+        raise ApiError.unsupported_media_type()
+    try:
+        value = orjson.loads(data)
+        if duplicates is not None:
+            json.loads(data, object_pairs_hook=_pairs(duplicates))
+    except RecursionError as exc:
+        raise ApiError.bad_request("the body of the request is nested too deeply") from exc
+    except ValueError as exc:
+        raise ApiError.bad_request(f"couldn't get version/kind; json parse error: {exc}") from exc
+    if isinstance(value, (dict, list)):
+        _check_depth(value)
+    return value
+
+
+def _dump_yaml(data: bytes) -> bytes:
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return yaml.dump(orjson.loads(data), Dumper=dumper, sort_keys=True, allow_unicode=True, encoding="utf-8")  # type: ignore[no-any-return]
+
+
+async def respond(
+    request: Request,
+    code: int,
+    data: bytes | str,
+    *,
+    content_type: str = "application/json",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    """Sends a whole response, as YAML where the client prefers it and gzipped where it is large."""
+    if isinstance(data, str):
+        data = data.encode()
+    head = list(headers)
+    if content_type == "application/yaml":
+        data = _dump_yaml(data)
+    if len(data) >= _GZIP_FROM and b"gzip" in request.headers.get(b"accept-encoding", b""):
+        data = await asyncio.to_thread(gzip.compress, data, 1)
+        head.append((b"content-encoding", b"gzip"))
+        head.append((b"vary", b"Accept-Encoding"))
+    head.append((b"content-type", content_type.encode()))
+    head.append((b"content-length", b"%d" % len(data)))
+    head.append((b"cache-control", b"no-cache, private"))
+    for text in dict.fromkeys(request.warnings):
+        clean = "".join(char if char.isprintable() and char not in '"\\' else "\\" + char if char in '"\\' else " " for char in text)
+        head.append((b"warning", f'299 - "{clean}"'.encode("utf-8")))
+    await request.send({"type": "http.response.start", "status": code, "headers": head})
+    await request.send({"type": "http.response.body", "body": data})
+
+
+async def respond_status(request: Request, error: ApiError) -> None:
+    """Sends an error."""
+    headers = []
+    seconds = (error.status.get("details") or {}).get("retryAfterSeconds")
+    if error.code == 429 or seconds:
+        headers.append((b"retry-after", b"%d" % (seconds or 1)))
+    if error.code == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="kubernetes"'))
+    await respond(request, error.code, orjson.dumps(error.status), headers=headers)

@@ -1,0 +1,160 @@
+"""A control plane as a process: API server, controllers, propagation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mlsysops_embedded.apiserver.access import Access
+from mlsysops_embedded.apiserver.app import ApiServer
+from mlsysops_embedded.apiserver.call import User
+from mlsysops_embedded.apiserver.local import LocalClient
+from mlsysops_embedded.apiserver.logs import LogProxy
+from mlsysops_embedded.apiserver.rooms import run_rooms
+from mlsysops_embedded.apiserver.setup import open_registry
+from mlsysops_embedded.auth.audit import AuditLog
+from mlsysops_embedded.auth.authn import Authenticator
+from mlsysops_embedded.auth.rbac import Authorizer
+from mlsysops_embedded.auth.tokens import TokenSigner
+from mlsysops_embedded.config import ConfigError, ControlPlaneConfig
+
+__all__ = ["run_control_plane"]
+
+_LOG: Final = logging.getLogger("embedded.server")
+_KEEP_ALIVE_SECONDS: Final = 180
+_FIRST_REQUEST_SECONDS: Final = 60
+_GRACE_SECONDS: Final = 3
+_BACKLOG: Final = 1024
+
+
+class _PeerProtocol(HttpToolsProtocol):
+    """Tells the application who the verified client certificate names, and drops connections that never ask."""
+
+    _peer: User | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        self._peer = _peer_user(tls.getpeercert()) if tls is not None else None
+        self.timeout_keep_alive_task = self.loop.call_later(_FIRST_REQUEST_SECONDS, self.timeout_keep_alive_handler)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"embedded.peer": self._peer}  # type: ignore[typeddict-unknown-key, unused-ignore]
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Clients that ask for SPDY or WebSocket get an ordinary answer."""
+
+
+def _peer_user(certificate: Any) -> User | None:
+    if not certificate:
+        return None
+    name, groups = "", []
+    for part in certificate.get("subject", ()):
+        for key, value in part:
+            if key == "commonName":
+                name = value
+            elif key == "organizationName":
+                groups.append(value)
+    return User(name, (*groups, "system:authenticated")) if name else None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the process's, not the library's: it would raise them again after the end."""
+        yield
+
+
+def _listen(config: ControlPlaneConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.listen.address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((config.listen.address, config.listen.port))
+        sock.listen(_BACKLOG)
+    except OSError as exc:
+        sock.close()
+        raise ConfigError(f"cannot listen on {config.listen.address}:{config.listen.port}: {exc.strerror}") from exc
+    return sock
+
+
+async def run_control_plane(config: ControlPlaneConfig) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: The port is taken, or a file of the PKI is missing or unreadable.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sock = _listen(config)
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        signer = TokenSigner(config.pki_dir / "sa.key")
+        (config.pki_dir / "ca.crt").read_bytes()
+    except (OSError, ValueError, TypeError) as exc:
+        raise ConfigError(f"pki_dir: {exc}") from exc
+    async with open_registry(config.data_dir / "store.sqlite", service_cidr=config.service_cidr) as registry:
+        access = Access(Authenticator(registry, signer), Authorizer(registry))
+        audit = AuditLog(config.data_dir / "audit.log")
+        app = ApiServer(registry, access, audit, LogProxy(registry, config.pki_dir))
+        server = _Server(_uvicorn_config(app, config))
+        serving = asyncio.create_task(server.serve([sock]))
+        rooms = asyncio.create_task(run_rooms(LocalClient(registry), config))
+        app.ready = True
+        address, port = sock.getsockname()[:2]
+        _LOG.info("control plane %s serves https://%s:%s", config.name, address, port)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        app.ready = False
+        rooms.cancel()
+        registry.stop()
+        server.should_exit = True
+        await asyncio.gather(serving, rooms, return_exceptions=True)
+        stopping.cancel()
+        audit.close()
+    _LOG.info("control plane %s has stopped", config.name)
+
+
+def _uvicorn_config(app: ApiServer, config: ControlPlaneConfig) -> uvicorn.Config:
+    pki = config.pki_dir
+    try:
+        result = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http=_PeerProtocol,
+            ws="none",
+            loop="uvloop",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            ssl_keyfile=str(pki / "server.key"),
+            ssl_certfile=str(pki / "server.crt"),
+            ssl_ca_certs=str(pki / "ca.crt"),
+            ssl_cert_reqs=ssl.CERT_OPTIONAL,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            backlog=_BACKLOG,
+        )
+        result.load()
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(f"pki_dir: server certificate: {exc}") from exc
+    if result.ssl is not None:
+        result.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return result

@@ -1,0 +1,394 @@
+"""The verbs of resource requests over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from mlsysops_embedded.apiserver.call import Call, DeleteOptions
+from mlsysops_embedded.apiserver.http import Request, decode_body, respond
+from mlsysops_embedded.apiserver.reading import Page, Query, WatchEvent
+from mlsysops_embedded.apiserver.registry import Registry
+from mlsysops_embedded.apiserver.routing import Route
+from mlsysops_embedded.apiserver.subresources import Subresources
+from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
+from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.machinery.tables import partial, table
+
+__all__ = ["Verbs"]
+
+Obj = dict[str, Any]
+_PATCHES: Final = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+_POLICIES: Final = ("", "Foreground", "Background", "Orphan")
+
+
+class Verbs:
+    """Answers resource requests that are allowed.
+
+    Args:
+        registry: Objects.
+        subresources: The special subresources.
+    """
+
+    def __init__(self, registry: Registry, subresources: Subresources) -> None:
+        self._registry = registry
+        self._subresources = subresources
+
+    async def serve(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        """Answers a request; returns the status code."""
+        if info.warning:
+            request.warnings.append(info.warning)
+        if route.namespace and not info.namespaced and info.bucket != "namespaces":
+            raise ApiError.unknown_resource()
+        verb = route.verb
+        if route.subresource and route.subresource not in info.subresources:
+            raise ApiError.unknown_resource()
+        plain = route.subresource in ("", "status")
+        if not plain:
+            return await self._special(request, route, info)
+        if not route.subresource and verb not in info.verbs:
+            raise ApiError.method_not_allowed()
+        if not route.name and verb in ("update", "patch"):
+            raise ApiError.method_not_allowed()
+        if route.name and verb == "create":
+            raise ApiError.method_not_allowed()
+        if route.subresource and verb not in ("get", "update", "patch"):
+            raise ApiError.method_not_allowed()
+        if info.namespaced and not route.namespace and verb not in ("list", "watch"):
+            raise ApiError.unknown_resource() if route.name else ApiError.method_not_allowed()
+        handler = getattr(self, f"_{verb}", None)
+        if handler is None:
+            raise ApiError.method_not_allowed()
+        return await handler(request, route, info)  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------------ reading
+
+    async def _get(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        data = self._registry.get(info, route.namespace, route.name)
+        await self._object(request, info, 200, data)
+        return 200
+
+    async def _object(self, request: Request, info: ResourceInfo, code: int, data: bytes) -> None:
+        media, parameters = request.negotiate()
+        form = parameters.get("as")
+        if form == "Table":
+            obj = orjson.loads(data)
+            metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            data = orjson.dumps(table(info, [obj], metadata, request.query.get("includeObject", "")))
+        elif form == "PartialObjectMetadata":
+            data = orjson.dumps(partial(orjson.loads(data)))
+        await respond(request, code, data, content_type=media)
+
+    def _query(self, request: Request, route: Route) -> Query:
+        query = request.query
+        fields = query.get("fieldSelector", "")
+        if route.name:
+            fields = f"metadata.name={route.name}"
+        initial = query.get("sendInitialEvents")
+        seconds = request.number("timeoutSeconds")
+        return Query(
+            query.get("labelSelector", ""),
+            fields,
+            request.number("limit"),
+            query.get("continue", ""),
+            query.get("resourceVersion", ""),
+            query.get("resourceVersionMatch", ""),
+            request.flag("allowWatchBookmarks"),
+            None if initial is None else initial in ("", "1", "true"),
+            float(seconds) if seconds else None,
+        )
+
+    async def _list(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        media, parameters = request.negotiate()
+        page = await self._registry.list(info, route.namespace, self._query(request, route))
+        form = parameters.get("as")
+        metadata = _list_metadata(page)
+        if form == "Table":
+            objects = (orjson.loads(item) for item in page.items)
+            data = orjson.dumps(table(info, objects, metadata, request.query.get("includeObject", "")))
+        elif form == "PartialObjectMetadataList":
+            items = [partial(orjson.loads(item)) for item in page.items]
+            head = {"kind": form, "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+            data = orjson.dumps({**head, "items": items})
+        else:
+            head = {"kind": info.list_kind, "apiVersion": info.api_version, "metadata": metadata}
+            data = orjson.dumps(head)[:-1] + b',"items":[' + b",".join(page.items) + b"]}\n"
+        await respond(request, 200, data, content_type=media)
+        return 200
+
+    async def _watch(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        media, parameters = request.negotiate()
+        if media != "application/json":
+            raise ApiError.not_acceptable("application/json")
+        events = await self._registry.watch(info, route.namespace, self._query(request, route))
+        form = parameters.get("as") or ""
+        head = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")]
+        await request.send({"type": "http.response.start", "status": 200, "headers": head})
+        await request.send({"type": "http.response.body", "body": b"", "more_body": True})
+        include, first = request.query.get("includeObject", ""), True
+        gone = _Disconnect(request)
+        try:
+            try:
+                async for batch in events:
+                    lines = []
+                    for event in batch:
+                        lines.append(_line(info, event, form, include, first=first))
+                        first = first and event.type == "BOOKMARK"
+                    if lines:
+                        await request.send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
+            except ApiError as exc:
+                line = b'{"type":"ERROR","object":' + orjson.dumps(exc.status) + b"}\n"
+                await request.send({"type": "http.response.body", "body": line, "more_body": True})
+            await request.send({"type": "http.response.body", "body": b""})
+        except asyncio.CancelledError:
+            if not gone.happened:
+                raise
+        finally:
+            gone.close()
+            await events.aclose()
+        return 200
+
+    # ------------------------------------------------------------------ writing
+
+    def _call(self, request: Request, manager: str = "") -> Call:
+        dry = request.query.get("dryRun")
+        if dry not in (None, "", "All"):
+            raise ApiError.bad_request(f"Invalid value: {dry!r}: dryRun must be All")
+        mode = request.query.get("fieldValidation") or "Warn"
+        if mode not in ("Strict", "Warn", "Ignore"):
+            raise ApiError.bad_request(f"fieldValidation: Unsupported value: {mode!r}: supported values: Ignore, Strict, Warn")
+        name = request.query.get("fieldManager") or manager
+        if len(name) > 128 or not name.isprintable():
+            raise ApiError.bad_request("fieldManager: Invalid value: must be printable and no more than 128 characters")
+        if not name:
+            name = request.header(b"user-agent").partition("/")[0][:128] or "unknown"
+        assert request.user is not None
+        return Call(request.user, name, dry == "All", mode, request.flag("force"), request.warnings)
+
+    async def _body(self, request: Request, call: Call | None = None) -> Any:
+        duplicates: list[str] | None = [] if call is not None and call.validation != "Ignore" else None
+        value = decode_body(await request.body(), request.media_type, duplicates=duplicates)
+        if duplicates and call is not None:
+            text = [f'duplicate field "{name}"' for name in duplicates]
+            if call.validation == "Strict":
+                raise ApiError.bad_request(f"strict decoding error: {', '.join(text)}")
+            call.warnings += text
+        return value
+
+    async def _create(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        call = self._call(request)
+        obj = await self._body(request, call)
+        if info.verbs == ("create",):
+            answer = await self._subresources.review(call, info, route.namespace, obj)
+            await respond(request, 201, orjson.dumps(answer), content_type=request.negotiate()[0])
+            return 201
+        self._subresources.check(call, info, obj, route.namespace)
+        await self._object(request, info, 201, await self._registry.create(call, info, route.namespace, obj))
+        return 201
+
+    async def _update(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        call = self._call(request)
+        obj = await self._body(request, call)
+        self._subresources.check(call, info, obj, route.namespace)
+        data = await self._registry.update(call, info, route.namespace, route.name, obj, route.subresource)
+        await self._object(request, info, 200, data)
+        return 200
+
+    def _patcher(self, request: Request, info: ResourceInfo, patch: Any, *, subresource: str = "") -> Callable[[Obj], Obj]:
+        kind = _PATCHES[request.media_type]
+
+        def change(old: Obj) -> Obj:
+            if kind == "json":
+                result = json_patch(old, patch)
+            elif kind == "merge":
+                if not isinstance(patch, dict):
+                    raise ApiError.bad_request("a merge patch must be an object")
+                result = merge_patch(old, patch)
+            else:
+                if not isinstance(patch, dict):
+                    raise ApiError.bad_request("a strategic merge patch must be an object")
+                result = strategic_patch(old, patch, info.schema if not subresource else {})
+            if not isinstance(result, dict):
+                raise ApiError.bad_request("the patch does not give an object")
+            return result
+
+        return change
+
+    def _patch_kind(self, request: Request, info: ResourceInfo) -> str:
+        kind = _PATCHES.get(request.media_type)
+        if kind is None or (kind == "strategic" and info.custom):
+            allowed = [name for name, form in _PATCHES.items() if not (form == "strategic" and info.custom)]
+            raise ApiError.unsupported_media_type(", ".join(allowed))
+        return kind
+
+    async def _patch(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        kind = self._patch_kind(request, info)
+        call = self._call(request)
+        patch = await self._body(request)
+        if kind == "apply":
+            if not request.query.get("fieldManager"):
+                raise ApiError.bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch")
+            self._subresources.check(call, info, patch, route.namespace)
+            data, created = await self._registry.apply(call, info, route.namespace, route.name, patch, route.subresource)
+            code = 201 if created else 200
+            await self._object(request, info, code, data)
+            return code
+        patcher = self._patcher(request, info, patch)
+
+        def change(old: Obj) -> Obj:
+            new = patcher(old)
+            self._subresources.check(call, info, new, route.namespace)
+            return new
+
+        data = await self._registry.modify(call, info, route.namespace, route.name, change, route.subresource)
+        await self._object(request, info, 200, data)
+        return 200
+
+    async def _delete_options(self, request: Request) -> tuple[DeleteOptions, bool]:
+        raw = await request.body()
+        body = decode_body(raw, request.media_type) if raw.strip() else {}
+        if not isinstance(body, dict):
+            raise ApiError.bad_request("DeleteOptions must be an object")
+        query = request.query
+        policy = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
+        orphan = body.get("orphanDependents", query.get("orphanDependents"))
+        if orphan is not None:
+            policy = "Orphan" if orphan in (True, "true", "1") else policy or "Background"
+        if policy not in _POLICIES:
+            raise ApiError.bad_request(f"propagationPolicy: Unsupported value: {policy!r}: supported values: Background, Foreground, Orphan")
+        grace = body.get("gracePeriodSeconds")
+        if grace is None and query.get("gracePeriodSeconds", ""):
+            grace = request.number("gracePeriodSeconds")
+        if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
+            raise ApiError.bad_request("gracePeriodSeconds must be an integer")
+        conditions = body.get("preconditions") or {}
+        if not isinstance(conditions, dict):
+            raise ApiError.bad_request("preconditions must be an object")
+        dry = body.get("dryRun") == ["All"]
+        return DeleteOptions(policy, grace, str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or "")), dry
+
+    async def _delete(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        call = self._call(request)
+        options, dry = await self._delete_options(request)
+        call.dry_run = call.dry_run or dry
+        data, gone = await self._registry.delete(call, info, route.namespace, route.name, options)
+        if gone and info.bucket != "pods":
+            uid = orjson.loads(data)["metadata"]["uid"]
+            details = {"name": route.name, **({"group": info.group} if info.group else {}), "kind": info.plural, "uid": uid}
+            status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+            await respond(request, 200, orjson.dumps(status), content_type=request.negotiate()[0])
+        else:
+            await self._object(request, info, 200, data)
+        return 200
+
+    async def _deletecollection(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        call = self._call(request)
+        options, dry = await self._delete_options(request)
+        call.dry_run = call.dry_run or dry
+        page = await self._registry.list(info, route.namespace, self._query(request, route))
+        for item in page.items:
+            metadata = orjson.loads(item)["metadata"]
+            try:
+                await self._registry.delete(call, info, metadata.get("namespace", ""), metadata["name"], options)
+            except ApiError as exc:
+                if exc.code != 404:
+                    raise
+        head = {"kind": info.list_kind, "apiVersion": info.api_version, "metadata": _list_metadata(page)}
+        data = orjson.dumps(head)[:-1] + b',"items":[' + b",".join(page.items) + b"]}"
+        await respond(request, 200, data, content_type=request.negotiate()[0])
+        return 200
+
+    # ------------------------------------------------------------------ subresources
+
+    async def _special(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        name, verb = route.subresource, route.verb
+        if name == "log":
+            if verb != "get":
+                raise ApiError.method_not_allowed()
+            return await self._subresources.log(request, route)
+        if name in ("exec", "attach", "portforward", "proxy", "ephemeralcontainers"):
+            raise ApiError.method_not_allowed(f"this server does not support {name}")
+        if verb == "get":
+            answer = await self._subresources.get(info, route.namespace, route.name, name)
+        else:
+            call = self._call(request)
+            if verb == "patch":
+                kind = self._patch_kind(request, info)
+                patch = await self._body(request)
+                change = self._patcher(request, info, patch, subresource=name) if kind != "apply" else lambda old: merge_patch(old, patch)
+                answer = await self._subresources.update(call, info, route.namespace, route.name, name, change)
+            elif verb == "update":
+                obj = await self._body(request)
+                answer = await self._subresources.update(call, info, route.namespace, route.name, name, lambda _: obj)
+            elif verb == "create":
+                obj = await self._body(request)
+                answer = await self._subresources.create(call, info, route.namespace, route.name, name, obj)
+            else:
+                raise ApiError.method_not_allowed()
+        code = 201 if verb == "create" else 200
+        await respond(request, code, orjson.dumps(answer), content_type=request.negotiate()[0])
+        return code
+
+
+class _Disconnect:
+    """Ends the task that answers a request once its client is away."""
+
+    def __init__(self, request: Request) -> None:
+        self.happened = False
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering = task
+        self._waiting = asyncio.ensure_future(self._wait(request))
+
+    async def _wait(self, request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self.happened = True
+        self._answering.cancel()
+
+    def close(self) -> None:
+        """Stops waiting."""
+        self._waiting.cancel()
+
+
+def _list_metadata(page: Page) -> Obj:
+    metadata: Obj = {"resourceVersion": str(page.rv)}
+    if page.continue_token:
+        metadata["continue"] = page.continue_token
+    if page.remaining is not None:
+        metadata["remainingItemCount"] = page.remaining
+    return metadata
+
+
+def _line(info: ResourceInfo, event: WatchEvent, form: str, include: str, *, first: bool) -> bytes:
+    """One event as a line; plain lines are made once and shared between watchers."""
+    change = event.change
+    shared = (event.type, info.api_version)
+    if not form:
+        if change is not None:
+            if change.lines is None:
+                change.lines = {}
+            line = change.lines.get(shared)
+            if line is not None:
+                return line
+        line = b'{"type":"' + event.type.encode() + b'","object":' + event.data + b"}\n"
+        if change is not None and change.lines is not None:
+            change.lines[shared] = line
+        return line
+    obj = orjson.loads(event.data)
+    if form == "Table" and event.type != "BOOKMARK":
+        obj = table(info, [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, include, heads=first)
+    elif form == "Table":
+        obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"], "columnDefinitions": [], "rows": []}
+    else:
+        obj = partial(obj)
+    return orjson.dumps({"type": event.type, "object": obj}) + b"\n"

@@ -1,0 +1,185 @@
+"""The RBAC authorizer (rbac.authorization.k8s.io/v1) with its escalation check.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mlsysops_embedded.apiserver.call import User
+from mlsysops_embedded.apiserver.reading import Reader
+from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.resources import ResourceInfo
+
+__all__ = ["Attributes", "Authorizer"]
+
+Obj = dict[str, Any]
+_GROUP: Final = "rbac.authorization.k8s.io"
+_PUBLIC: Final = ("/healthz", "/livez", "/readyz", "/version")
+_DISCOVERY: Final = ("/api", "/apis", "/openapi")
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is asked for; `path` where it is no resource."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    def denied(self, user: User) -> ApiError:
+        """The 403 of Kubernetes' wording."""
+        if self.path:
+            return ApiError.of(403, "Forbidden", f'forbidden: User "{user.name}" cannot {self.verb} path "{self.path}"', {})
+        what = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        place = f' in the namespace "{self.namespace}"' if self.namespace else " at the cluster scope"
+        why = f'User "{user.name}" cannot {self.verb} resource "{what}" in API group "{self.group}"{place}'
+        return ApiError.forbidden(self.resource, self.name, why, self.group)
+
+
+def _any(values: Any, wanted: str) -> bool:
+    return isinstance(values, list) and ("*" in values or wanted in values)
+
+
+def _rule_allows(rule: Mapping[str, Any], asked: Attributes) -> bool:
+    if not _any(rule.get("verbs"), asked.verb):
+        return False
+    if asked.path:
+        return any(
+            url == "*" or url == asked.path or (url.endswith("*") and asked.path.startswith(url[:-1]))
+            for url in rule.get("nonResourceURLs") or ()
+        )
+    if not _any(rule.get("apiGroups"), asked.group):
+        return False
+    resources = rule.get("resources") or ()
+    full = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
+    if not ("*" in resources or full in resources or (asked.subresource and f"*/{asked.subresource}" in resources)):
+        return False
+    names = rule.get("resourceNames")
+    return not names or asked.name in names
+
+
+class Authorizer:
+    """Decides by the RBAC objects present.
+
+    Args:
+        reader: Where they are.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._parsed: dict[tuple[str, tuple[str, str]], tuple[int, Obj]] = {}
+
+    def _objects(self, kind: str, namespace: str = "") -> Iterator[Obj]:
+        bucket = self._reader.store.bucket(f"{kind}.{_GROUP}")
+        for key in bucket.keys(namespace):
+            if (obj := self._object(kind, *key)) is not None:
+                yield obj
+
+    def _object(self, kind: str, namespace: str, name: str) -> Obj | None:
+        entry = self._reader.store.get(f"{kind}.{_GROUP}", (namespace, name))
+        if entry is None:
+            return None
+        handle = (kind, (namespace, name))
+        known = self._parsed.get(handle)
+        if known is None or known[0] != entry.rv:
+            known = self._parsed[handle] = (entry.rv, entry.parse())
+        return known[1]
+
+    def _subject(self, subjects: Any, user: User, namespace: str) -> bool:
+        for subject in subjects or ():
+            kind, name = subject.get("kind"), subject.get("name")
+            if kind == "User" and name in (user.name, "*"):
+                return True
+            if kind == "Group" and name in user.groups:
+                return True
+            place = subject.get("namespace") or namespace
+            if kind == "ServiceAccount" and user.name == f"system:serviceaccount:{place}:{name}":
+                return True
+        return False
+
+    def role_rules(self, reference: Mapping[str, Any], namespace: str) -> list[Obj]:
+        """Rules of the role that a binding names."""
+        if reference.get("kind") == "Role":
+            role = self._object("roles", namespace, str(reference.get("name")))
+        else:
+            role = self._object("clusterroles", "", str(reference.get("name")))
+        return list((role or {}).get("rules") or ())
+
+    def rules(self, user: User, namespace: str) -> Iterator[Obj]:
+        """All rules that hold for a user in a namespace (empty: cluster scope)."""
+        for binding in self._objects("clusterrolebindings"):
+            if self._subject(binding.get("subjects"), user, ""):
+                yield from self.role_rules(binding.get("roleRef") or {}, "")
+        if namespace:
+            for binding in self._objects("rolebindings", namespace):
+                if self._subject(binding.get("subjects"), user, namespace):
+                    yield from self.role_rules(binding.get("roleRef") or {}, namespace)
+
+    def allowed(self, user: User, asked: Attributes) -> bool:
+        """Whether the user may."""
+        if "system:masters" in user.groups:
+            return True
+        if asked.path:
+            public = _PUBLIC + (_DISCOVERY if "system:authenticated" in user.groups else ())
+            if asked.verb == "get" and any(asked.path == p or asked.path.startswith(f"{p}/") for p in public):
+                return True
+        return any(_rule_allows(rule, asked) for rule in self.rules(user, asked.namespace))
+
+    def covers(self, user: User, rules: list[Obj], namespace: str) -> list[Obj]:
+        """The given rules that go beyond what the user may do."""
+        if "system:masters" in user.groups:
+            return []
+        held = list(self.rules(user, namespace))
+        return [rule for rule in rules if not all(any(_covers(have, part) for have in held) for part in _atoms(rule))]
+
+    def check_escalation(self, user: User, info: ResourceInfo, obj: Obj, namespace: str) -> None:
+        """Refuses roles and bindings that give more than their author has.
+
+        Raises:
+            ApiError: 403.
+        """
+        if info.group != _GROUP:
+            return
+        name = obj["metadata"].get("name", "")
+        if info.plural in ("roles", "clusterroles"):
+            rules, verb = list(obj.get("rules") or ()), "escalate"
+            asked = Attributes(verb, _GROUP, info.plural, "", namespace, name)
+        else:
+            reference = obj.get("roleRef") or {}
+            rules, verb = self.role_rules(reference, namespace), "bind"
+            plural = "roles" if reference.get("kind") == "Role" else "clusterroles"
+            asked = Attributes(verb, _GROUP, plural, "", namespace, str(reference.get("name", "")))
+        missing = self.covers(user, rules, namespace)
+        if missing and not self.allowed(user, asked):
+            why = f'user "{user.name}" (groups={list(user.groups)}) is attempting to grant RBAC permissions not currently held:\n'
+            why += "\n".join(str({k: v for k, v in rule.items() if v}) for rule in missing)
+            raise ApiError.forbidden(info.plural, name, why, _GROUP)
+
+
+def _atoms(rule: Obj) -> Iterator[tuple[str, str, str, str, str]]:
+    """A rule as (verb, group, resource, name, url) combinations."""
+    for verb in rule.get("verbs") or ():
+        for url in rule.get("nonResourceURLs") or ():
+            yield verb, "", "", "", url
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                for name in rule.get("resourceNames") or ("",):
+                    yield verb, group, resource, name, ""
+
+
+def _covers(rule: Obj, part: tuple[str, str, str, str, str]) -> bool:
+    verb, group, resource, name, url = part
+    if not _any(rule.get("verbs"), verb):
+        return False
+    if url:
+        return any(have in ("*", url) or (have.endswith("*") and url.startswith(have[:-1])) for have in rule.get("nonResourceURLs") or ())
+    names = rule.get("resourceNames")
+    return _any(rule.get("apiGroups"), group) and _any(rule.get("resources"), resource) and (not names or name in names)

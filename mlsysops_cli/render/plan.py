@@ -41,12 +41,20 @@ def deployment_plan(layout: SliceLayout, tree: RenderedTree, rendered: Path) -> 
         rendered: Where it was written.
     """
     hosts = {name: _host(layout, tree, rendered, host) for name, host in layout.hosts.items()}
+    by_role = {role: [n for n, h in layout.hosts.items() if h.host.role == role] for role in _REQUIRED}
     return {
         "slice": layout.slice.name,
         "engine": layout.slice.engine,
         "version": __version__,
         "directory": str(layout.directory),
         "supervisor": layout.supervisor(),
+        # On one machine a host that cannot take its part stops the run before anything is done.
+        "all_or_nothing": layout.slice.local,
+        "groups": {
+            "management": by_role["management"],
+            "servers": [layout.server(c.name).host.name for c in layout.slice.clusters],
+            "workers": by_role["worker"],
+        },
         "hosts": hosts,
     }
 
@@ -83,7 +91,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
             },
         }
     else:
-        plan["kubelet"] = {"programs": [_kubelet(host, configs)]}
+        plan["kubelet"] = {"data": str(host.directory / "kubelet"), "programs": [_kubelet(host, configs)]}
     plan["agents"] = {"programs": [_agent(host, configs)]}
     if role == "management":
         plan["northbound"] = {

@@ -127,8 +127,8 @@ def _part(layout: SliceLayout, part: str, name: str | None) -> tuple[str, tuple[
             raise NotFound(f"no node {name!r} in slice {slice_.name}", hint=f"nodes: {', '.join(workers)}")
         chosen = [name] if name else workers
         # Its server makes the node's certificates; the management host tells of it in the continuum.
-        servers = dict.fromkeys(layout.server(slice_.hosts[one].cluster).host.name for one in chosen)
-        return ",".join([management, *servers, *chosen]), ("controlplane", "nodes", "agents")
+        own = dict.fromkeys(layout.server(slice_.hosts[one].cluster).host.name for one in chosen)
+        return ",".join([management, *own, *chosen]), ("controlplane", "nodes", "agents")
     return "", ()
 
 

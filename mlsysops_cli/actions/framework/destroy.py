@@ -89,7 +89,8 @@ def _left_over(state: SliceState, directory: Path) -> list[str]:
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if marker in command:
+        # Ours are Python programs; a person's editor or kubectl on a file of the slice is none of our business.
+        if marker in command and Path(os.fsdecode(command.split(b"\0")[0])).name.startswith("python"):
             shown = command.replace(b"\0", b" ").decode("utf-8", "replace").strip()[:80]
             left.append(f"process {entry.name} ({shown}) runs")
     return left

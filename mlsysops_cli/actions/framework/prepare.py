@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import Fault, InvalidInput, Refused
-from mlsysops_core.model import Application, KINDS, description_name, kind_of, load_descriptions, to_document, to_resource
+from mlsysops_core.model import (
+    KINDS,
+    Application,
+    description_name,
+    kind_of,
+    load_descriptions,
+    to_document,
+    to_resource,
+)
 
 from mlsysops_cli import __version__
 from mlsysops_cli.assets import asset
@@ -22,7 +30,6 @@ from mlsysops_cli.slice import (
     allocate_addresses,
     plan_layout,
     preview_addresses,
-    slice_directory,
 )
 from mlsysops_cli.slice.state import host_roles, write_private
 
@@ -95,7 +102,9 @@ def rendered_tree(
     return tree
 
 
-def prepare(inventory: str, *, vault_password_file: str | None, descriptions: str | None, check: Path | None) -> Prepared:
+def prepare(
+    inventory: str, *, vault_password_file: str | None, descriptions: str | None, check: Path | None
+) -> Prepared:
     """Read, validate, place, render and write a slice.
 
     Args:

@@ -1,0 +1,144 @@
+"""What `mls framework render`, `diff` and `create-app-test-description` do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import Conflict, NotFound, Unreachable
+
+from mlsysops_cli.actions.framework.chosen import chosen_slice
+from mlsysops_cli.actions.framework.prepare import default_inventory, overlay_descriptions, rendered_tree
+from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiFault, ApiUnreachable, essence
+from mlsysops_cli.assets import asset
+from mlsysops_cli.inventory import load_slice
+from mlsysops_cli.output import to_yaml, write
+from mlsysops_cli.render import cached_facts, diff_trees, local_facts, test_application, write_tree
+from mlsysops_cli.render.descriptions import describe_nodes
+from mlsysops_cli.render.templates import dump_documents
+from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
+from mlsysops_cli.slice import SliceState, plan_layout, preview_addresses
+
+if TYPE_CHECKING:
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import Slice, SliceLayout
+
+__all__ = ["create_test_description", "diff", "render"]
+
+TEST_DESCRIPTION = "mlsysops-app-test-description.yaml"
+
+
+def _load(settings: Settings, inventory: str | None, vault: str | None) -> tuple[Slice, SliceLayout, str]:
+    path = default_inventory(settings, inventory)
+    slice_ = load_slice(path, vault_password_file=vault)
+    state = SliceState.find(slice_.name)
+    return slice_, plan_layout(slice_, preview_addresses(slice_, state.addresses if state else None)), path
+
+
+def render(
+    settings: Settings, inventory: str | None, output: str, descriptions: str | None, *, gather: bool, vault: str | None
+) -> None:
+    """Render a slice into a directory; nothing else is touched."""
+    slice_, layout, path = _load(settings, inventory, vault)
+    for warning in slice_.warnings:
+        settings.note(f"warning: {warning}")
+    gathered = _gather(settings, slice_, path, vault) if gather and not slice_.local else {}
+    tree = rendered_tree(slice_, layout, descriptions, gathered)
+    changed = write_tree(tree, Path(output))
+    settings.note(f"{len(tree)} files in {output}, {len(changed)} of them changed")
+
+
+def _gather(settings: Settings, slice_: Slice, inventory: str, vault: str | None) -> dict[str, dict[str, Any]]:
+    """Gather the facts of hosts over SSH; those that cannot be reached keep what the inventory says."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="mls-facts-") as directory:
+        run = PlaybookRun(
+            playbook=asset("playbooks", "facts.yml"),
+            inventories=[Path(inventory).absolute()],
+            state=Path(directory),
+            logs=Path(directory) / "logs",
+            title="gather facts",
+            vault_password_file=vault,
+            environment={"ANSIBLE_TIMEOUT": "5"},
+        )
+        result = run_playbook(run, choose_progress("gather facts", quiet=settings.quiet))
+    for failure in result.failures:
+        settings.note(f"warning: {failure.host}: {failure.message}; its hardware is what the inventory says")
+    return result.facts
+
+
+def diff(settings: Settings, inventory: str | None, descriptions: str | None, vault: str | None) -> bool:
+    """Show how what an inventory renders to differs from what the slice has; return whether it does.
+
+    Raises:
+        NotFound: The slice is not deployed.
+        Unreachable: A control plane does not answer.
+    """
+    slice_, layout, _ = _load(settings, inventory, vault)
+    if SliceState.find(slice_.name) is None:
+        raise NotFound(f"slice {slice_.name} is not deployed", hint="run `mls framework deploy-all`")
+    tree = rendered_tree(slice_, layout)
+    if descriptions:
+        overlay_descriptions(tree, slice_, Path(descriptions))
+    live: dict[str, str] = {}
+    wanted: dict[str, str] = {}
+    planes = {"continuum": layout.management} | {f"clusters/{c.name}": layout.server(c.name) for c in slice_.clusters}
+    for folder, host in planes.items():
+        kubeconfig = host.kubeconfig("admin")
+        if not kubeconfig.exists():
+            raise NotFound(f"{host.host.name} has no control plane yet", hint="run `mls framework deploy-all`")
+        api = Api(str(kubeconfig))
+        for path, documents in tree.items():
+            if path.startswith(f"{folder}/"):
+                for document in documents:
+                    name = f"{folder}/{document['kind']}/{document['metadata']['name']}.yaml"
+                    live[name], wanted[name] = _states(api, document)
+    for path, documents in tree.items():
+        if path.startswith("hosts/"):
+            file = layout.directory / path
+            live[path] = file.read_text(encoding="utf-8") if file.is_file() else ""
+            wanted[path] = dump_documents(documents)
+    result = diff_trees(live, wanted)
+    write(result.text)
+    return bool(result.changed)
+
+
+def _states(api: Api, document: dict[str, Any]) -> tuple[str, str]:
+    """Return what an object is and what applying it would make of it, as YAML."""
+    try:
+        _, before, after = api.apply(document, manager="mls", timeout=0, dry_run=True)
+    except ApiUnreachable as exc:
+        raise Unreachable(str(exc), hint="`mls framework status` shows what runs") from exc
+    except ApiFault as exc:
+        if exc.code == 404:  # its kind or namespace is not there either
+            return "", to_yaml(document)
+        raise Conflict(f"{document['kind']} {document['metadata']['name']}: {exc}") from exc
+    return (to_yaml(essence(before)) if before else ""), to_yaml(essence(after))
+
+
+def create_test_description(settings: Settings, inventory: str | None, output: str | None, *, force: bool) -> None:
+    """Write the description of the test application for a slice.
+
+    Raises:
+        Conflict: The file exists.
+    """
+    if inventory is None:
+        state = chosen_slice(settings)
+        inventory = state.inventory
+    slice_ = load_slice(inventory)
+    facts = cached_facts(slice_) | local_facts(slice_)
+    text = test_application(slice_.name, [c.name for c in slice_.clusters], describe_nodes(slice_, facts))
+    if output == "-":
+        write(text)
+        return
+    path = Path(output or TEST_DESCRIPTION)
+    if path.is_dir():
+        path = path / TEST_DESCRIPTION
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as exc:
+        raise Conflict(f"{path} exists", hint="--force replaces it, --output writes elsewhere") from exc
+    settings.note(f"deploy it with: mls apps deploy-app --path {path}")
+    write(f"{path}\n")

@@ -1,0 +1,178 @@
+"""What `mls framework status` and `logs` do: the supervisor's table, the slice's own account, the log files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import MlsError, NotFound
+
+from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
+from mlsysops_cli.client.session import connect
+from mlsysops_cli.output import emit_document, render_table, write
+from mlsysops_cli.slice import slice_directory
+
+if TYPE_CHECKING:
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import SliceState
+
+__all__ = ["logs", "process_rows", "status"]
+
+_POLL = 0.25
+
+
+def status(settings: Settings, name: str | None) -> bool:
+    """Show a slice's processes and what its northbound API says of it; return whether all is well."""
+    state = chosen_slice(settings, name)
+    plan = plan_of(state)
+    processes = process_rows(state, plan)
+    document: dict[str, Any] = {
+        "slice": state.name,
+        "engine": state.engine,
+        "inventory": state.inventory,
+        "kubeconfigs": _kubeconfigs(plan),
+        "processes": processes,
+    }
+    settings.context = state.name
+    try:
+        with connect(settings, timeout=3.0) as api:
+            document["state"] = api.get("/v1/slice")
+    except MlsError as exc:
+        document["state"] = {"error": str(exc)}
+    well = bool(processes) and all(p["state"] == "running" for p in processes) and "error" not in document["state"]
+    document["well"] = well
+    emit_document(settings, document, kind="slice", name="slice", text=_text(document))
+    return well
+
+
+def process_rows(state: SliceState, plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every process that the plan wants, with what the supervisor says of it."""
+    table = {info["name"]: info for info in supervisor_of(state).processes()}
+    rows = []
+    for host, part in plan.get("hosts", {}).items():
+        programs = [
+            p for key in ("controlplane", "kubelet", "agents", "northbound") for p in part[key].get("programs", [])
+        ]
+        for program in programs:
+            info = table.get(program["name"], {})
+            running = info.get("statename") == "RUNNING"
+            rows.append(
+                {
+                    "name": program["name"],
+                    "host": host,
+                    "address": part["address"],
+                    "state": str(info.get("statename", "not deployed")).lower(),
+                    "pid": info.get("pid") or None,
+                    "seconds": info["now"] - info["start"] if running else None,
+                    "log": program["log"],
+                }
+            )
+    return rows
+
+
+def _kubeconfigs(plan: dict[str, Any]) -> dict[str, str]:
+    return {
+        part["cluster"]: part["controlplane"]["apply"]["kubeconfig"]
+        for part in plan.get("hosts", {}).values()
+        if part["controlplane"]
+    }
+
+
+def _text(document: dict[str, Any]) -> str:
+    lines = [f"Slice {document['slice']} ({document['engine']} engine), from {document['inventory']}", ""]
+    rows = [
+        [p["name"], p["state"], str(p["pid"] or "-"), _duration(p["seconds"]), p["address"]]
+        for p in document["processes"]
+    ]
+    lines.append(render_table(["PROCESS", "STATE", "PID", "UPTIME", "ADDRESS"], rows))
+    lines += [f"kubectl --kubeconfig {path}   # {name}" for name, path in document["kubeconfigs"].items()]
+    state = document["state"]
+    lines += ["", *_slice_lines(state)]
+    return "\n".join(lines) + "\n"
+
+
+def _slice_lines(state: dict[str, Any]) -> list[str]:
+    if "error" in state:
+        return [f"northbound API: {state['error']}"]
+    lines = []
+    for key, value in state.items():
+        if isinstance(value, str | int | float | bool):
+            lines.append(f"{key}: {value}")
+        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            columns = [k for k in value[0] if isinstance(value[0][k], str | int | float | bool | None)]
+            cells = [[str(item.get(column, "")) for column in columns] for item in value]
+            lines += ["", render_table([column.upper() for column in columns], cells).rstrip()]
+        elif isinstance(value, dict):
+            lines += [f"{key}.{k}: {v}" for k, v in value.items() if isinstance(v, str | int | float | bool)]
+    return lines
+
+
+def _duration(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def logs(settings: Settings, slice_name: str | None, process: str | None, *, follow: bool, tail: int) -> None:
+    """Print log files; several ones with the process's name before each line.
+
+    Raises:
+        NotFound: There is no such process.
+    """
+    state = chosen_slice(settings, slice_name)
+    directory = slice_directory(state.name) / "logs"
+    files = {path.stem: path for path in sorted(directory.glob("*.log"))}
+    if process:
+        exact = {n: p for n, p in files.items() if n == process}
+        files = exact or {n: p for n, p in files.items() if process in n}
+        if not files:
+            known = ", ".join(path.stem for path in sorted(directory.glob("*.log")))
+            raise NotFound(f"no process {process!r} in slice {state.name}", hint=f"processes: {known or 'none'}")
+    if not files:
+        raise NotFound(f"slice {state.name} has no logs yet", hint="run `mls framework deploy-all`")
+    prefix = len(files) > 1
+    offsets = {}
+    for name, path in files.items():
+        offsets[name] = path.stat().st_size
+        _print(name if prefix else "", _tail(path, tail, offsets[name]))
+    while follow:
+        time.sleep(_POLL)
+        for name, path in files.items():
+            offsets[name] = _more(name if prefix else "", path, offsets[name])
+
+
+def _tail(path: Path, count: int, size: int) -> list[str]:
+    if count == 0:
+        return []
+    with path.open("rb") as stream:
+        lines = deque(stream.read(size).decode("utf-8", "replace").splitlines(), maxlen=count if count > 0 else None)
+    return list(lines)
+
+
+def _more(name: str, path: Path, offset: int) -> int:
+    """Print what was added since; a log that shrank was rotated and is read from its start."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    if size == offset:
+        return offset
+    with path.open("rb") as stream:
+        stream.seek(offset if size > offset else 0)
+        data = stream.read()
+        position = stream.tell()
+    complete = data.rpartition(b"\n")[0]
+    if not complete:
+        return offset
+    _print(name, complete.decode("utf-8", "replace").splitlines())
+    return position - (len(data) - len(complete) - 1)
+
+
+def _print(name: str, lines: list[str]) -> None:
+    write("".join(f"[{name}] {line}\n" if name else f"{line}\n" for line in lines))
+    sys.stdout.flush()

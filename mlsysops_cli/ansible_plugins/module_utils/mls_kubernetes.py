@@ -1,0 +1,189 @@
+"""A small dynamic Kubernetes client: what applying rendered objects needs, for any kind.
+
+Credentials, TLS and exec plugins of kubeconfigs are those of the official client; requests are plain JSON, so
+that no object is changed by a model on its way.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Api", "ApiFault", "ApiUnreachable", "essence", "load_manifests"]
+
+Object = dict[str, Any]
+
+
+class ApiFault(Exception):
+    """The API refused; the message is that of its Status object."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ApiUnreachable(Exception):
+    """The API does not answer."""
+
+
+class Api:
+    """One control plane.
+
+    Args:
+        kubeconfig: Path of a kubeconfig; its current context is used.
+    """
+
+    def __init__(self, kubeconfig: str) -> None:
+        import kubernetes.config  # slow to import, and absent where nothing is applied
+
+        client = kubernetes.config.new_client_from_config(config_file=kubeconfig)
+        self.host = client.configuration.host.rstrip("/")
+        self._pool = client.rest_client.pool_manager
+        self._headers = {"Accept": "application/json"}
+        for setting in client.configuration.auth_settings().values():
+            if setting.get("in") == "header" and setting.get("value"):
+                self._headers[setting["key"]] = setting["value"]
+        self._kinds: dict[str, dict[str, Object]] = {}
+
+    def request(
+        self, method: str, path: str, *, body: Any = None, content_type: str = "application/json", **query: str
+    ) -> Any:
+        """Send a request and return the JSON answer.
+
+        Raises:
+            ApiFault: The answer is an error.
+            ApiUnreachable: There is no answer.
+        """
+        import urllib3.exceptions
+
+        url = self.host + path + ("?" + urllib.parse.urlencode(query) if query else "")
+        headers = dict(self._headers)
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = content_type
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                body=data,
+                headers=headers,
+                timeout=30.0,
+                retries=urllib3.Retry(3, redirect=0, backoff_factor=0.2),
+            )
+        except urllib3.exceptions.HTTPError as exc:
+            raise ApiUnreachable("{} does not answer: {}".format(self.host, getattr(exc, "reason", exc))) from exc
+        try:
+            value = json.loads(answer.data) if answer.data else {}
+        except ValueError:
+            value = {}
+        if answer.status >= 400:
+            said = value.get("message") if isinstance(value, dict) else None
+            raise ApiFault(answer.status, said or "%s %s: HTTP %d" % (method, path, answer.status))
+        return value
+
+    def path(self, api_version: str, kind: str, namespace: str, name: str, timeout: float = 0) -> str:
+        """Return the path of an object, waiting until its kind is served.
+
+        Raises:
+            ApiFault: It is not served in time.
+        """
+        deadline = time.monotonic() + timeout
+        base = "/api/" + api_version if "/" not in api_version else "/apis/" + api_version
+        delay = 0.05
+        while True:
+            found = self._resource(base, api_version, kind)
+            if found:
+                middle = "/namespaces/" + namespace if found["namespaced"] and namespace else ""
+                return "{}{}/{}/{}".format(base, middle, found["name"], name)
+            if time.monotonic() >= deadline:
+                raise ApiFault(404, f"{self.host} does not serve {api_version} {kind}")
+            time.sleep(delay)
+            delay = min(delay * 1.5, 0.5)
+            self._kinds.pop(api_version, None)
+
+    def _resource(self, base: str, api_version: str, kind: str) -> Object | None:
+        if api_version not in self._kinds:
+            try:
+                listed = self.request("GET", base)
+            except ApiFault as exc:
+                if exc.code != 404:
+                    raise
+                return None
+            self._kinds[api_version] = {r["kind"]: r for r in listed.get("resources", []) if "/" not in r["name"]}
+        return self._kinds[api_version].get(kind)
+
+    def get(self, path: str) -> Object | None:
+        """Return an object, or None where there is none."""
+        try:
+            found: Object = self.request("GET", path)
+        except ApiFault as exc:
+            if exc.code == 404:
+                return None
+            raise
+        return found
+
+    def apply(
+        self, obj: Object, *, manager: str, timeout: float, dry_run: bool = False
+    ) -> tuple[bool, Object | None, Object]:
+        """Apply an object on the server's side.
+
+        Returns:
+            Whether it changed, what it was, what it is.
+        """
+        metadata = obj["metadata"]
+        path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"], timeout)
+        before = self.get(path)
+        query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        after: Object = self.request("PATCH", path, body=obj, content_type="application/apply-patch+yaml", **query)
+        return before is None or essence(before) != essence(after), before, after
+
+    def wait(self, fetch: Callable[[], Object | None], condition: str, deadline: float) -> str:
+        """Wait until an object has a condition that is true; return what is missing, or nothing.
+
+        Args:
+            fetch: Returns the object.
+            condition: Type of the condition.
+            deadline: In terms of `time.monotonic`.
+        """
+        delay = 0.05
+        while True:
+            found = fetch()
+            missing = "it does not exist" if found is None else f"it has no condition {condition} yet"
+            for one in ((found or {}).get("status") or {}).get("conditions") or []:
+                if one.get("type") == condition:
+                    if one.get("status") == "True":
+                        return ""
+                    missing = (
+                        one.get("message")
+                        or one.get("reason")
+                        or "condition {} is {}".format(condition, one.get("status"))
+                    )
+            if time.monotonic() >= deadline:
+                return missing
+            time.sleep(delay)
+            delay = min(delay * 1.5, 0.5)
+
+
+def essence(obj: Object) -> Object:
+    """Return what makes two states of an object the same to its owner: not bookkeeping, not status."""
+    metadata = {
+        k: v for k, v in obj.get("metadata", {}).items() if k not in ("managedFields", "resourceVersion", "generation")
+    }
+    return {**{k: v for k, v in obj.items() if k != "status"}, "metadata": metadata}
+
+
+def load_manifests(directory: str) -> list[Object]:
+    """Return all objects below a directory, in the order of their paths."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    objects: list[Object] = []
+    for path in sorted(Path(directory).rglob("*.yaml")):
+        documents = yaml.load_all(path.read_text(encoding="utf-8"), Loader=loader)
+        objects += [document for document in documents if document]
+    return objects

@@ -1,0 +1,360 @@
+"""One supervisord a slice: its configuration, its life, and its XML-RPC interface over a unix socket.
+
+Standard library only. The interface is that of supervisor 4 (http://supervisord.org/api.html).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import os
+import pwd
+import shlex
+import socket
+import subprocess
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Program", "Supervisor", "SupervisorError", "write_file"]
+
+#: Longest path of a unix socket on Linux (sun_path, unix(7)), less the terminator and supervisord's ``.<pid>`` suffix.
+_LONGEST_SOCKET = 107 - 12
+_FOREVER = 1_000_000
+Program = dict[str, Any]
+
+
+class SupervisorError(Exception):
+    """The supervisor cannot be reached or refuses."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(30)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _Connection(self._path)
+
+
+def write_file(path: Path, text: str, mode: int = 0o600) -> bool:
+    """Replace a file in one step where its content or mode differs; return whether it did."""
+    try:
+        same = path.read_text(encoding="utf-8") == text
+    except FileNotFoundError:
+        same = False
+    if same and path.stat().st_mode & 0o777 == mode:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="." + path.name + ".")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    Path(temporary).chmod(mode)
+    Path(temporary).replace(path)
+    return True
+
+
+class Supervisor:
+    """The supervisor of one slice on this machine.
+
+    Args:
+        directory: Its own directory, mode 0700.
+        slice_name: Name of the slice.
+        python: Interpreter that has the packages ``supervisor`` and ``mlsysops_cli``.
+    """
+
+    def __init__(self, directory: str, slice_name: str, python: str = "") -> None:
+        self.directory = Path(directory)
+        self.slice = slice_name
+        self.python = python
+        self.config = self.directory / "supervisord.conf"
+        self.programs = self.directory / "conf.d"
+        self.pidfile = self.directory / "supervisord.pid"
+        self.stopping = self.directory / "stopping"
+        self.socket = self._socket_path()
+
+    def _socket_path(self) -> str:
+        path = str(self.directory / "supervisor.sock")
+        if len(path) <= _LONGEST_SOCKET:
+            return path
+        # Deep home directories: the socket moves to a private directory with a short name.
+        digest = hashlib.sha256(path.encode()).hexdigest()[:16]
+        base = Path(tempfile.gettempdir()) / ("mls-%d" % os.getuid())
+        return str(base / (digest + ".sock"))
+
+    @property
+    def rpc(self) -> Any:
+        """The interface's methods, e.g. ``rpc.getAllProcessInfo()``."""
+        return xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket)).supervisor
+
+    def running(self) -> bool:
+        """Whether it answers."""
+        try:
+            return bool(self.rpc.getState()["statecode"] == 1)
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            return False
+
+    def pid(self) -> int | None:
+        """Process id of supervisord, from its pid file."""
+        try:
+            return int(self.pidfile.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return supervisor's table of processes; empty where it does not run.
+
+        Raises:
+            SupervisorError: It runs and does not answer properly.
+        """
+        try:
+            return [info for info in self.rpc.getAllProcessInfo() if info["name"] != "keeper"]
+        except OSError:
+            return []
+        except (http.client.HTTPException, xmlrpc.client.Error) as exc:
+            raise SupervisorError(f"supervisor at {self.socket}: {exc}") from exc
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep others from changing this supervisor's programs meanwhile."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.directory / ".lock").open("a", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    # -- configuration -------------------------------------------------------------------------------------------
+
+    def base_config(self) -> str:
+        """Return the text of ``supervisord.conf``."""
+        user = pwd.getpwuid(os.getuid()).pw_name
+        keeper = [self.python, "-m", "mlsysops_cli.ansible_plugins.keeper", str(self.directory), self.slice]
+        return _sections(
+            {
+                "supervisord": {
+                    "logfile": self.directory / "supervisord.log",
+                    "logfile_maxbytes": "5MB",
+                    "logfile_backups": 2,
+                    "pidfile": self.pidfile,
+                    "childlogdir": self.directory,
+                    "directory": self.directory,
+                    "identifier": "mls-" + self.slice,
+                    "umask": "077",
+                    **({"user": user} if os.getuid() == 0 else {}),
+                },
+                "unix_http_server": {"file": self.socket, "chmod": "0700"},
+                "rpcinterface:supervisor": {
+                    "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+                },
+                "eventlistener:keeper": {
+                    "command": shlex.join(keeper),
+                    "events": "PROCESS_STATE",
+                    "autorestart": "true",
+                    "startretries": _FOREVER,
+                    "buffer_size": 200,
+                    "stderr_logfile": self.directory / "keeper.log",
+                    "stderr_logfile_maxbytes": "1MB",
+                    "stderr_logfile_backups": 1,
+                },
+                "include": {"files": self.programs / "*.conf"},
+            }
+        )
+
+    def program_config(self, program: Program) -> str:
+        """Return the text of one program's section."""
+        environment = {"MLS_SUPERVISED": "1", "PYTHONUNBUFFERED": "1", **program.get("environment", {})}
+        return _sections(
+            {
+                "program:" + program["name"]: {
+                    "command": shlex.join(program["command"]),
+                    "directory": program["directory"],
+                    "environment": _environment(environment),
+                    "autostart": "true",
+                    "autorestart": "true",
+                    "startsecs": 1,
+                    "startretries": _FOREVER,
+                    "stopsignal": "TERM",
+                    "stopwaitsecs": 10,
+                    # Only the process itself is stopped: what it leaves running on purpose, pods, goes on.
+                    "stopasgroup": "false",
+                    "killasgroup": "false",
+                    "redirect_stderr": "true",
+                    "stdout_logfile": program["log"],
+                    "stdout_logfile_maxbytes": "10MB",
+                    "stdout_logfile_backups": 3,
+                }
+            }
+        )
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def pending(self, programs: list[Program]) -> list[str]:
+        """Return the names of programs whose files or sections differ from what is wanted, or that do not run."""
+        states = {info["name"]: info["statename"] for info in self.processes()}
+        names = []
+        for program in programs:
+            wanted = [(self.programs / (program["name"] + ".conf"), self.program_config(program))]
+            wanted += [(Path(file["path"]), file["content"]) for file in program.get("files", [])]
+            if states.get(program["name"]) not in ("RUNNING", "STARTING") or any(
+                not path.is_file() or path.read_text(encoding="utf-8") != text for path, text in wanted
+            ):
+                names.append(program["name"])
+        return names
+
+    def ensure(self, programs: list[Program]) -> list[str]:
+        """Make the programs be there and run, with their files; return the names of those that were touched.
+
+        Raises:
+            SupervisorError: supervisord does not start or refuses.
+        """
+        with self.lock():
+            touched = [p["name"] for p in programs if self._write_program(p)]
+            base_changed = write_file(self.config, self.base_config())
+            self.stopping.unlink(missing_ok=True)
+            try:
+                if self.running() and base_changed:
+                    self._shutdown()
+                if not self.running():
+                    self.start()
+                    return [program["name"] for program in programs]
+                self._reload()
+                return touched + [name for name in self._start_stopped(programs) if name not in touched]
+            except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
+                raise SupervisorError(f"supervisor at {self.socket}: {exc}") from exc
+
+    def remove(self, names: list[str]) -> list[str]:
+        """Stop programs and forget them; return the names of those that were there.
+
+        Raises:
+            SupervisorError: supervisord refuses.
+        """
+        if not self.directory.is_dir():
+            return []
+        with self.lock():
+            there = []
+            for name in names:
+                section = self.programs / (name + ".conf")
+                if section.exists():
+                    section.unlink()
+                    there.append(name)
+            if there and self.running():
+                try:
+                    self._reload()
+                except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
+                    raise SupervisorError(f"supervisor at {self.socket}: {exc}") from exc
+            return there
+
+    def shutdown(self) -> bool:
+        """Stop supervisord and everything under it; return whether it was running."""
+        if not self.directory.is_dir():
+            return False
+        with self.lock():
+            self.stopping.touch()
+            pid = self.pid()
+            running = self.running() or (pid is not None and _is_supervisord(pid, self.config))
+            if running:
+                self._shutdown()
+            Path(self.socket).unlink(missing_ok=True)
+            return running
+
+    def _write_program(self, program: Program) -> bool:
+        changed = False
+        for file in program.get("files", []):
+            changed |= write_file(Path(file["path"]), file["content"])
+        for folder in (Path(program["directory"]), Path(program["log"]).parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return write_file(self.programs / (program["name"] + ".conf"), self.program_config(program)) or changed
+
+    def start(self) -> None:
+        """Start supervisord and wait until it answers; the caller holds the lock.
+
+        Raises:
+            SupervisorError: It does not start.
+        """
+        self.programs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Path(self.socket).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keep = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR")
+        environment = {name: os.environ[name] for name in keep if name in os.environ}
+        argv = [self.python, "-m", "supervisor.supervisord", "-c", str(self.config)]
+        done = subprocess.run(
+            argv, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False
+        )
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+            raise SupervisorError("supervisord does not start: %s" % (said[-1] if said else "no message"))
+        self._wait(self.running, 20, f"supervisord does not answer at {self.socket}")
+
+    def _shutdown(self) -> None:
+        pid = self.pid()
+        try:
+            self.rpc.shutdown()
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            if pid is not None and _is_supervisord(pid, self.config):
+                os.kill(pid, 15)
+        if pid is not None:
+            self._wait(
+                lambda: not _is_supervisord(pid, self.config), 60, "supervisord (process %d) does not stop" % pid
+            )
+
+    def _wait(self, condition: Any, seconds: float, message: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise SupervisorError(message)
+            time.sleep(0.05)
+
+    def _reload(self) -> None:
+        """Apply what changed in the configuration files, also by an earlier run that did not come to its end."""
+        added, changed, removed = self.rpc.reloadConfig()[0]
+        for name in [*changed, *removed]:
+            self.rpc.stopProcessGroup(name)
+            self.rpc.removeProcessGroup(name)
+        for name in [*changed, *added]:
+            with contextlib.suppress(xmlrpc.client.Fault):  # ALREADY_ADDED
+                self.rpc.addProcessGroup(name)
+
+    def _start_stopped(self, programs: list[Program]) -> list[str]:
+        states = {info["name"]: info["statename"] for info in self.processes()}
+        started = []
+        for program in programs:
+            if states.get(program["name"]) in ("STOPPED", "EXITED", "FATAL", "UNKNOWN"):
+                self.rpc.startProcess(program["name"], False)
+                started.append(program["name"])
+        return started
+
+
+def _is_supervisord(pid: int, config: Path) -> bool:
+    """Whether a process is the supervisord with this configuration: process ids are used again."""
+    try:
+        argv = Path("/proc/%d/cmdline" % pid).read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"supervisor.supervisord" in argv and str(config).encode() in argv
+
+
+def _sections(sections: dict[str, dict[str, Any]]) -> str:
+    lines = []
+    for name, values in sections.items():
+        lines.append(f"[{name}]")
+        lines += ["{}={}".format(key, str(value).replace("%", "%%")) for key, value in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _environment(values: dict[str, str]) -> str:
+    return ",".join('{}="{}"'.format(key, value.replace('"', '\\"')) for key, value in sorted(values.items()))

@@ -1,0 +1,146 @@
+"""Ansible module: rendered objects into a Kubernetes API."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mls_apply
+short_description: Apply rendered objects to a Kubernetes API and wait for conditions
+description:
+  - Applies every object of a directory by server-side apply, in the order of the file names, waits for custom resource
+    definitions to be served, and then for the conditions asked for. Changed means that an object really changed.
+options:
+  kubeconfig:
+    description: Kubeconfig of the API.
+    type: path
+    required: true
+  manifests:
+    description: Directory of YAML files; none where left out.
+    type: path
+  wait:
+    description: >-
+      Conditions to wait for, each with C(api_version), C(kind), C(name), C(namespace) and C(condition).
+    type: list
+    elements: dict
+    default: []
+  field_manager:
+    description: Owner of the fields that are applied.
+    type: str
+    default: mls
+  timeout:
+    description: Seconds in all.
+    type: int
+    default: 60
+author: The MLSysOps founders
+"""
+
+EXAMPLES = r"""
+- name: Apply what was rendered
+  mls_apply:
+    kubeconfig: /var/lib/x/admin.kubeconfig
+    manifests: /var/lib/x/rendered/continuum
+"""
+
+RETURN = r"""
+touched:
+  description: Kind and name of the objects that changed.
+  returned: always
+  type: list
+"""
+
+import json  # noqa: E402 - Ansible wants the documentation first
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.mls_kubernetes import Api, ApiFault, ApiUnreachable, load_manifests  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "kubeconfig": {"type": "path", "required": True},
+            "manifests": {"type": "path"},
+            "wait": {"type": "list", "elements": "dict", "default": []},
+            "field_manager": {"type": "str", "default": "mls"},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    parameters = module.params
+    objects = load_manifests(parameters["manifests"]) if parameters["manifests"] else []
+    if module.check_mode and not Path(parameters["kubeconfig"]).exists():
+        # A bare host: there is no control plane yet, so everything would be new.
+        module.exit_json(changed=bool(objects), touched=[_name(obj) for obj in objects], diff=_diff([]))
+    try:
+        _run(module, objects)
+    except ApiUnreachable as exc:
+        if module.check_mode:
+            module.exit_json(changed=bool(objects), touched=[_name(obj) for obj in objects], diff=_diff([]))
+        module.fail_json(msg=str(exc), mls_error="unreachable")
+    except ApiFault as exc:
+        module.fail_json(msg=str(exc))
+
+
+def _run(module: Any, objects: list[dict[str, Any]]) -> None:
+    parameters = module.params
+    deadline = time.monotonic() + parameters["timeout"]
+    api = Api(parameters["kubeconfig"])
+    touched, changes = [], []
+    for obj in objects:
+        left = max(1.0, deadline - time.monotonic())
+        try:
+            changed, before, after = api.apply(
+                obj,
+                manager=parameters["field_manager"],
+                timeout=0 if module.check_mode else left,
+                dry_run=module.check_mode,
+            )
+        except ApiFault as exc:
+            if module.check_mode and exc.code == 404:  # its kind or namespace would be made by an object before it
+                touched.append(_name(obj))
+                continue
+            raise ApiFault(exc.code, f"{_name(obj)}: {exc}") from exc
+        if changed:
+            touched.append(_name(obj))
+            changes.append((_name(obj), before, after))
+    for one in [] if module.check_mode else parameters["wait"]:
+        path = api.path(
+            one["api_version"],
+            one["kind"],
+            one.get("namespace", ""),
+            one["name"],
+            max(0.0, deadline - time.monotonic()),
+        )
+        missing = api.wait(lambda path=path: api.get(path), one["condition"], deadline)
+        if missing:
+            module.fail_json(
+                msg="%s %s is not %s after %d s: %s"
+                % (one["kind"], one["name"], one["condition"], parameters["timeout"], missing),
+                mls_error="timed-out",
+            )
+    module.exit_json(changed=bool(touched), touched=touched, diff=_diff(changes))
+
+
+def _name(obj: dict[str, Any]) -> str:
+    return "{}/{}".format(obj["kind"], obj["metadata"]["name"])
+
+
+def _diff(changes: list[tuple[str, Any, Any]]) -> list[dict[str, str]]:
+    return [
+        {"before_header": name, "after_header": name, "before": _text(before), "after": _text(after)}
+        for name, before, after in changes
+        if not name.startswith("Secret/")
+    ]
+
+
+def _text(obj: dict[str, Any] | None) -> str:
+    if obj is None:
+        return ""
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("managedFields", "resourceVersion", "generation")}
+    return json.dumps({**obj, "metadata": metadata}, indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Ansible module: whether a host can take its part of a slice."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mls_preflight
+short_description: Check that a host can take its part of a slice
+description:
+  - Checks the Python version, free disk space and that the ports of the host's part are free or held by the slice
+    itself. Reports everything that is wrong at once and changes nothing.
+options:
+  ports:
+    description: Ports, each with C(address), C(port) and C(what) it is for.
+    type: list
+    elements: dict
+    default: []
+  directory:
+    description: Where the host's part will keep its files.
+    type: path
+    required: true
+  supervisor:
+    description: The supervisor whose processes may hold the ports (C(directory), C(slice)).
+    type: dict
+    required: true
+  free_bytes:
+    description: Bytes that must be free there.
+    type: int
+    default: 0
+  minimum_python:
+    description: Lowest Python version that will do.
+    type: str
+    default: '3.11'
+author: The MLSysOps founders
+"""
+
+EXAMPLES = r"""
+- name: Check the host
+  mls_preflight:
+    ports:
+      - {address: 127.20.0.12, port: 10250, what: kubelet}
+    directory: /var/lib/x
+    supervisor: {directory: /var/lib/x/supervisor, slice: x}
+"""
+
+RETURN = r"""
+faults:
+  description: What is wrong, a line each.
+  returned: always
+  type: list
+"""
+
+import os  # noqa: E402 - Ansible wants the documentation first
+import shutil  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from ansible.module_utils import mls_ports  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.mls_supervisor import Supervisor  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "ports": {"type": "list", "elements": "dict", "default": []},
+            "directory": {"type": "path", "required": True},
+            "supervisor": {"type": "dict", "required": True},
+            "free_bytes": {"type": "int", "default": 0},
+            "minimum_python": {"type": "str", "default": "3.11"},
+        },
+        supports_check_mode=True,
+    )
+    parameters = module.params
+    faults = _python(parameters["minimum_python"]) + _disk(parameters["directory"], parameters["free_bytes"])
+    where = parameters["supervisor"]
+    busy = _ports(parameters["ports"], Supervisor(where["directory"], where["slice"]))
+    if busy or faults:
+        module.fail_json(
+            msg="; ".join(busy + faults),
+            faults=busy + faults,
+            mls_error="conflict" if busy else "invalid-input",
+        )
+    module.exit_json(changed=False, faults=[])
+
+
+def _python(minimum: str) -> list[str]:
+    if sys.version_info[:2] >= tuple(int(part) for part in minimum.split(".")[:2]):
+        return []
+    return [f"Python {sys.version.split()[0]} is too old: install {minimum} or newer"]
+
+
+def _disk(directory: str, wanted: int) -> list[str]:
+    place = Path(directory)
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        return [f"{place} cannot be written: run as a user who may, or free the file system"]
+    free = shutil.disk_usage(place).free
+    if free >= wanted:
+        return []
+    return ["%d MB free in %s, %d MB are needed: make room" % (free // 10**6, place, wanted // 10**6)]
+
+
+def _ports(ports: list[dict[str, Any]], supervisor: Any) -> list[str]:
+    own = {int(info["pid"]) for info in supervisor.processes()}
+    faults = []
+    for port in ports:
+        address, number = port["address"], int(port["port"])
+        inode = mls_ports.listener(address, number)
+        if inode is None and not mls_ports.taken(address, number):
+            continue
+        holder = mls_ports.owner(inode) if inode is not None else None
+        if holder and holder[0] in own:
+            continue
+        who = "process %d (%s)" % holder if holder else "a process of another user"
+        faults.append("port %d of %s (%s) is taken by %s: stop it" % (number, address, port["what"], who))
+    return faults
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""`mls framework`: deploy a slice, look at it, remove it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlsysops_cli.settings import settings_of
+
+app = typer.Typer(
+    help="Deploy a slice, look at it, upgrade it, remove it.", rich_markup_mode=None, add_completion=False
+)
+
+__all__ = ["app"]
+
+Inventory = Annotated[
+    str | None,
+    typer.Option("--inventory", "-i", metavar="FILE", help="Ansible inventory; that of the slice in use by default."),
+]
+Descriptions = Annotated[
+    str | None,
+    typer.Option(
+        "--path", metavar="DIR", help="Descriptions of nodes, clusters, continuum that replace rendered ones."
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Change nothing; say what would change.")]
+Diff = Annotated[bool, typer.Option("--diff", help="Show the differences.")]
+Limit = Annotated[str, typer.Option("--limit", metavar="HOSTS", help="Only these hosts, as Ansible takes them.")]
+Tags = Annotated[
+    str,
+    typer.Option("--tags", metavar="TAGS", help="Only these parts: controlplane, nodes, agents, services, ready."),
+]
+StartAt = Annotated[str, typer.Option("--start-at-task", metavar="TASK", help="Start at the task of this name.")]
+Vault = Annotated[
+    str | None, typer.Option("--vault-password-file", metavar="FILE", help="Decrypts vaulted parts of the inventory.")
+]
+SliceName = Annotated[str | None, typer.Option("--slice", metavar="NAME", help="The slice; the one in use by default.")]
+
+
+def _deploy(
+    ctx: typer.Context, part: str, name: str | None, inventory: str | None, path: str | None, check: bool, diff: bool,
+    limit: str, tags: str, start_at_task: str, vault: str | None,
+) -> None:  # fmt: skip
+    from mlsysops_cli.actions.framework.deploy import DeployOptions, deploy
+
+    options = DeployOptions(
+        inventory=inventory,
+        descriptions=path,
+        check=check,
+        diff=diff,
+        limit=limit,
+        tags=[tag.strip() for tag in tags.split(",") if tag.strip()],
+        start_at_task=start_at_task,
+        vault_password_file=vault,
+    )
+    deploy(settings_of(ctx), options, part=part, name=name)
+
+
+@app.command("deploy-all")
+def deploy_all(
+    ctx: typer.Context,
+    inventory: Inventory = None,
+    path: Descriptions = None,
+    check: Check = False,
+    diff: Diff = False,
+    limit: Limit = "",
+    tags: Tags = "",
+    start_at_task: StartAt = "",
+    vault_password_file: Vault = None,
+) -> None:
+    """Deploy a whole slice; again and again without harm."""
+    _deploy(ctx, "all", None, inventory, path, check, diff, limit, tags, start_at_task, vault_password_file)
+
+
+@app.command("deploy-services")
+def deploy_services(
+    ctx: typer.Context,
+    inventory: Inventory = None,
+    path: Descriptions = None,
+    check: Check = False,
+    diff: Diff = False,
+    vault_password_file: Vault = None,
+) -> None:
+    """Deploy the northbound API of the management host."""
+    _deploy(ctx, "services", None, inventory, path, check, diff, "", "", "", vault_password_file)
+
+
+@app.command("deploy-continuum")
+def deploy_continuum(
+    ctx: typer.Context,
+    inventory: Inventory = None,
+    path: Descriptions = None,
+    check: Check = False,
+    diff: Diff = False,
+    vault_password_file: Vault = None,
+) -> None:
+    """Deploy the continuum's control plane and agent."""
+    _deploy(ctx, "continuum", None, inventory, path, check, diff, "", "", "", vault_password_file)
+
+
+@app.command("deploy-cluster")
+def deploy_cluster(
+    ctx: typer.Context,
+    cluster: Annotated[str | None, typer.Argument(help="Only this cluster.")] = None,
+    inventory: Inventory = None,
+    path: Descriptions = None,
+    check: Check = False,
+    diff: Diff = False,
+    vault_password_file: Vault = None,
+) -> None:
+    """Deploy the control planes and agents of clusters."""
+    _deploy(ctx, "cluster", cluster, inventory, path, check, diff, "", "", "", vault_password_file)
+
+
+@app.command("deploy-node")
+def deploy_node(
+    ctx: typer.Context,
+    node: Annotated[str | None, typer.Argument(help="Only this node.")] = None,
+    inventory: Inventory = None,
+    path: Descriptions = None,
+    check: Check = False,
+    diff: Diff = False,
+    vault_password_file: Vault = None,
+) -> None:
+    """Deploy the kubelets and agents of nodes."""
+    _deploy(ctx, "node", node, inventory, path, check, diff, "", "", "", vault_password_file)
+
+
+@app.command("create-app-test-description")
+@app.command("create-test-app-description", hidden=True)
+def create_app_test_description(
+    ctx: typer.Context,
+    inventory: Inventory = None,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="Where to write it; - is standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write the description of the test application for this slice."""
+    from mlsysops_cli.actions.framework.show import create_test_description
+
+    create_test_description(settings_of(ctx), inventory, file, force=force)
+
+
+@app.command()
+def render(
+    ctx: typer.Context,
+    output_dir: Annotated[str, typer.Option("--output-dir", metavar="DIR", help="Where to write the tree.")],
+    inventory: Inventory = None,
+    path: Descriptions = None,
+    gather_facts: Annotated[
+        bool,
+        typer.Option("--gather-facts", help="Ask hosts over SSH for their hardware (local ones are always asked)."),
+    ] = False,
+    vault_password_file: Vault = None,
+) -> None:
+    """Render an inventory to descriptions, manifests and config files."""
+    from mlsysops_cli.actions.framework.show import render as action
+
+    action(settings_of(ctx), inventory, output_dir, path, gather=gather_facts, vault=vault_password_file)
+
+
+@app.command()
+def diff(
+    ctx: typer.Context, inventory: Inventory = None, path: Descriptions = None, vault_password_file: Vault = None
+) -> None:
+    """Show how an inventory differs from the slice as it is: exit code 0 same, 1 differs."""
+    from mlsysops_cli.actions.framework.show import diff as action
+
+    if action(settings_of(ctx), inventory, path, vault_password_file):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(ctx: typer.Context, slice_name: SliceName = None) -> None:
+    """Show the processes and the state of a slice; exit code 1 where something does not run."""
+    from mlsysops_cli.actions.framework.status import status as action
+
+    if not action(settings_of(ctx), slice_name):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(ctx: typer.Context, slice_name: SliceName = None) -> None:
+    """Check this machine and a slice, and say how to mend what is wrong; exit code 1 where something is."""
+    from mlsysops_cli.actions.framework.doctor import doctor as action
+
+    if not action(settings_of(ctx), slice_name):
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    ctx: typer.Context,
+    process: Annotated[str | None, typer.Argument(help="A process, or a part of its name; all by default.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are added.")] = False,
+    tail: Annotated[int, typer.Option("--tail", min=-1, metavar="LINES", help="Last lines; -1 is all.")] = 100,
+    slice_name: SliceName = None,
+) -> None:
+    """Print the logs of a slice's processes."""
+    from mlsysops_cli.actions.framework.status import logs as action
+
+    action(settings_of(ctx), slice_name, process, follow=follow, tail=tail)
+
+
+@app.command("destroy-all")
+def destroy_all(
+    ctx: typer.Context,
+    slice_name: SliceName = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    vault_password_file: Vault = None,
+) -> None:
+    """Remove a slice: its pods, processes, files and addresses."""
+    from mlsysops_cli.actions.framework.destroy import destroy
+
+    destroy(settings_of(ctx), slice_name, yes=yes, vault_password_file=vault_password_file)
+
+
+@app.command()
+def upgrade(ctx: typer.Context, slice_name: SliceName = None) -> None:
+    """Upgrade a slice to this version, host by host."""
+    from mlsysops_core.errors import Refused
+
+    from mlsysops_cli.actions.framework.chosen import chosen_slice
+
+    state = chosen_slice(settings_of(ctx), slice_name)
+    raise Refused(
+        f"slice {state.name} cannot be upgraded host by host by this version",
+        hint=f"`mls framework deploy-all --inventory {state.inventory}` restarts what changed",
+    )

@@ -1,0 +1,172 @@
+"""What a run of a playbook did, read off ansible-runner's events, and the error that a failed one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import (
+    Conflict,
+    InvalidInput,
+    MlsError,
+    NotFound,
+    PartialFailure,
+    Refused,
+    TimedOut,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Failure", "HostResult", "RunResult"]
+
+#: Families that our modules name in ``mls_error``.
+_FAMILIES: dict[str, type[MlsError]] = {
+    kind.code: kind for kind in (Conflict, InvalidInput, NotFound, Refused, TimedOut, Unreachable)
+}
+_LONGEST_MESSAGE = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that failed on a host.
+
+    Attributes:
+        host: The host.
+        task: Name of the task.
+        message: What went wrong, on one line.
+        family: ``mls_error`` of our modules, ``unreachable``, or empty.
+    """
+
+    host: str
+    task: str
+    message: str
+    family: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.task}: {self.message}"
+
+
+@dataclass(slots=True)
+class HostResult:
+    """A host's share of a run: numbers of tasks by how they ended, and the seconds they took."""
+
+    ok: int = 0
+    changed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    unreachable: int = 0
+    seconds: float = 0.0
+    changes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        hosts: Results by host.
+        failures: Every failure, in the order of time.
+        seconds: Wall time.
+        tasks: Number of tasks that were started.
+        slowest: Name and seconds of the slowest task on one host.
+        returncode: Exit status of ansible-playbook.
+        log: Path of the full log.
+        interrupted: It was stopped by Ctrl-C.
+        said: What Ansible said beyond the results of tasks, such as why it cannot start.
+    """
+
+    hosts: dict[str, HostResult] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+    tasks: int = 0
+    slowest: tuple[str, float] = ("", 0.0)
+    returncode: int = 0
+    log: str = ""
+    interrupted: bool = False
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """Number of changes on all hosts."""
+        return sum(host.changed for host in self.hosts.values())
+
+    def host(self, name: str) -> HostResult:
+        """Return a host's share, made where there is none yet."""
+        return self.hosts.setdefault(name, HostResult())
+
+    def record(self, event: Mapping[str, Any]) -> None:
+        """Take an event of ansible-runner into account."""
+        kind, data = str(event.get("event")), event.get("event_data") or {}
+        if kind in ("verbose", "error") and event.get("stdout"):
+            self.said.append(str(event["stdout"]))
+        name, task = str(data.get("host") or ""), str(data.get("task") or "")
+        if kind == "playbook_on_task_start":
+            self.tasks += 1
+        if kind not in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped") or not name:
+            return
+        share = self.host(name)
+        seconds = float(data.get("duration") or 0.0)
+        share.seconds += seconds
+        if seconds > self.slowest[1]:
+            self.slowest = (f"{task} ({name})", seconds)
+        result: dict[str, Any] = _mapping(data.get("res"))
+        if kind == "runner_on_skipped":
+            share.skipped += 1
+        elif kind == "runner_on_ok":
+            share.ok += 1
+            if result.get("changed"):
+                share.changed += 1
+                share.changes.append(task)
+            hardware = (result.get("ansible_facts") or {}).get("mls_hardware")
+            if hardware:
+                self.facts[name] = hardware
+        elif not data.get("ignore_errors"):
+            unreachable = kind == "runner_on_unreachable"
+            share.unreachable += unreachable
+            share.failed += not unreachable
+            family = "unreachable" if unreachable else str(result.get("mls_error") or "")
+            self.failures.append(Failure(name, task, failure_message(result), family))
+
+    def error(self) -> MlsError | None:
+        """Return the error that this run is, or None where it went well."""
+        if not self.failures:
+            if self.returncode == 0:
+                return None
+            errors = [line for line in self.said if "error" in line.lower()] or self.said[-3:]
+            why = " ".join(" ".join(errors).split()).replace("[ERROR]: ", "")[:_LONGEST_MESSAGE]
+            return MlsError(f"ansible-playbook ended with status {self.returncode}: {why}", hint=f"see {self.log}")
+        hosts = list(dict.fromkeys(failure.host for failure in self.failures))
+        shown = "; ".join(str(failure) for failure in self.failures[:5])
+        if len(self.failures) > 5:
+            shown += f"; and {len(self.failures) - 5} more"
+        hint = f"full log: {self.log}"
+        families = {failure.family for failure in self.failures}
+        done = any(share.changed for share in self.hosts.values())
+        if (
+            len(families) == 1
+            and (family := _FAMILIES.get(families.pop()))
+            and (not done or family is not InvalidInput)
+        ):
+            return family(shown, hint=hint)
+        return PartialFailure(f"{len(hosts)} of {len(self.hosts)} hosts failed: {shown}", hint=hint)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def failure_message(result: Mapping[str, Any]) -> str:
+    """Return why a task failed, on one line."""
+    if result.get("censored"):
+        return "the result is hidden because it may hold a secret"
+    for key in ("msg", "stderr", "module_stderr", "module_stdout", "exception"):
+        text = " ".join(str(result.get(key) or "").split())
+        if text:
+            return text[:_LONGEST_MESSAGE]
+    for item in result.get("results") or []:  # a loop
+        if isinstance(item, dict) and item.get("failed"):
+            return failure_message(item)
+    return "no message"

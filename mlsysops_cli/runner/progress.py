@@ -1,0 +1,176 @@
+"""Shows a run while it goes on (stderr): what each host does, and for how long."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from mlsysops_cli.runner.events import RunResult
+
+__all__ = ["PlainProgress", "Progress", "RichProgress", "SilentProgress", "choose_progress"]
+
+_ENDS = {
+    "runner_on_ok": "ok",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+    "runner_on_skipped": "skipped",
+}
+
+
+class Progress(Protocol):
+    """Follows a run."""
+
+    def __enter__(self) -> Progress: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take one of ansible-runner's events."""
+
+    def summary(self, result: RunResult) -> None:
+        """Show what the run did."""
+
+
+class SilentProgress:
+    """Shows nothing (``--quiet``)."""
+
+    def __enter__(self) -> SilentProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Ignore it."""
+
+    def summary(self, result: RunResult) -> None:
+        """Ignore it."""
+
+
+class PlainProgress:
+    """One line a finished task and host, for logs and pipes.
+
+    Args:
+        title: What runs.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._started = time.monotonic()
+
+    def __enter__(self) -> PlainProgress:
+        self._started = time.monotonic()
+        self._line(self._title)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Print how a task ended on a host."""
+        kind, data = str(event.get("event")), event.get("event_data") or {}
+        if kind not in _ENDS or kind == "runner_on_skipped" or not data.get("host"):
+            return
+        result = data.get("res") or {}
+        state = "changed" if kind == "runner_on_ok" and result.get("changed") else _ENDS[kind]
+        if state == "ok" and str(data.get("task")).startswith("Validating arguments against"):
+            return  # Ansible's own check of a role's variables
+        seconds = float(data.get("duration") or 0.0)
+        self._line(f"{state:<11} {data['host']}: {data.get('play', '')}: {data.get('task', '')} ({seconds:.1f} s)")
+
+    def summary(self, result: RunResult) -> None:
+        """Print the table of hosts."""
+        width = max([len(name) for name in result.hosts] or [4])
+        self._line(f"{'host':<{width}}  changed  failed  seconds")
+        for name, host in result.hosts.items():
+            self._line(f"{name:<{width}}  {host.changed:>7}  {host.failed + host.unreachable:>6}  {host.seconds:>7.1f}")
+        self._line(_closing(result))
+
+    def _line(self, text: str) -> None:
+        print(f"[{time.monotonic() - self._started:6.1f} s] {text}", file=sys.stderr, flush=True)  # noqa: T201 - its purpose
+
+
+class RichProgress:
+    """A table that changes in place, for terminals.
+
+    Args:
+        title: What runs.
+    """
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+
+        self._title = title
+        self._console = Console(stderr=True)
+        self._play = ""
+        self._hosts: dict[str, tuple[str, str, float]] = {}
+        self._started = time.monotonic()
+        self._live: Any = None
+
+    def __enter__(self) -> RichProgress:
+        from rich.live import Live
+
+        self._started = time.monotonic()
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4, transient=True)
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._live.__exit__(*details)
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        now = time.monotonic()
+        table = Table(
+            title=f"{self._title} · {self._play} · {now - self._started:.0f} s", title_justify="left", box=None
+        )
+        for column in ("host", "task", "state", "seconds"):
+            table.add_column(column, justify="right" if column == "seconds" else "left")
+        for host, (task, state, since) in self._hosts.items():
+            colour = {"failed": "red", "unreachable": "red", "changed": "yellow", "running": "cyan"}.get(state, "green")
+            table.add_row(host, task, f"[{colour}]{state}[/]", f"{now - since:.1f}" if state == "running" else "")
+        return table
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Change a row."""
+        kind, data = str(event.get("event")), event.get("event_data") or {}
+        host, task = str(data.get("host") or ""), str(data.get("task") or "")
+        if kind == "playbook_on_play_start":
+            self._play = str(data.get("name") or data.get("play") or "")
+        elif kind == "runner_on_start" and host:
+            self._hosts[host] = (task, "running", time.monotonic())
+        elif kind in _ENDS and host:
+            result = data.get("res") or {}
+            state = "changed" if kind == "runner_on_ok" and result.get("changed") else _ENDS[kind]
+            self._hosts[host] = (task, state, time.monotonic())
+
+    def summary(self, result: RunResult) -> None:
+        """Print the table of hosts."""
+        from rich.table import Table
+
+        table = Table(box=None)
+        for column in ("host", "changed", "failed", "seconds"):
+            table.add_column(column, justify="left" if column == "host" else "right")
+        for name, host in result.hosts.items():
+            bad = host.failed + host.unreachable
+            table.add_row(name, str(host.changed), f"[red]{bad}[/]" if bad else "0", f"{host.seconds:.1f}")
+        self._console.print(table)
+        self._console.print(_closing(result))
+
+
+def choose_progress(title: str, *, quiet: bool = False) -> Progress:
+    """Return the progress display that fits where stderr goes."""
+    if quiet:
+        return SilentProgress()
+    return RichProgress(title) if sys.stderr.isatty() else PlainProgress(title)
+
+
+def _closing(result: RunResult) -> str:
+    slowest = f"; slowest: {result.slowest[0]}, {result.slowest[1]:.1f} s" if result.slowest[0] else ""
+    return f"{result.tasks} tasks, {result.changed} changed, {result.seconds:.1f} s{slowest}"

@@ -1,0 +1,258 @@
+"""Runs a playbook with ansible-runner: environment, log, progress, Ctrl-C, and nothing secret left on disk."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import UsageError
+
+from mlsysops_cli.assets import asset
+from mlsysops_cli.runner.events import RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+    from mlsysops_cli.runner.progress import Progress
+
+__all__ = ["PlaybookRun", "run_playbook"]
+
+_KEPT_LOGS = 10
+#: Variables of ours that Ansible and what it starts may see; anything else might hold a secret.
+_PASSED = (
+    "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "NO_COLOR", "PATH", "SHELL", "SSH_AUTH_SOCK", "TERM", "TMPDIR", "TZ",
+    "USER", "VIRTUAL_ENV", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookRun:
+    """What to run.
+
+    Attributes:
+        playbook: Path of the playbook.
+        inventories: Inventory sources; later ones have the last word.
+        state: Private directory of the slice; what a run needs lies below it and goes afterwards.
+        logs: Directory of the full logs.
+        title: What the progress display calls it.
+        extra_vars: File of variables.
+        check: Change nothing.
+        diff: Show differences in the log.
+        limit: Hosts, as Ansible's ``--limit`` takes them.
+        tags: Tags of plays and tasks; all where empty.
+        start_at_task: Name of the task to start at.
+        vault_password_file: File that decrypts vaulted parts.
+        verbosity: Ansible's ``-v``, so many times.
+        forks: Hosts at a time.
+        local_only: All hosts are this machine, so temporary files may lie below `state`.
+    """
+
+    playbook: Path
+    inventories: Sequence[Path]
+    state: Path
+    logs: Path
+    title: str = "ansible-playbook"
+    extra_vars: Path | None = None
+    check: bool = False
+    diff: bool = False
+    limit: str = ""
+    tags: Sequence[str] = ()
+    start_at_task: str = ""
+    vault_password_file: str | None = None
+    verbosity: int = 0
+    forks: int = 10
+    local_only: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
+    """Run a playbook to its end.
+
+    Ctrl-C asks Ansible to stop after the tasks that run; a second one ends it at once.
+
+    Args:
+        run: What to run.
+        progress: Follows it.
+
+    Returns:
+        What it did; `RunResult.error` says whether it failed.
+
+    Raises:
+        UsageError: Ansible is not installed.
+        KeyboardInterrupt: It was stopped by Ctrl-C.
+    """
+    try:
+        from ansible_runner.interface import init_runner
+    except ImportError as exc:
+        raise UsageError("ansible-runner is not installed", hint="pip install 'mlsysops-cli[deploy]'") from exc
+    run.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = _open_log(run)
+    result = RunResult(log=str(log))
+    private = Path(tempfile.mkdtemp(prefix="run-", dir=run.state))  # mkdtemp makes it 0700
+    interrupts = _Interrupts()
+    started = time.monotonic()
+    try:
+        with log.open("a", encoding="utf-8") as stream, progress:
+
+            def handle(event: dict[str, Any]) -> bool:
+                if event.get("stdout"):
+                    stream.write(event["stdout"] + "\n")
+                    stream.flush()
+                result.record(event)
+                progress.event(event)
+                return False  # nothing of it is kept on disk
+
+            runner = init_runner(
+                private_data_dir=str(private),
+                playbook=str(run.playbook),
+                inventory=[str(path) for path in run.inventories],
+                cmdline=shlex.join(_options(run)),
+                event_handler=handle,
+                cancel_callback=lambda: interrupts.count > 1,
+                quiet=True,
+                suppress_env_files=True,
+                settings={"suppress_output_file": True, "pexpect_timeout": 0.5},
+                envvars=_settings(run, private),
+            )
+            runner.config.env = _only_passed(runner.config.env)
+            with interrupts:
+                runner.run()
+    finally:
+        # Whatever ansible-runner wrote, the environment among it, goes: the log is ours.
+        shutil.rmtree(private, ignore_errors=True)
+    result.seconds = time.monotonic() - started
+    result.returncode = int(runner.rc or 0)
+    result.interrupted = interrupts.count > 0
+    progress.summary(result)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
+
+
+class _Interrupts:
+    """Counts Ctrl-C while a playbook runs; the first is passed on to Ansible, which is in a session of its own."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: Any = None
+
+    def __enter__(self) -> _Interrupts:
+        try:
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        except ValueError:  # not the main thread: whoever runs us there handles signals
+            self._before = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count == 1:
+            print("stopping; Ctrl-C again stops at once", file=sys.stderr)  # noqa: T201 - to the person who pressed it
+            for pid in _children():
+                os.kill(pid, signal.SIGINT)
+
+
+def _children() -> list[int]:
+    """Return the process ids of our children that are ansible-playbook."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for word in (task / "children").read_text(encoding="ascii").split():
+            try:
+                command = Path(f"/proc/{word}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"ansible-playbook" in command:
+                found.append(int(word))
+    return found
+
+
+def _ansible_playbook() -> str:
+    """Return the path of ansible-playbook: the one beside this interpreter, whatever ``PATH`` says."""
+    beside = Path(sys.executable).parent / "ansible-playbook"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
+    if not found:
+        raise UsageError("ansible-playbook is not installed", hint="pip install 'mlsysops-cli[deploy]'")
+    return found
+
+
+def _options(run: PlaybookRun) -> list[str]:
+    options: list[str] = []
+    if run.extra_vars:
+        options += ["--extra-vars", f"@{run.extra_vars}"]
+    if run.check:
+        options.append("--check")
+    if run.diff:
+        options.append("--diff")
+    if run.limit:
+        options += ["--limit", run.limit]
+    if run.tags:
+        options += ["--tags", ",".join(run.tags)]
+    if run.start_at_task:
+        options += ["--start-at-task", run.start_at_task]
+    if run.vault_password_file:
+        options += ["--vault-password-file", str(Path(run.vault_password_file).absolute())]
+    if run.verbosity:
+        options.append("-" + "v" * run.verbosity)
+    return options
+
+
+def _settings(run: PlaybookRun, private: Path) -> dict[str, str]:
+    """Return Ansible's settings; what a person's own ansible.cfg says beyond them stays in force."""
+    plugins = Path(__file__).resolve().parent.parent / "ansible_plugins"
+    settings = {
+        "ANSIBLE_ROLES_PATH": str(asset("roles")),
+        "ANSIBLE_LIBRARY": str(plugins / "modules"),
+        "ANSIBLE_MODULE_UTILS": str(plugins / "module_utils"),
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_FORKS": str(run.forks),
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_CACHE_PLUGIN": "memory",
+        "ANSIBLE_INJECT_FACT_VARS": "0",
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+        "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "0",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_NOCOWS": "1",
+        "ANSIBLE_HOME": str(private / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
+        "ANSIBLE_TIMEOUT": "10",
+        # A link that is cut must be noticed: a live master connection would hang for over a minute.
+        "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=3 -o ServerAliveCountMax=3",
+    }
+    if run.local_only:
+        settings["ANSIBLE_REMOTE_TEMP"] = str(private / "tmp")
+    # ansible-runner looks for ansible-playbook in this path; ours is beside the interpreter, whatever the shell knows.
+    settings["PATH"] = os.pathsep.join([str(Path(_ansible_playbook()).parent), os.environ.get("PATH", os.defpath)])
+    return settings | dict(run.environment)
+
+
+def _only_passed(environment: Mapping[str, Any]) -> dict[str, Any]:
+    own = ("ANSIBLE_", "AWX_", "RUNNER_", "PYTHONPATH")
+    return {k: v for k, v in environment.items() if k in _PASSED or k.startswith(own)}
+
+
+def _open_log(run: PlaybookRun) -> Path:
+    """Make the log of this run and let go of the oldest ones."""
+    run.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stem = run.playbook.stem
+    for old in sorted(run.logs.glob(f"{stem}-*.log"))[: -(_KEPT_LOGS - 1)]:
+        old.unlink(missing_ok=True)
+    log = run.logs / f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.log"
+    log.touch(mode=0o600)
+    return log

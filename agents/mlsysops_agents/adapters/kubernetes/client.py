@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -82,6 +84,9 @@ class KubernetesClient:
                     persist_config=False,
                     temp_file_path=str(credentials_dir) if credentials_dir else None,
                 )
+            if _is_loopback(str(configuration.host)):
+                # A proxy of the environment cannot reach this machine's loopback, and few people exclude all of 127/8.
+                configuration.client_session_kwargs = {"trust_env": False}
             return cls(ApiClient(configuration))
         except (ConfigException, YAMLError, OSError, ValueError, TypeError) as exc:
             source = kubeconfig if kubeconfig is not None else "service account"
@@ -330,6 +335,14 @@ class KubernetesClient:
 def _namespace_of(obj: Mapping[str, Any]) -> str | None:
     namespace = obj["metadata"].get("namespace")
     return str(namespace) if namespace else None
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _must_be_file(path: Path) -> None:

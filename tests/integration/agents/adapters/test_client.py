@@ -116,6 +116,25 @@ async def test_server_away(client: KubernetesClient, api: Any) -> None:
             pass
 
 
+async def test_a_proxy_of_the_environment_is_not_asked_for_loopback(
+    api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.78.6.1:9")
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{api.port}"}}],
+                "users": [],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            }
+        )
+    )
+    async with await KubernetesClient.connect(path) as client:
+        assert (await client.list(CONFIG_MAPS))["items"] == []
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "a: b", '{"current-context": "x", "contexts": []}', "apiVersion: v1\nkind: Config\n"],

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
+from mlsysops_core._yaml_text import character_fault, decode, join_surrogates, syntax_fault
 from mlsysops_core.errors import Fault, InvalidInput
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_VALUES", "Document", "load_yaml", "load_yaml_all", "path_text"]
@@ -137,89 +138,24 @@ def load_yaml_all(data: bytes | str, source: str = "<stdin>", *, max_bytes: int 
         InvalidInput: Too large, not UTF-8, empty, not YAML, duplicate keys, unknown tags, nested deeper than `MAX_DEPTH`, more than
             `MAX_VALUES` values with aliases expanded. Faults carry line and column.
     """
-    text = _join_surrogates(_decode(data, source, max_bytes))
+    text = join_surrogates(decode(data, source, max_bytes))
     reader = _Reader(source)
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidInput(faults=[_character_fault(text, source)]) from error
+        raise InvalidInput(faults=[character_fault(text, source)]) from error
     try:
         documents = reader.read(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        raise InvalidInput(faults=[*reader.faults, _syntax_fault(error, text, source)]) from error
+        raise InvalidInput(faults=[*reader.faults, syntax_fault(error, text, source)]) from error
     except ReaderError as error:
-        raise InvalidInput(faults=[_character_fault(text, source)]) from error
+        raise InvalidInput(faults=[character_fault(text, source)]) from error
     if reader.faults:
         raise InvalidInput(faults=sorted(reader.faults))
     documents = [document for document in documents if document.value is not None]
     if not documents:
         raise InvalidInput(faults=[Fault(source, 1, 1, "", "the file is empty", "it holds no YAML document")])
     return documents
-
-
-def _decode(data: bytes | str, source: str, max_bytes: int) -> str:
-    size = len(data)
-    if size > max_bytes:
-        message = f"the file is too large: {size / 1e6:.1f} MB, at most {max_bytes / 1e6:.1f} MB are read"
-        raise InvalidInput(faults=[Fault(source, 0, 0, "", message, "split it, or check that this is the right file")])
-    if isinstance(data, str):
-        return data.removeprefix("\ufeff")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        message = f"the file is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
-        raise InvalidInput(faults=[Fault(source, line, column, "", message, "save it as UTF-8")]) from error
-
-
-# A pair of escaped surrogates, or an escaped backslash, which hides what follows it.
-_SURROGATES = re.compile(r"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-
-
-def _join_surrogates(text: str) -> str:
-    """Writes JSON's pairs of escaped surrogates (RFC 8259 section 7) as one character; YAML has no such pairs."""
-    if text.lstrip()[:1] not in {"{", "["} or "\\u" not in text:
-        return text
-
-    def join(match: re.Match[str]) -> str:
-        high, low = match.groups()
-        return match[0] if high is None else chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
-
-    return _SURROGATES.sub(join, text)
-
-
-def _syntax_fault(error: yaml.MarkedYAMLError, text: str, source: str) -> Fault:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    message = ", ".join(part for part in (error.problem, error.context) if part) or "the file is not YAML"
-    hint = ""
-    if mark is not None:
-        lines = text.split("\n", mark.line + 1)
-        row = lines[mark.line] if mark.line < len(lines) else ""
-        if "\t" in row[: len(row) - len(row.lstrip())] or row[mark.column : mark.column + 1] == "\t":
-            message, hint = "a tab indents this line", "YAML is indented with spaces only"
-        elif "mapping values are not allowed" in message:
-            hint = "check the indentation of this line, and quote texts that hold ': '"
-    return Fault(source, line, column, "", message, hint)
-
-
-# What YAML 1.2 section 5.1 counts as printable, plus what the parser takes as line breaks.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _character_fault(text: str, source: str) -> Fault:
-    match = _UNPRINTABLE.search(text)
-    start = match.start() if match else 0
-    line = text.count("\n", 0, start) + 1
-    column = start - text.rfind("\n", 0, start)
-    what = (
-        f"character U+{ord(text[start]):04X} is not allowed in YAML"
-        if match
-        else "the file holds characters that YAML forbids"
-    )
-    return Fault(source, line, column, "", what, "is this a text file?")
 
 
 class _Stop(Exception):  # noqa: N818 - control flow, never leaves this module

@@ -189,12 +189,12 @@ def spec_of(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 def keep_metadata(description: Description, metadata: Mapping[str, Any]) -> None:
     """Lets a description remember the labels and annotations that its author gave the manifest."""
-    description._labels = {str(key): str(value) for key, value in (metadata.get("labels") or {}).items()}
-    description._annotations = {
-        str(key): str(value)
-        for key, value in (metadata.get("annotations") or {}).items()
-        if not str(key).startswith(_OWN_ANNOTATIONS)
-    }
+    labels, annotations = metadata.get("labels"), metadata.get("annotations")
+    if isinstance(labels, Mapping):
+        description._labels = {str(key): str(value) for key, value in labels.items()}
+    if isinstance(annotations, Mapping):
+        kept = {str(key): str(value) for key, value in annotations.items() if not str(key).startswith(_OWN_ANNOTATIONS)}
+        description._annotations = kept
 
 
 def _without(data: Any, loc: tuple[str | int, ...]) -> Any:

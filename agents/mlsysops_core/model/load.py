@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -140,9 +140,11 @@ class _Loader:
 
     def _validate(self, document: Document, kind: Kind, fields: Any, base: Path, metadata: Mapping[str, Any]) -> None:
         name = metadata.get("name")
+        named_outside = False
         if isinstance(fields, Mapping) and name is not None:
             own = fields.get(kind.name_field)
-            if own is None:
+            named_outside = own is None
+            if named_outside:
                 fields = {**fields, kind.name_field: name}
             elif own != name and kind.name_field == "name":
                 message = f"name {own!r} differs from metadata.name {name!r}"
@@ -151,12 +153,22 @@ class _Loader:
         try:
             description = kind.model.model_validate(fields)
         except ValidationError as error:
-            self.faults += faults_of(error, kind.model, document, base)
+            faults = faults_of(error, kind.model, document, base)
+            if named_outside:
+                at = self._name_place(document, base)
+                faults = [replace(fault, **at) if fault.path == kind.name_field else fault for fault in faults]
+            self.faults += faults
             if not any(detail["type"] == "rule" for detail in error.errors(include_url=False)):
                 # The rules ran on valid fields only; say now what they would find once the fields are mended.
                 self.faults += [_problem_fault(document, base, problem) for problem in _problems(kind, fields)]
             return
         self._accept(document, description, base, metadata)
+
+    @staticmethod
+    def _name_place(document: Document, base: Path) -> dict[str, Any]:
+        manifest = base[:-1] if base[-1:] == ("spec",) else base
+        line, column = document.locate((*manifest, "metadata", "name"))
+        return {"line": line, "column": column, "path": "metadata.name"}
 
     def _accept(self, document: Document, description: Description, base: Path, metadata: Mapping[str, Any]) -> None:
         keep_metadata(description, metadata)
@@ -212,3 +224,12 @@ def _envelope_faults(document: Document, value: Mapping[str, Any], base: Path) -
     metadata = value.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
         yield document.fault((*base, "metadata"), "metadata must be a mapping")
+    for key in ("labels", "annotations"):
+        words = metadata.get(key) if isinstance(metadata, Mapping) else None
+        if words is not None and not isinstance(words, Mapping):
+            yield document.fault((*base, "metadata", key), f"{key} must be a mapping")
+        for name, word in words.items() if isinstance(words, Mapping) else ():
+            if not isinstance(word, str):
+                yield document.fault(
+                    (*base, "metadata", key, name), f"must be a text, not {word!r}", "put it in quotes"
+                )

@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 from mlsysops_core import quantities
 
 __all__ = [
+    "CPU_QUANTITY",
     "DNS_LABEL",
     "DNS_SUBDOMAIN",
     "QUANTITY",
@@ -49,6 +50,8 @@ DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 """RFC 1123 subdomain; ``metadata.name`` of custom resources and nodes."""
 QUANTITY: Final = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3}|[numkMGTPE]|[KMGTPE]i)?$"
 """A quantity of Kubernetes (k8s.io/apimachinery/pkg/api/resource), not negative."""
+CPU_QUANTITY: Final = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3}|[numkMGTPE])?$"
+"""A quantity of Kubernetes without the binary suffixes, which make no sense for cores."""
 _IS_QUANTITY = re.compile(QUANTITY)
 
 
@@ -143,7 +146,8 @@ class _Quantity(_Plain):
         return value.strip() if isinstance(value, str) else str(_whole(value))
 
     def json_schema(self) -> Mapping[str, Any]:
-        return {"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": 64}
+        pattern = CPU_QUANTITY if self.what == "cores" else QUANTITY
+        return {"x-kubernetes-int-or-string": True, "pattern": pattern, "maxLength": 64}
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,16 @@ def test_manifests_have_faults_of_their_own() -> None:
     ]
 
 
+def test_metadata_that_is_wrong() -> None:
+    head = "apiVersion: mlsysops.eu/v1\nkind: MLSysOpsCluster\n"
+    text = head + "metadata: {name: 3, labels: [x], annotations: {a: 1}}\nspec: {nodes: []}"
+    assert [(fault.column, fault.path) for fault in faults_of(text)] == [
+        (18, "metadata.name"),
+        (21, "metadata.labels"),
+        (51, "metadata.annotations.a"),
+    ]
+
+
 def test_a_name_that_contradicts_the_metadata() -> None:
     text = "apiVersion: mlsysops.eu/v1\nkind: MLSysOpsApp\nmetadata: {name: b}\nspec:\n  name: a\n  components: [{metadata: {name: c}, containers: [{image: i}]}]"
     (fault,) = faults_of(text)

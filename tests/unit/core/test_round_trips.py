@@ -15,7 +15,7 @@ from mlsysops_core import model
 from mlsysops_core.model import KINDS, Description, Kind
 from mlsysops_core.model.export import custom_resource_definition
 from mlsysops_core.model.export.structural import structural_schema
-from mlsysops_core.model.scalars import DNS_LABEL, DNS_SUBDOMAIN, QUANTITY
+from mlsysops_core.model.scalars import CPU_QUANTITY, DNS_LABEL, DNS_SUBDOMAIN, QUANTITY
 
 DATA = Path(__file__).parents[2] / "data" / "mlsysops"
 _NAME = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
@@ -23,6 +23,7 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn
 _PATTERNS = {
     DNS_LABEL: _NAME,
     DNS_SUBDOMAIN: st.from_regex(r"[a-z][a-z0-9]{0,8}(\.[a-z]{1,3})?", fullmatch=True),
+    CPU_QUANTITY: st.from_regex(r"[1-9][0-9]{0,3}(m|k)?", fullmatch=True) | st.integers(0, 10**3),
     QUANTITY: st.from_regex(r"[1-9][0-9]{0,3}(Mi|Gi|M|G|k)?", fullmatch=True) | st.integers(0, 10**6),
 }
 
@@ -159,7 +160,9 @@ def spec_schema(kind: Kind) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.kind)
 def test_generated_descriptions_survive_every_way(kind: Kind) -> None:
-    @settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @given(strategy(structural_schema(kind.model)))
     def run(data: dict[str, Any]) -> None:
         check(kind, _MEND.get(kind.kind, _mend_location)(data))

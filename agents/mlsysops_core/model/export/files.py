@@ -15,7 +15,10 @@ from mlsysops_core.model.kinds import KINDS
 
 __all__ = ["check_files", "generated_files", "write_files"]
 
-_HEADER = "---\n# Generated from mlsysops_core.model by `python -m mlsysops_core.model.export`; edits here are lost.\n"
+_HEADER = """---
+# Generated from mlsysops_core.model by `python -m mlsysops_core.model.export`; edits here are lost.
+# yamllint disable rule:line-length
+"""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -33,7 +36,7 @@ def generated_files(templates: Path, reference: Path) -> dict[Path, str]:
     files: dict[Path, str] = {}
     for kind in KINDS.values():
         text = yaml.dump(
-            custom_resource_definition(kind), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True
+            custom_resource_definition(kind), Dumper=_Dumper, sort_keys=False, width=88, allow_unicode=True
         )
         files[templates / "crds" / f"{kind.plural}.yaml"] = _HEADER + text
         files[templates / "schemas" / f"{kind.kind}.json"] = json.dumps(editor_schema(kind), indent=2) + "\n"

@@ -9,7 +9,9 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from mlsysops_core.model import KINDS
 from mlsysops_core.model.api import Problem
+from pydantic.json_schema import models_json_schema
 
 from mlsysops_northbound import problems
 from mlsysops_northbound.config import Config, TokenFile
@@ -21,7 +23,7 @@ from mlsysops_northbound.routes import apps, infra, legacy, manage, ml, probes
 from mlsysops_northbound.services import Applications, Infrastructure, SliceService
 from mlsysops_northbound.store import Store
 
-__all__ = ["create_app", "software_version"]
+__all__ = ["create_app", "description_schemas", "software_version"]
 
 
 def software_version() -> str:
@@ -101,6 +103,7 @@ def _describe_problems(app: FastAPI) -> None:
         problem = Problem.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs", {}))
         schemas["Problem"] = problem
+        _describe_descriptions(schemas)
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         for operations in document["paths"].values():
@@ -113,3 +116,27 @@ def _describe_problems(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_descriptions(schemas: dict[str, Any]) -> None:
+    """Add the schemas of the descriptions: `ApplicationDocument` and `InfrastructureDocument` are their wrapped forms."""
+    schemas.update(description_schemas())
+    wrapped = {
+        name: {
+            "type": "object",
+            "properties": {name: {"$ref": f"#/components/schemas/{kind.model.__name__}"}},
+            "required": [name],
+            "description": f"A {kind.model.__name__.lower()}, wrapped.",
+        }
+        for name, kind in KINDS.items()
+    }
+    schemas["ApplicationDocument"] = wrapped.pop("MLSysOpsApp")
+    schemas["InfrastructureDocument"] = {"oneOf": list(wrapped.values()), "description": "Infrastructure, wrapped."}
+
+
+def description_schemas() -> dict[str, Any]:
+    """Return the schemas of the descriptions and of everything in them, by name."""
+    models = [(kind.model, "validation") for kind in KINDS.values()]
+    _, generated = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    found: dict[str, Any] = generated["$defs"]
+    return found

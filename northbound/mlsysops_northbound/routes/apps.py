@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from mlsysops_northbound.deps import Continue, DryRun, Limit, ServicesDep, answer, description_body, one_application
 from mlsysops_northbound.problems import responses
 
-__all__ = ["BODY", "IdempotencyKey", "router"]
+__all__ = ["IdempotencyKey", "description_schema", "router"]
 
 router = APIRouter(prefix="/v1/apps", tags=["Applications"])
 
@@ -28,17 +28,25 @@ IdempotencyKey = Annotated[
     str,
     Header(alias="Idempotency-Key", max_length=255, description="Repeating a write with its key repeats the answer."),
 ]
-#: OpenAPI of a body that is read by the description loader, not by FastAPI.
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "A description, wrapped (`MLSysOpsApp:`) or as a Kubernetes manifest.",
-        "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "application/yaml": {"schema": {"type": "string"}},
-        },
+
+
+def description_schema(name: str) -> dict[str, Any]:
+    """Return the OpenAPI of a body that is read by the description loader, not by FastAPI.
+
+    Args:
+        name: Schema of the wrapped form.
+    """
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "A description, wrapped as the schema says, or as a Kubernetes manifest of the same kind.",
+            "content": {"application/json": {"schema": schema}, "application/yaml": {"schema": schema}},
+        }
     }
-}
+
+
+_BODY = description_schema("ApplicationDocument")
 
 
 @router.get("", responses=responses(422))
@@ -48,7 +56,7 @@ async def list_applications(services: ServicesDep, limit: Limit = 0, continue_: 
 
 
 @router.post(
-    "", status_code=201, response_model=DeployResult, responses=responses(403, 409, 413, 415, 422), openapi_extra=BODY
+    "", status_code=201, response_model=DeployResult, responses=responses(403, 409, 413, 415, 422), openapi_extra=_BODY
 )
 async def deploy_application(
     request: Request,
@@ -79,7 +87,7 @@ async def get_application(app_id: str, services: ServicesDep, response: Response
 
 
 @router.put(
-    "/{app_id}", response_model=DeployResult, responses=responses(403, 404, 409, 413, 415, 422), openapi_extra=BODY
+    "/{app_id}", response_model=DeployResult, responses=responses(403, 404, 409, 413, 415, 422), openapi_extra=_BODY
 )
 async def update_application(
     app_id: str,

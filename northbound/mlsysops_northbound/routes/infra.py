@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from mlsysops_northbound.deps import Continue, DryRun, Limit, ServicesDep, answer, description_body
 from mlsysops_northbound.problems import responses
-from mlsysops_northbound.routes.apps import BODY, IdempotencyKey
+from mlsysops_northbound.routes.apps import IdempotencyKey, description_schema
 from mlsysops_northbound.services.infrastructure import kind_of_type
 
 __all__ = ["router"]
@@ -39,7 +39,7 @@ async def list_infrastructure(
     status_code=201,
     response_model=list[RegisterResult],
     responses=responses(403, 409, 413, 415, 422),
-    openapi_extra=BODY,
+    openapi_extra=description_schema("InfrastructureDocument"),
 )
 async def register_infrastructure(
     request: Request, services: ServicesDep, dry_run: DryRun, idempotency_key: IdempotencyKey = ""

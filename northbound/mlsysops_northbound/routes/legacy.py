@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from mlsysops_northbound.deps import DryRun, ServicesDep, description_body, one_application
 from mlsysops_northbound.problems import responses
-from mlsysops_northbound.routes.apps import BODY, IdempotencyKey
+from mlsysops_northbound.routes.apps import IdempotencyKey, description_schema
 from mlsysops_northbound.routes.manage import ModePath
 from mlsysops_northbound.services.infrastructure import kind_of_type
 
@@ -19,7 +19,11 @@ __all__ = ["router"]
 router = APIRouter(tags=["Earlier paths"])
 
 
-@router.post("/apps/deploy", responses=responses(403, 409, 413, 415, 422), openapi_extra=BODY)
+@router.post(
+    "/apps/deploy",
+    responses=responses(403, 409, 413, 415, 422),
+    openapi_extra=description_schema("ApplicationDocument"),
+)
 async def deploy(
     request: Request,
     services: ServicesDep,
@@ -93,7 +97,11 @@ async def remove(app_id: str, services: ServicesDep, dry_run: DryRun) -> dict[st
     return {"app_id": result.id, "message": "Application status updated to 'To_be_removed'."}
 
 
-@router.post("/infra/register", responses=responses(403, 409, 413, 415, 422), openapi_extra=BODY)
+@router.post(
+    "/infra/register",
+    responses=responses(403, 409, 413, 415, 422),
+    openapi_extra=description_schema("InfrastructureDocument"),
+)
 async def register(
     request: Request, services: ServicesDep, dry_run: DryRun, idempotency_key: IdempotencyKey = ""
 ) -> Response:

@@ -155,7 +155,8 @@ def from_resource(obj: Mapping[str, Any]) -> Description:
     kind = _BY_WORD.get(str(obj.get("kind")))
     if kind is None:
         raise InvalidInput(f"{obj.get('kind')!r} is no kind of description")
-    metadata = obj.get("metadata") or {}
+    metadata = obj.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
     name = str(metadata.get("name", ""))
     fields = spec_of(obj)
     fields.setdefault(kind.name_field, name)

@@ -82,6 +82,11 @@ def load(data: bytes | str, *, source: str = "<stdin>", max_bytes: int = MAX_BYT
             more = Fault(source, 0, 0, "", f"and {len(faults) - MAX_FAULTS} faults more")
             faults = [*faults[:MAX_FAULTS], more]
         raise InvalidInput(faults=faults)
+    if not loader.loaded.descriptions:
+        fault = Fault(
+            source, 1, 1, "", "the file holds no description", f"it begins with one of {', '.join(kind_words())}"
+        )
+        raise InvalidInput(faults=[fault])
     return loader.loaded
 
 

@@ -149,6 +149,12 @@ def test_manifests_have_faults_of_their_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["{}", "apiVersion: v1\nkind: List\nitems: []"])
+def test_files_without_a_description(text: str) -> None:
+    (fault,) = faults_of(text)
+    assert fault.message == "the file holds no description"
+
+
 def test_metadata_that_is_wrong() -> None:
     head = "apiVersion: mlsysops.eu/v1\nkind: MLSysOpsCluster\n"
     text = head + "metadata: {name: 3, labels: [x], annotations: {a: 1}}\nspec: {nodes: []}"

@@ -1,0 +1,287 @@
+"""Definitions of the Karmada kinds that this engine understands.
+
+Source: Karmada's API reference (cluster/v1alpha1, policy/v1alpha1, work/v1alpha1 and v1alpha2). Fields that are not acted
+upon are kept, not refused: policies written for Karmada apply unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlsysops_embedded.client import Object
+
+__all__ = ["karmada_crds"]
+
+_ANY: Any = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_STRING: Any = {"type": "string"}
+_STRINGS: Any = {"type": "array", "items": _STRING}
+_SELECTOR: Any = {
+    "type": "object",
+    "properties": {
+        "matchLabels": {"type": "object", "additionalProperties": _STRING},
+        "matchExpressions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["key", "operator"],
+                "properties": {"key": _STRING, "operator": _STRING, "values": _STRINGS},
+            },
+        },
+    },
+}
+_AFFINITY: Any = {
+    **_ANY,
+    "properties": {"clusterNames": _STRINGS, "exclude": _STRINGS, "labelSelector": _SELECTOR},
+}
+_RESOURCES: Any = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["apiVersion", "kind"],
+        "properties": {
+            "apiVersion": _STRING,
+            "kind": _STRING,
+            "namespace": _STRING,
+            "name": _STRING,
+            "labelSelector": _SELECTOR,
+        },
+    },
+}
+_PLACEMENT: Any = {
+    **_ANY,
+    "properties": {
+        "clusterAffinity": _AFFINITY,
+        "clusterAffinities": {"type": "array", "items": _AFFINITY},
+        "clusterTolerations": {"type": "array", "items": _ANY},
+        "replicaScheduling": {
+            **_ANY,
+            "properties": {
+                "replicaSchedulingType": {"type": "string", "enum": ["Duplicated", "Divided"], "default": "Divided"},
+                "replicaDivisionPreference": {"type": "string", "enum": ["Aggregated", "Weighted"]},
+                "weightPreference": {
+                    **_ANY,
+                    "properties": {
+                        "staticWeightList": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "required": ["targetCluster", "weight"],
+                                "properties": {
+                                    "targetCluster": _AFFINITY,
+                                    "weight": {"type": "integer", "format": "int64", "minimum": 1},
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+_POLICY: Any = {
+    **_ANY,
+    "required": ["resourceSelectors"],
+    "properties": {
+        "resourceSelectors": {**_RESOURCES, "minItems": 1},
+        "placement": _PLACEMENT,
+        "priority": {"type": "integer", "format": "int32", "default": 0},
+        "preemption": {"type": "string", "enum": ["Always", "Never"], "default": "Never"},
+        "conflictResolution": {"type": "string", "enum": ["Abort", "Overwrite"], "default": "Abort"},
+        "propagateDeps": {"type": "boolean"},
+        "preserveResourcesOnDeletion": {"type": "boolean"},
+        "schedulerName": {"type": "string", "default": "default-scheduler"},
+    },
+}
+_OVERRIDE: Any = {
+    **_ANY,
+    "required": ["overrideRules"],
+    "properties": {
+        "resourceSelectors": _RESOURCES,
+        "overrideRules": {
+            "type": "array",
+            "items": {
+                **_ANY,
+                "required": ["overriders"],
+                "properties": {
+                    "targetCluster": _AFFINITY,
+                    "overriders": {
+                        **_ANY,
+                        "properties": {
+                            "plaintext": {
+                                "type": "array",
+                                "items": {
+                                    "type": "object",
+                                    "required": ["path", "operator"],
+                                    "properties": {
+                                        "path": _STRING,
+                                        "operator": {"type": "string", "enum": ["add", "remove", "replace"]},
+                                        "value": {"x-kubernetes-preserve-unknown-fields": True},
+                                    },
+                                },
+                            }
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+_CONDITIONS: Any = {"type": "array", "items": _ANY}
+_BINDING: Any = {
+    **_ANY,
+    "required": ["resource"],
+    "properties": {
+        "resource": {**_ANY, "required": ["apiVersion", "kind", "name"]},
+        "clusters": {"type": "array", "items": {**_ANY, "required": ["name"]}},
+        "placement": _PLACEMENT,
+        "replicas": {"type": "integer", "format": "int32"},
+    },
+}
+_BINDING_STATUS: Any = {
+    **_ANY,
+    "properties": {"conditions": _CONDITIONS, "aggregatedStatus": {"type": "array", "items": _ANY}},
+}
+_WORK: Any = {
+    **_ANY,
+    "properties": {
+        "workload": {
+            "type": "object",
+            "properties": {
+                "manifests": {
+                    "type": "array",
+                    "items": {**_ANY, "x-kubernetes-embedded-resource": True},
+                }
+            },
+        },
+        "preserveResourcesOnDeletion": {"type": "boolean"},
+        "suspendDispatching": {"type": "boolean"},
+    },
+}
+_WORK_STATUS: Any = {
+    **_ANY,
+    "properties": {"conditions": _CONDITIONS, "manifestStatuses": {"type": "array", "items": _ANY}},
+}
+_CLUSTER: Any = {
+    **_ANY,
+    "required": ["syncMode"],
+    "properties": {
+        "syncMode": {"type": "string", "enum": ["Push", "Pull"]},
+        "provider": _STRING,
+        "region": _STRING,
+        "zone": _STRING,
+        "taints": {"type": "array", "items": _ANY},
+    },
+}
+_CLUSTER_STATUS: Any = {**_ANY, "properties": {"conditions": _CONDITIONS, "kubernetesVersion": _STRING}}
+
+_AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+
+
+def _column(name: str, path: str, kind: str = "string") -> Object:
+    return {"name": name, "type": kind, "jsonPath": path}
+
+
+_POLICY_COLUMNS = [
+    _column("Conflict-Resolution", ".spec.conflictResolution"),
+    _column("Priority", ".spec.priority", "integer"),
+    _AGE,
+]
+_BINDING_COLUMNS = [
+    _column("Scheduled", '.status.conditions[?(@.type=="Scheduled")].status'),
+    _column("FullyApplied", '.status.conditions[?(@.type=="FullyApplied")].status'),
+    _AGE,
+]
+_CLUSTER_COLUMNS = [
+    _column("Version", ".status.kubernetesVersion"),
+    _column("Mode", ".spec.syncMode"),
+    _column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+    _AGE,
+]
+_WORK_COLUMNS = [
+    _column("Workload-Kind", ".spec.workload.manifests[*].kind"),
+    _column("Applied", '.status.conditions[?(@.type=="Applied")].status'),
+    _AGE,
+]
+
+#: kind, plural, group, version, namespaced, short name, spec, status, printer columns
+_KINDS: tuple[tuple[str, str, str, str, bool, str, Any, Any, list[Object]], ...] = (
+    ("Cluster", "clusters", "cluster", "v1alpha1", False, "", _CLUSTER, _CLUSTER_STATUS, _CLUSTER_COLUMNS),
+    ("PropagationPolicy", "propagationpolicies", "policy", "v1alpha1", True, "pp", _POLICY, None, _POLICY_COLUMNS),
+    (
+        "ClusterPropagationPolicy",
+        "clusterpropagationpolicies",
+        "policy",
+        "v1alpha1",
+        False,
+        "cpp",
+        _POLICY,
+        None,
+        _POLICY_COLUMNS,
+    ),
+    ("OverridePolicy", "overridepolicies", "policy", "v1alpha1", True, "op", _OVERRIDE, None, [_AGE]),
+    ("ClusterOverridePolicy", "clusteroverridepolicies", "policy", "v1alpha1", False, "cop", _OVERRIDE, None, [_AGE]),
+    ("Work", "works", "work", "v1alpha1", True, "wk", _WORK, _WORK_STATUS, _WORK_COLUMNS),
+    (
+        "ResourceBinding",
+        "resourcebindings",
+        "work",
+        "v1alpha2",
+        True,
+        "rb",
+        _BINDING,
+        _BINDING_STATUS,
+        _BINDING_COLUMNS,
+    ),
+    (
+        "ClusterResourceBinding",
+        "clusterresourcebindings",
+        "work",
+        "v1alpha2",
+        False,
+        "crb",
+        _BINDING,
+        _BINDING_STATUS,
+        _BINDING_COLUMNS,
+    ),
+)
+
+
+def karmada_crds() -> list[Object]:
+    """CustomResourceDefinitions of all Karmada kinds, ready to apply."""
+    result = []
+    for kind, plural, group, version, namespaced, short, spec, status, columns in _KINDS:
+        properties: Object = {
+            "apiVersion": _STRING,
+            "kind": _STRING,
+            "metadata": {"type": "object"},
+            "spec": spec,
+        }
+        if status is not None:
+            properties["status"] = status
+        names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
+        result.append(
+            {
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": {"name": f"{plural}.{group}.karmada.io"},
+                "spec": {
+                    "group": f"{group}.karmada.io",
+                    "scope": "Namespaced" if namespaced else "Cluster",
+                    "names": {**names, "categories": ["karmada-io"], **({"shortNames": [short]} if short else {})},
+                    "versions": [
+                        {
+                            "name": version,
+                            "served": True,
+                            "storage": True,
+                            "schema": {
+                                "openAPIV3Schema": {"type": "object", "properties": properties, "required": ["spec"]}
+                            },
+                            **({"subresources": {"status": {}}} if status is not None else {}),
+                            "additionalPrinterColumns": columns,
+                        }
+                    ],
+                },
+            }
+        )
+    return result

@@ -181,7 +181,9 @@ class TestDeployment:
                 staying = [item for item in now.values() if "deletionTimestamp" not in item["metadata"]]
                 assert sum(ready(item) for item in staying) >= 3
                 assert len(staying) <= 4
-                if int(item["metadata"]["resourceVersion"]) >= int(end) or (len(now) == 3 and not set(now) & set(before)):
+                if int(item["metadata"]["resourceVersion"]) >= int(end) or (
+                    len(now) == 3 and not set(now) & set(before)
+                ):
                     break
         revisions = replica_sets(api, namespace)
         assert set(revisions) == {"1", "2"}

@@ -105,14 +105,15 @@ class ApiError(Exception):
     @classmethod
     def apply_conflict(cls, causes: Sequence[Cause]) -> ApiError:
         """409 of server-side apply, one cause a field."""
-        lines = "\n".join(f"- {cause['field']}" for cause in causes)
-        noun = "conflict" if len(causes) == 1 else "conflicts"
-        who = causes[0]["message"] if len({c["message"] for c in causes}) == 1 else "several managers"
-        text = (
-            f"Apply failed with {len(causes)} {noun}: {who}: {causes[0]['field']}"
-            if len(causes) == 1
-            else f"Apply failed with {len(causes)} {noun}: {who}:\n{lines}"
-        )
+        if len(causes) == 1:
+            text = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+        else:
+            managers = sorted({cause["message"] for cause in causes})
+            lines = []
+            for manager in managers:
+                lines.append(f"{manager.replace('conflict with', 'conflicts with', 1)}:")
+                lines += [f"- {cause['field']}" for cause in causes if cause["message"] == manager]
+            text = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
         return cls.of(409, "Conflict", text, {"causes": [dict(cause) for cause in causes]})
 
     @classmethod

@@ -35,6 +35,7 @@ class Access:
         obj.setdefault("kind", info.kind)
         if (obj["apiVersion"], obj["kind"]) != (info.api_version, info.kind):
             raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
+        obj["metadata"] = {}
         obj = conform.decode(call, info, obj)
         obj["metadata"] = {"creationTimestamp": None}
         answer = {

@@ -14,6 +14,7 @@ import yaml
 
 from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery import protobuf
 
 __all__ = ["MAX_BODY", "Request", "decode_body", "respond", "respond_status"]
 
@@ -27,6 +28,8 @@ _BODY_SECONDS: Final = 60.0
 _MAX_DEPTH: Final = 200
 _MAX_YAML_NODES: Final = 400_000
 _GZIP_FROM: Final = 128 * 1024
+#: The stdlib parser that sees duplicate fields is slow: not for what no person wrote.
+_CHECK_DUPLICATES_BELOW: Final = 64 * 1024
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -180,13 +183,15 @@ def decode_body(data: bytes, media_type: str, *, duplicates: list[str] | None = 
     Raises:
         ApiError: 400 or 415.
     """
+    if media_type == "application/vnd.kubernetes.protobuf":
+        return protobuf.decode(data)
     if media_type in ("application/yaml", "text/yaml", "application/apply-patch+yaml"):
         return _load_yaml(data)
     if media_type and media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
         raise ApiError.unsupported_media_type()
     try:
         value = orjson.loads(data)
-        if duplicates is not None:
+        if duplicates is not None and len(data) < _CHECK_DUPLICATES_BELOW:
             json.loads(data, object_pairs_hook=_pairs(duplicates))
     except RecursionError as exc:
         raise ApiError.bad_request("the body of the request is nested too deeply") from exc

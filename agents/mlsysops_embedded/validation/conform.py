@@ -97,11 +97,8 @@ def validate(info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
         if sum(len(k) + len(v) for k, v in annotations.items()) > _MAX_ANNOTATION_BYTES:
             causes.append(Cause("FieldValueTooLong", "metadata.annotations", f"Too long: may not be more than {_MAX_ANNOTATION_BYTES} bytes"))
     for finalizer in metadata.get("finalizers") or ():
-        if (old is None or finalizer not in (old["metadata"].get("finalizers") or ())) and finalizer not in ("orphan", "foregroundDeletion"):
-            if meta.qualified_fault(finalizer):
-                causes.append(Cause("FieldValueInvalid", "metadata.finalizers", f"Invalid value: {schema.json_text(finalizer)}: name part must be non-empty"))
-            elif "/" not in finalizer and finalizer != "kubernetes":
-                causes.append(Cause("FieldValueInvalid", "metadata.finalizers[0]", f"Invalid value: {schema.json_text(finalizer)}: name is neither a standard finalizer name nor is it fully qualified"))
+        if why := meta.qualified_fault(finalizer):
+            causes.append(Cause("FieldValueInvalid", "metadata.finalizers", f"Invalid value: {schema.json_text(finalizer)}: {why}"))
     controllers = [ref for ref in metadata.get("ownerReferences") or () if ref.get("controller")]
     if len(controllers) > 1:
         causes.append(Cause("FieldValueInvalid", "metadata.ownerReferences", "Invalid value: Only one reference can have Controller set to true"))

@@ -88,10 +88,10 @@ def prune(value: Any, schema: Schema, path: str = "", unknown: list[str] | None 
         embedded = root or schema.get("x-kubernetes-embedded-resource")
         for key in list(value):
             place = f"{path}.{key}" if path else key
+            if embedded and key in _ROOT and "properties" not in (properties or {}).get(key, {}):
+                continue  # a CRD says `metadata: {type: object}`, and may not say more: the server's own schema holds
             if properties is not None and key in properties:
                 prune(value[key], properties[key], place, found, root=False)
-            elif embedded and key in _ROOT:
-                continue
             elif isinstance(extra, Mapping):
                 prune(value[key], extra, place, found, root=False)
             elif not keep:

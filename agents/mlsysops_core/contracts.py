@@ -144,6 +144,12 @@ class Objects(Protocol):
         """Server-side apply (``apiVersion``, ``kind`` and ``metadata.name`` given), taking over the fields named."""
         ...
 
+    async def annotate(
+        self, kind: str, name: str, annotations: Mapping[str, str | None], *, field_manager: str
+    ) -> Object:
+        """Set (or with None remove) annotations of an object that exists."""
+        ...
+
     async def delete(self, kind: str, name: str, *, uid: str | None = None) -> bool:
         """Delete in the background (only the object with that uid, where given); False where it was not there."""
         ...
@@ -293,6 +299,10 @@ class PluginHandle(Protocol):
 
     def alternatives(self, application: str, component: str) -> PlacementOutcome:
         """Find another host for one placed component; its present host takes part in the scores."""
+        ...
+
+    def objection(self, application: str, component: str, host: str) -> Rejected | None:
+        """Say why a host cannot take a component, beside what runs there; None where it can."""
         ...
 
     def assigned(self, application: str) -> Sequence[str]:

@@ -6,7 +6,7 @@ from .clock import SystemClock, VirtualClock
 from .cycle import CycleSettings, Inputs
 from .engine import Engine, EngineSettings
 from .knowledge import SqliteKnowledge
-from .record import Trigger, explain
+from .record import Trigger, explain, status_entry
 from .scheduler import Plan, PlanResult, PlanScheduler, SchedulerSettings
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "Trigger",
     "VirtualClock",
     "explain",
+    "status_entry",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from mlsysops_core.contracts import Rejected
 
-__all__ = ["CycleRecord", "Trigger", "Verdict", "current_cycle", "explain"]
+__all__ = ["CycleRecord", "Trigger", "Verdict", "current_cycle", "explain", "status_entry"]
 
 Verdict = Literal["no-change", "adapt", "no-plan", "error"]
 #: Rejections kept with one decision; a placement on thousands of nodes must not fill the store.
 _MAX_REJECTED = 200
+_MAX_REJECTED_IN_STATUS = 50
 
 #: The cycle on whose behalf the running code runs; each policy call runs in a context of its own.
 current_cycle: ContextVar[CycleRecord | None] = ContextVar("mlsysops_current_cycle", default=None)
@@ -96,3 +97,24 @@ def explain(rejected: Iterable[Rejected] = (), message: str = "", component: str
     record = current_cycle.get()
     if record is not None:
         record.explain(rejected, message, component)
+
+
+def status_entry(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a decision that the status of an application keeps; the knowledge store has the rest."""
+    outcome = str(decision.get("outcome") or "")
+    detail = str(decision.get("message") or "")
+    if outcome not in ("", "executed"):
+        detail = str(decision.get("scheduler") or detail)
+    entry = {key: decision[key] for key in ("id", "time", "tier", "agent", "trigger", "policy", "verdict")}
+    if decision.get("component"):
+        entry["component"] = decision["component"]
+    return {
+        **entry,
+        "plan": decision.get("plan") or {},
+        "outcome": ": ".join(part for part in (outcome or "nothing done", detail) if part),
+        "rejected": [
+            {key: str(item[key]) for key in ("candidate", "filter", "reason")}
+            for item in decision.get("rejected") or ()
+        ][:_MAX_REJECTED_IN_STATUS],
+        "durationMs": decision.get("durationMs") or {},
+    }

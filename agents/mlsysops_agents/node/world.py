@@ -101,6 +101,10 @@ class NodeHandle:
         """A node places nothing."""
         raise MlsError(f"{application}/{component}: a node agent places no components")
 
+    def objection(self, application: str, component: str, host: str) -> Rejected | None:
+        """A node places nothing."""
+        raise MlsError(f"{application}/{component}: a node agent places no components")
+
     def assigned(self, application: str) -> Sequence[str]:
         """Components of the application on this node."""
         app = self.objects.get(_APP, application)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from .clusters import CLUSTER_FILTERS, ClusterFacts, place_on_clusters
 from .demand import Demand, demands_of, in_start_order, interactions_of
+from .descriptions import Descriptions
 from .explain import explain
 from .facts import NodeFacts, Resources
 from .filters import FILTERS, first_objection
 from .nodes import place, place_elsewhere
+from .satisfaction import RELATIONS, is_satisfied, satisfaction
 from .scores import Weights
 
 __all__ = [
     "CLUSTER_FILTERS",
     "FILTERS",
+    "RELATIONS",
     "ClusterFacts",
     "Demand",
+    "Descriptions",
     "NodeFacts",
     "Resources",
     "Weights",
@@ -23,7 +27,9 @@ __all__ = [
     "first_objection",
     "in_start_order",
     "interactions_of",
+    "is_satisfied",
     "place",
     "place_elsewhere",
     "place_on_clusters",
+    "satisfaction",
 ]

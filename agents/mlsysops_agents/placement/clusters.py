@@ -123,7 +123,9 @@ def place_on_clusters(
         else:
             rejected.append(Rejected(cluster.name, *objection))
     outcomes = {cluster.name: _inside(application, demands, cluster) for cluster in allowed}
-    stays = _stay(demands, current or {}, {cluster.name for cluster in allowed})
+    # A cluster that is silent keeps what it has: nothing is taken from it because a link is down.
+    keeps = {cluster.name for cluster in clusters if _objection(application, cluster, but="ready") is None}
+    stays = _stay(demands, current or {}, keeps)
     names = [member for demand in demands for member in demand.members]
     if len(stays) == len(names):
         return PlacementOutcome(
@@ -189,9 +191,9 @@ def _without_nodes(demands: Sequence[Demand], nodes: Sequence[NodeFacts]) -> lis
     ]
 
 
-def _objection(application: Application, cluster: ClusterFacts) -> tuple[str, str] | None:
+def _objection(application: Application, cluster: ClusterFacts, *, but: str = "") -> tuple[str, str] | None:
     for name, check in CLUSTER_FILTERS.items():
-        if reason := check(application, cluster):
+        if name != but and (reason := check(application, cluster)):
             return name, reason
     return None
 

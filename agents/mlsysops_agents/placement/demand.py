@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlsysops_core.model import Application, Component
@@ -58,22 +58,32 @@ class Demand:
         )
 
 
-def demands_of(application: Application, only: Iterable[str] | None = None) -> list[Demand]:
+def demands_of(
+    application: Application, only: Iterable[str] | None = None, *, fixed: Mapping[str, str] | None = None
+) -> list[Demand]:
     """Return the demands of an application: one a ``single_node`` group, one each other component.
 
     Args:
         application: The application.
         only: The components that matter; all where None.
+        fixed: Component to node of what has its place: no demand any more, but the rest of its group must join it.
     """
+    placed = fixed or {}
     wanted = {component.name for component in application.components} if only is None else set(only)
-    by_name = {component.name: component for component in application.components if component.name in wanted}
+    by_name = {
+        component.name: component
+        for component in application.components
+        if component.name in wanted and component.name not in placed
+    }
     demands: list[Demand] = []
     grouped: set[str] = set()
     for group in application.single_node:
         members = [by_name[name] for name in group.components if name in by_name and name not in grouped]
-        if members:
-            grouped.update(member.name for member in members)
-            demands.append(Demand.of(members, group))
+        if not members:
+            continue
+        grouped.update(member.name for member in members)
+        hosts = [placed[name] for name in group.components if name in placed]
+        demands.append(Demand.of(members, group.model_copy(update={"node": hosts[0]}) if hosts else group))
     demands.extend(Demand.of([component]) for name, component in by_name.items() if name not in grouped)
     return demands
 

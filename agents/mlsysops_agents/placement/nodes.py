@@ -25,6 +25,7 @@ def place(
     nodes: Sequence[NodeFacts],
     *,
     current: Mapping[str, str] | None = None,
+    fixed: Mapping[str, str] | None = None,
     interactions: Sequence[tuple[str, str]] = (),
     weights: Weights | None = None,
     what: str = "nodes",
@@ -34,19 +35,20 @@ def place(
     Args:
         demands: What is to be placed, together.
         nodes: The candidates; what they have in use must not include the demands themselves.
-        current: Component to node of what is placed already; it stays where it still fits.
+        current: Component to node of what is among the demands and placed already; it stays where it still fits.
+        fixed: Component to node of what is not among the demands: its use is in the facts, and it counts in scores.
         interactions: Pairs of components that talk to each other.
         weights: What counts how much.
         what: What candidates are called in explanations.
     """
     order = _order(demands, nodes, current or {})
-    best = _Pass(nodes, current or {}, interactions, weights or Weights(), what)
+    best = _Pass(nodes, current or {}, fixed or {}, interactions, weights or Weights(), what)
     failed = best.run(order)
     for _ in order:
         if failed is None or order[0] is failed:
             break
         order = [failed, *(demand for demand in order if demand is not failed)]
-        attempt = _Pass(nodes, current or {}, interactions, weights or Weights(), what)
+        attempt = _Pass(nodes, current or {}, fixed or {}, interactions, weights or Weights(), what)
         failed = attempt.run(order)
         if len(attempt.assignments) > len(best.assignments):
             best = attempt
@@ -72,8 +74,8 @@ def place_elsewhere(
         interactions: Pairs of components that talk to each other.
         weights: What counts how much; staying counts nothing by itself here.
     """
-    taken = _Pass(nodes, placed, interactions, weights or Weights(stay=0.0), "nodes")
-    taken.assignments.update({name: host for name, host in placed.items() if name not in demand.members})
+    others_placed = {name: host for name, host in placed.items() if name not in demand.members}
+    taken = _Pass(nodes, placed, others_placed, interactions, weights or Weights(stay=0.0), "nodes")
     scores, rejected = taken.candidates(demand)
     others = {name: value for name, value in scores.items() if name != present}
     best = max(others, key=lambda name: (others[name], name), default=None)
@@ -93,6 +95,7 @@ class _Pass:
         self,
         nodes: Sequence[NodeFacts],
         current: Mapping[str, str],
+        fixed: Mapping[str, str],
         interactions: Sequence[tuple[str, str]],
         weights: Weights,
         what: str,
@@ -106,7 +109,7 @@ class _Pass:
         for first, second in interactions:
             self._partners[first].append(second)
             self._partners[second].append(first)
-        self.assignments: dict[str, str] = {}
+        self.assignments: dict[str, str] = dict(fixed)
         self._rejected: list[Rejected] = []
         self._explain: dict[str, str] = {}
         self._scores: dict[str, dict[str, float]] = {}

@@ -1,0 +1,71 @@
+"""Which changes of objects matter: a watch tells of every write, most of which are heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+
+__all__ = ["app_changed", "deployment_changed", "node_changed", "spec_changed"]
+
+
+def spec_changed(change: Change) -> bool:
+    """Say whether anything but the status changed."""
+    return change.kind is not ChangeKind.MODIFIED or change.old is None or _intent(change.old) != _intent(change.new)
+
+
+def app_changed(change: Change) -> bool:
+    """Say whether an application's description or its assignment changed."""
+    return spec_changed(change)
+
+
+def node_changed(change: Change) -> bool:
+    """Say whether a node (ours or Kubernetes') changed in what placement looks at."""
+    if change.kind is not ChangeKind.MODIFIED or change.old is None:
+        return True
+    return _node(change.old) != _node(change.new)
+
+
+def deployment_changed(change: Change) -> bool:
+    """Say whether a Deployment changed in what policies look at: its place, its version, its readiness."""
+    if change.kind is not ChangeKind.MODIFIED or change.old is None:
+        return True
+    return _intent(change.old) != _intent(change.new) or _available(change.old) != _available(change.new)
+
+
+def _intent(obj: Mapping[str, Any]) -> tuple[Any, ...]:
+    metadata = obj["metadata"]
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        obj.get("spec") if metadata.get("generation") is None else None,
+        metadata.get("annotations"),
+        metadata.get("labels"),
+        bool(metadata.get("deletionTimestamp")),
+    )
+
+
+def _node(obj: Mapping[str, Any]) -> tuple[Any, ...]:
+    status = obj.get("status") or {}
+    conditions = [
+        (item.get("type"), item.get("status")) for item in status.get("conditions") or () if item.get("type") == "Ready"
+    ]
+    return (
+        obj.get("spec"),
+        obj["metadata"].get("labels"),
+        bool(obj["metadata"].get("deletionTimestamp")),
+        conditions,
+        status.get("allocatable"),
+        status.get("capacity"),
+        status.get("runtimeHandlers"),
+    )
+
+
+def _available(deployment: Mapping[str, Any]) -> tuple[Any, ...]:
+    status = deployment.get("status") or {}
+    return (
+        status.get("observedGeneration"),
+        status.get("updatedReplicas") or 0,
+        status.get("availableReplicas") or 0,
+    )

@@ -1,0 +1,257 @@
+"""What a cluster agent knows: its nodes with what is free of them, its applications and where their components are."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mlsysops_core.contracts import AgentIdentity, Objects, PlacementOutcome, Rejected, Telemetry
+from mlsysops_core.errors import InvalidInput
+from mlsysops_core.model import Application, Node
+from mlsysops_core.plugins import LoadedPolicy
+from mlsysops_core.quantities import parse_bytes, parse_cpu
+
+from mlsysops_agents.adapters.telemetry import TelemetryStore, telemetry_argument
+from mlsysops_agents.placement import (
+    Demand,
+    Descriptions,
+    NodeFacts,
+    Resources,
+    demands_of,
+    first_objection,
+    interactions_of,
+    place,
+    place_elsewhere,
+)
+
+__all__ = ["APP", "COMPONENT_CLUSTERS", "LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld"]
+
+APP = "MLSysOpsApp"
+LABEL_APPLICATION = "mlsysops.eu/app"
+LABEL_COMPONENT = "mlsysops.eu/component"
+COMPONENT_CLUSTERS = "mlsysops.eu/component-clusters"
+_HOSTNAME = "kubernetes.io/hostname"
+_GPU = "nvidia.com/gpu"
+_ASSET = "application/"
+
+
+class ClusterWorld:
+    """Everything here is read from caches; nothing waits.
+
+    Args:
+        agent: The cluster agent.
+        objects: Its caches.
+        telemetry: The metrics that reach it.
+    """
+
+    def __init__(self, agent: AgentIdentity, objects: Objects, telemetry: Telemetry) -> None:
+        self._agent = agent
+        self._objects = objects
+        self._telemetry = telemetry
+        self.descriptions = Descriptions()
+
+    # -- applications ------------------------------------------------------------------------------------------
+
+    def application(self, name: str) -> Application | None:
+        """Return an application's description; None where it is gone or does not validate."""
+        return self.descriptions.get(self._objects.get(APP, name), Application)
+
+    def assigned(self, name: str) -> list[str]:
+        """Return the components that the continuum gave to this cluster."""
+        application, obj = self.application(name), self._objects.get(APP, name)
+        if application is None or obj is None:
+            return []
+        clusters = _component_clusters(obj)
+        return [item.name for item in application.components if clusters.get(item.name) == self._agent.name]
+
+    def placed(self, name: str) -> dict[str, str]:
+        """Return component to node of what is deployed."""
+        found: dict[str, str] = {}
+        for deployment in self.deployments(name):
+            node = node_of(deployment)
+            if node is not None:
+                found[deployment["metadata"]["labels"][LABEL_COMPONENT]] = node
+        return found
+
+    def deployments(self, application: str | None = None) -> list[dict[str, Any]]:
+        """Return our Deployments, of one application or of all."""
+        return [
+            item
+            for item in self._objects.items("Deployment")
+            if LABEL_COMPONENT in (labels := item["metadata"].get("labels") or {})
+            and (
+                labels.get(LABEL_APPLICATION) == application if application is not None else LABEL_APPLICATION in labels
+            )
+        ]
+
+    # -- nodes -------------------------------------------------------------------------------------------------
+
+    def facts(self, *, without: Iterable[tuple[str, str]] = ()) -> list[NodeFacts]:
+        """Return the described nodes.
+
+        Args:
+            without: ``(application, component)`` pairs whose use does not count.
+        """
+        used = self._used(frozenset(without))
+        found: list[NodeFacts] = []
+        for item in self._objects.items("MLSysOpsNode"):
+            name = str(item["metadata"]["name"])
+            found.append(
+                NodeFacts.gather(
+                    name,
+                    description=self.descriptions.get(item, Node),
+                    status=item.get("status"),
+                    kubernetes=self._objects.get("Node", name),
+                    must_have_joined=True,
+                    used=used.get(name),
+                )
+            )
+        return found
+
+    def _used(self, without: frozenset[tuple[str, str]]) -> Mapping[str, Resources]:
+        """Return what is in use: by our Deployments where they are pinned, by other pods of the namespace where they run."""
+        used: defaultdict[str, Resources] = defaultdict(Resources)
+        for deployment in self.deployments():
+            labels = deployment["metadata"]["labels"]
+            key = (labels[LABEL_APPLICATION], labels[LABEL_COMPONENT])
+            node = node_of(deployment)
+            if node is not None and key not in without:
+                requested = _requests(deployment["spec"]["template"]["spec"])
+                used[node] = used[node] + requested + Resources(disk=self._disk(*key))
+        for pod in self._objects.items("Pod"):
+            node = (pod.get("spec") or {}).get("nodeName")
+            ours = LABEL_COMPONENT in (pod["metadata"].get("labels") or {})
+            if node and not ours and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+                used[node] = used[node] + _requests(pod["spec"])
+        return used
+
+    def _disk(self, application: str, component: str) -> int:
+        description = self.application(application)
+        found = description.component(component) if description is not None else None
+        return found.disk_request if found is not None else 0
+
+    # -- placement ---------------------------------------------------------------------------------------------
+
+    def place(self, name: str) -> PlacementOutcome:
+        """Find nodes for the components that have none; the others keep theirs."""
+        application = self._must_have(name)
+        fixed = self.placed(name)
+        demands = demands_of(application, self.assigned(name), fixed=fixed)
+        return place(demands, self.facts(), fixed=fixed, interactions=interactions_of(application))
+
+    def recheck(self, name: str) -> dict[str, Rejected]:
+        """Return the placed components whose node no longer fits, and why."""
+        found: dict[str, Rejected] = {}
+        assigned = set(self.assigned(name))
+        for component, node in self.placed(name).items():
+            if component in assigned and (rejected := self.objection(name, component, node)) is not None:
+                found[component] = rejected
+        return found
+
+    def objection(self, name: str, component: str, host: str) -> Rejected | None:
+        """Say why a node cannot take a component, beside what else runs there."""
+        application = self._must_have(name)
+        demand = _demand_of(application, [component], component)
+        for node in self.facts(without=[(name, component)]):
+            if node.name == host:
+                objection = first_objection(demand, node)
+                return Rejected(host, *objection, component) if objection is not None else None
+        return Rejected(host, "ready", "is not a node of this cluster", component)
+
+    def alternatives(self, name: str, component: str) -> PlacementOutcome:
+        """Find another node for a placed component and those that must share its node."""
+        application = self._must_have(name)
+        placed = self.placed(name)
+        demand = _demand_of(application, self.assigned(name), component)
+        facts = self.facts(without=[(name, member) for member in demand.members])
+        return place_elsewhere(
+            demand, facts, present=placed.get(component, ""), placed=placed, interactions=interactions_of(application)
+        )
+
+    def _must_have(self, name: str) -> Application:
+        application = self.application(name)
+        if application is None:
+            fault = self.descriptions.fault(self._objects.get(APP, name))
+            raise InvalidInput(f"application {name}: {fault or 'is gone'}")
+        return application
+
+    # -- what policies are shown -------------------------------------------------------------------------------
+
+    def application_description(self, asset: str) -> list[dict[str, Any]]:
+        """Return the application of an asset; all of them where the asset is no application."""
+        wanted = asset.removeprefix(_ASSET) if asset.startswith(_ASSET) else None
+        return [
+            {"name": item["metadata"]["name"], "spec": item.get("spec") or {}}
+            for item in self._objects.items(APP)
+            if wanted is None or item["metadata"]["name"] == wanted
+        ]
+
+    def system_description(self, asset: str) -> dict[str, Any]:
+        """Return the cluster's description, with the nodes that are there."""
+        described = self._objects.get("MLSysOpsCluster", self._agent.name) or {}
+        nodes = [item["metadata"]["name"] for item in self._objects.items("MLSysOpsNode")]
+        spec = {"name": self._agent.name, "cluster_id": self._agent.name, **(described.get("spec") or {})}
+        return {"MLSysOpsCluster": {**spec, "nodes": nodes}}
+
+    def telemetry(self, policy: LoadedPolicy, asset: str) -> dict[str, Any]:
+        """Return the telemetry argument."""
+        if isinstance(self._telemetry, TelemetryStore):
+            return telemetry_argument(self._telemetry, policy.declaration.metrics)
+        return {"query": self._telemetry.latest, "dataframe": None}
+
+    def ml_connector(self) -> Any:
+        """Return None: there is no connector to models yet."""
+        return None
+
+    def snapshot(self, asset: str) -> dict[str, Any]:
+        """Return the places and metric values that a decision was made from."""
+        name = asset.removeprefix(_ASSET)
+        application = self.application(name)
+        if application is None:
+            return {}
+        metrics: dict[str, float] = {}
+        for component in application.components:
+            for metric in component.qos_metrics:
+                sample = self._telemetry.latest(metric.application_metric_id, service_name=component.name)
+                if sample is not None:
+                    metrics[f"{component.name}/{metric.application_metric_id}"] = sample.value
+        return {"placed": self.placed(name), "metrics": metrics}
+
+
+def node_of(deployment: Mapping[str, Any]) -> str | None:
+    """Return the node that a Deployment is pinned to."""
+    selector = deployment["spec"]["template"]["spec"].get("nodeSelector") or {}
+    return str(selector[_HOSTNAME]) if _HOSTNAME in selector else None
+
+
+def _demand_of(application: Application, only: Sequence[str], component: str) -> Demand:
+    """Return the demand that a component is part of."""
+    for demand in demands_of(application, only):
+        if component in demand.members:
+            return demand
+    raise InvalidInput(f"application {application.name} has no component {component} in this cluster")
+
+
+def _component_clusters(obj: Mapping[str, Any]) -> dict[str, str]:
+    text = (obj["metadata"].get("annotations") or {}).get(COMPONENT_CLUSTERS)
+    try:
+        value = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _requests(pod: Mapping[str, Any]) -> Resources:
+    total = Resources()
+    for container in pod.get("containers") or ():
+        resources = container.get("resources") or {}
+        # What is not requested but limited is requested at the limit (Kubernetes, "Resource Management for Pods").
+        wanted = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+        total = total + Resources(
+            cpu=parse_cpu(wanted.get("cpu", 0)),
+            memory=parse_bytes(wanted.get("memory", 0)),
+            gpu=float(wanted.get(_GPU, 0)),
+        )
+    return total

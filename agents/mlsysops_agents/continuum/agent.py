@@ -1,0 +1,400 @@
+"""Composition of the continuum tier: gives applications to clusters and gathers what the clusters say of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.contracts import Clock, Scope
+from mlsysops_core.errors import MlsError
+from mlsysops_core.plugins import PluginError, load_mechanisms, load_policies
+
+from mlsysops_agents.adapters.dirty import DirtySet
+from mlsysops_agents.adapters.health import agents_of, next_expiry
+from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+from mlsysops_agents.adapters.overlay import ReadYourWrites
+from mlsysops_agents.adapters.statuses import Statuses
+from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
+
+from .handle import ContinuumHandle
+from .merge import MAX_DECISIONS, Reports, is_urgent, merged_status
+from .summary import continuum_status
+from .world import APP, ContinuumWorld, karmada_ready
+
+if TYPE_CHECKING:
+    from mlsysops_agents.adapters.kubernetes import Informer
+    from mlsysops_agents.process import Runtime
+
+__all__ = ["ContinuumAgent", "run"]
+
+_log = logging.getLogger(__name__)
+
+_ASSET = "application/"
+_CONTINUUM = "MLSysOpsContinuum"
+_CLUSTER = "MLSysOpsCluster"
+_NODE = "MLSysOpsNode"
+#: Least seconds between status writes in which only measurements differ.
+_APP_STATUS_SECONDS = 5.0
+_INFRASTRUCTURE_STATUS_SECONDS = 15.0
+_LAST_WORDS_SECONDS = 3.0
+
+
+async def run(runtime: Runtime) -> None:
+    """Run the tier until cancelled.
+
+    Raises:
+        PluginError: A plug-in cannot be used; the continuum's conditions say so, too.
+    """
+    await ContinuumAgent(runtime).run()
+
+
+class ContinuumAgent:
+    """The one agent of the continuum.
+
+    Args:
+        runtime: What it is composed from.
+        clock: Time; the machine's own where None.
+    """
+
+    def __init__(self, runtime: Runtime, *, clock: Clock | None = None) -> None:
+        self._runtime = runtime
+        self._identity = runtime.identity
+        self._clock = clock or SystemClock()
+        self._objects = ReadYourWrites(runtime.objects)
+        self._world = ContinuumWorld(runtime.identity, self._objects, runtime.telemetry)
+        self._handle = ContinuumHandle(runtime.identity, self._clock, self._objects, runtime.telemetry, self._world)
+        client, namespace = runtime.objects.client, runtime.identity.namespace
+        self._statuses = {
+            APP: Statuses(client, APP, namespace, interval=_APP_STATUS_SECONDS),
+            **{
+                kind: Statuses(client, kind, namespace, interval=_INFRASTRUCTURE_STATUS_SECONDS)
+                for kind in (_NODE, _CLUSTER, _CONTINUUM)
+            },
+        }
+        self._dirty = DirtySet(self._clock, self._look)
+        self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
+        self._waiting: set[str] = set()
+        self._plugin_fault = ""
+        self._leases: Informer | None = None
+        self._leases_changed = asyncio.Event()
+        self._engine: Engine | None = None
+        self._knowledge: SqliteKnowledge | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        objects = self._runtime.objects
+        for kind in (APP, _NODE, _CLUSTER, _CONTINUUM, "MLSysOpsDatacenter", "ResourceBinding", "Cluster"):
+            objects.follow(kind)
+        self._leases = objects.follow("Lease", namespace=self._identity.framework_namespace)
+        # Decisions need the whole picture: what is not in a cache yet would look like not there.
+        await objects.wait_synced()
+        async with (
+            self._statuses[APP],
+            self._statuses[_NODE],
+            self._statuses[_CLUSTER],
+            self._statuses[_CONTINUUM],
+            asyncio.TaskGroup() as tasks,
+        ):
+            self._tasks = tasks
+            tasks.create_task(self._dirty.run(), name="statuses")
+            await self._loop()
+
+    async def _loop(self) -> None:
+        config = self._runtime.config
+        try:
+            mechanisms = load_mechanisms(self._handle, config.plugin_dirs, listener=self._message)
+            policies = load_policies(self._handle, config.plugin_dirs)
+        except PluginError as exc:
+            await self._last_words(str(exc))
+            raise
+        knowledge = self._knowledge = SqliteKnowledge(config.state_dir / "knowledge.sqlite")
+        try:
+            engine = self._engine = Engine(
+                self._identity,
+                clock=self._clock,
+                knowledge=knowledge,
+                inputs=self._world,
+                policies=policies,
+                mechanisms={loaded.name: loaded.mechanism for loaded in mechanisms},
+                on_decision=self._decided,
+            )
+            engine.on_conditions = lambda _conditions: self._dirty.mark(f"{_CONTINUUM}/")
+            self._handle.on_notify = lambda name, reason: engine.notify(_ASSET + name, Trigger("request", reason))
+            _log.info(
+                "policies: %s; mechanisms: %s",
+                ", ".join(policy.name for policy in policies) or "none",
+                ", ".join(mechanism.name for mechanism in mechanisms) or "none",
+            )
+            engine.add_asset(f"continuum/{self._identity.name}", Scope.CONTINUUM)
+            engine.add_asset(f"system/{self._identity.name}", Scope.SYSTEM)
+            self._subscribe(engine)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(engine.run(), name="engine")
+                tasks.create_task(self._watch_leases(), name="leases")
+        finally:
+            self._engine = None
+            knowledge.close()
+
+    def _subscribe(self, engine: Engine) -> None:
+        objects = self._runtime.objects
+        objects.follow(APP, self._on_app)
+        for kind in (_NODE, _CLUSTER, "MLSysOpsDatacenter"):
+            objects.follow(kind, self._on_infrastructure)
+        objects.follow("Cluster", self._on_karmada_cluster)
+        objects.follow("ResourceBinding", self._on_binding)
+        objects.follow(
+            _CONTINUUM, lambda change: self._dirty.mark(f"{_CONTINUUM}/") if _intent_changed(change) else None
+        )
+        objects.follow(
+            "Lease", lambda _change: self._leases_changed.set(), namespace=self._identity.framework_namespace
+        )
+        self._runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _sample: None))
+
+    # -- what changes mean -------------------------------------------------------------------------------------
+
+    def _on_app(self, change: Change) -> None:
+        engine = self._engine
+        if engine is None:
+            return
+        name = str(change.new["metadata"]["name"])
+        asset = _ASSET + name
+        if change.kind is ChangeKind.DELETED:
+            engine.remove_asset(asset)
+            self._waiting.discard(name)
+            self._decisions.pop(name, None)
+            self._statuses[APP].drop(name)
+            self._world.descriptions.forget(change.new)
+            self._room(f"{name} is gone")
+        elif _intent_changed(change):
+            self._dirty.mark(f"{APP}/{name}")
+            if asset in engine.assets:
+                engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
+            else:
+                engine.add_asset(asset, Scope.APPLICATION, Trigger("change", f"MLSysOpsApp {name}"))
+
+    def _on_infrastructure(self, change: Change) -> None:
+        kind, name = str(change.new["kind"]), str(change.new["metadata"]["name"])
+        self._dirty.mark(f"{_CONTINUUM}/")
+        if change.kind is ChangeKind.DELETED:
+            self._world.descriptions.forget(change.new)
+            if kind in self._statuses:
+                self._statuses[kind].drop(name)
+        elif not _intent_changed(change) and _capacity(change.old) == _capacity(change.new):
+            return
+        else:
+            self._dirty.mark(f"{kind}/{name}")
+        self._room(f"{kind} {name}")
+
+    def _on_karmada_cluster(self, change: Change) -> None:
+        if change.kind is ChangeKind.MODIFIED and karmada_ready(change.old) == karmada_ready(change.new):
+            return
+        name = str(change.new["metadata"]["name"])
+        self._dirty.mark(f"{_CONTINUUM}/")
+        for item in self._objects.items(APP):
+            if name in self._world.placed(item["metadata"]["name"]).values():
+                self._dirty.mark(f"{APP}/{item['metadata']['name']}")
+        self._room(f"Cluster {name}")
+
+    def _on_binding(self, change: Change) -> None:
+        resource = (change.new.get("spec") or {}).get("resource") or {}
+        kind, name = str(resource.get("kind")), str(resource.get("name"))
+        if kind not in self._statuses:
+            return
+        old = ((change.old or {}).get("status") or {}).get("aggregatedStatus")
+        if change.kind is ChangeKind.MODIFIED and old == (change.new.get("status") or {}).get("aggregatedStatus"):
+            return
+        self._dirty.mark(f"{kind}/{name}")
+        if kind == _CLUSTER:
+            self._dirty.mark(f"{_CONTINUUM}/")
+
+    def _message(self, message: Any) -> None:
+        """Take what a module mechanism reports: it may matter to every application."""
+        if self._engine is not None:
+            for asset in self._engine.assets:
+                self._engine.notify(asset, Trigger("change", "mechanism"))
+
+    def _room(self, why: str) -> None:
+        """Have another look at what found no place: that may have changed."""
+        for name in self._waiting:
+            self._dirty.mark(f"{APP}/{name}")
+            if self._engine is not None:
+                self._engine.notify(_ASSET + name, Trigger("change", why))
+
+    # -- decisions ---------------------------------------------------------------------------------------------
+
+    def _decided(self, decision: Mapping[str, Any]) -> None:
+        name = str(decision["asset"]).removeprefix(_ASSET)
+        obj = self._objects.get(APP, name)
+        if decision["verdict"] == "no-change" or obj is None:
+            return
+        _log.info(
+            "decision %s: %s on %s: %s, %s",
+            decision["id"],
+            decision["policy"],
+            decision["asset"],
+            decision["verdict"],
+            decision["scheduler"] or decision["message"] or "nothing done",
+        )
+        self._decisions_of(name).appendleft(decision)
+        self._dirty.mark(f"{APP}/{name}")
+        if decision["verdict"] == "no-plan" and decision["message"]:
+            self._event(obj, "NoFit", str(decision["message"]))
+        elif decision["outcome"] == "failed":
+            self._event(obj, "PlanFailed", str(decision["scheduler"] or decision["message"]))
+
+    def _event(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
+        if self._tasks is not None:
+            event = self._objects.event(obj, kind="Warning", reason=reason, message=message)
+            self._tasks.create_task(event, name="event")
+
+    def _decisions_of(self, name: str) -> deque[Mapping[str, Any]]:
+        if name not in self._decisions:
+            known = self._knowledge.decisions(_ASSET + name, limit=5 * MAX_DECISIONS) if self._knowledge else ()
+            told = [item for item in known if item.get("verdict") != "no-change"]
+            self._decisions[name] = deque(told[:MAX_DECISIONS], maxlen=MAX_DECISIONS)
+        return self._decisions[name]
+
+    # -- statuses ----------------------------------------------------------------------------------------------
+
+    def _look(self, key: str) -> None:
+        kind, _, name = key.partition("/")
+        if kind == APP:
+            self._look_at_application(name)
+        elif kind == _CONTINUUM:
+            self._look_at_continuum()
+        else:
+            self._mirror(kind, name)
+
+    def _look_at_application(self, name: str) -> None:
+        obj = self._objects.get(APP, name)
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            return
+        application = self._world.application(name)
+        placed = self._world.placed(name)
+        unplaced: Mapping[str, str] = {}
+        if application is not None and any(component.name not in placed for component in application.components):
+            outcome = self._world.place(name)
+            unplaced = {component: outcome.explain[component] for component in outcome.unplaced}
+        (self._waiting.add if unplaced else self._waiting.discard)(name)
+        statuses, problems = self._reports(APP, name)
+        before = self._statuses[APP].before(obj)
+        status = merged_status(
+            Reports(
+                obj=obj,
+                before=before,
+                application=application,
+                fault=self._world.descriptions.fault(obj),
+                placed=placed,
+                unplaced=unplaced,
+                statuses={cluster: said for cluster, said in statuses.items() if cluster in placed.values()},
+                silent=self._silent(set(placed.values())),
+                problems=problems,
+                decisions=list(self._decisions_of(name)),
+                now=self._clock.time(),
+            )
+        )
+        self._statuses[APP].offer(obj, status, urgent=is_urgent(before, status))
+
+    def _mirror(self, kind: str, name: str) -> None:
+        """Show in the continuum's object what its cluster says of it."""
+        obj = self._objects.get(kind, name)
+        statuses, _ = self._reports(kind, name)
+        if obj is None or not statuses:
+            return
+        said = next(iter(statuses.values()))
+        before = self._statuses[kind].before(obj)
+        urgent = _conditions(before) != _conditions(said)
+        self._statuses[kind].offer(obj, said, urgent=urgent)
+
+    def _look_at_continuum(self) -> None:
+        obj = self._objects.get(_CONTINUUM, self._identity.name)
+        if obj is None or self._leases is None:
+            return
+        now = self._clock.time()
+        names = [str(item["metadata"]["name"]) for item in self._objects.items(_CLUSTER)]
+        before = self._statuses[_CONTINUUM].before(obj)
+        status = continuum_status(
+            before,
+            generation=obj["metadata"].get("generation"),
+            own_agents=agents_of(self._leases.items(), now),
+            clusters={name: next(iter(self._reports(_CLUSTER, name)[0].values()), {}) for name in names},
+            silent=self._silent(names),
+            policies=self._engine.conditions() if self._engine is not None else (),
+            plugin_fault=self._plugin_fault,
+            now=now,
+        )
+        urgent = _without_times(before) != _without_times(status)
+        self._statuses[_CONTINUUM].offer(obj, status, urgent=urgent)
+
+    def _reports(self, kind: str, name: str) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+        """Return cluster to status of an object there, and cluster to why it is not there."""
+        statuses: dict[str, Mapping[str, Any]] = {}
+        problems: dict[str, str] = {}
+        for binding in self._objects.items("ResourceBinding"):
+            resource = (binding.get("spec") or {}).get("resource") or {}
+            if resource.get("kind") != kind or resource.get("name") != name:
+                continue
+            for item in (binding.get("status") or {}).get("aggregatedStatus") or ():
+                cluster = str(item.get("clusterName"))
+                if item.get("status"):
+                    statuses[cluster] = item["status"]
+                if item.get("applied") is False:
+                    problems[cluster] = f"cluster {cluster}: {item.get('appliedMessage') or 'not applied'}"
+        return statuses, problems
+
+    def _silent(self, names: Iterable[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name in names:
+            ready, why = karmada_ready(self._objects.get("Cluster", name))
+            if ready is False:
+                found[name] = why
+        return found
+
+    async def _watch_leases(self) -> None:
+        """Look at the continuum when a Lease changes, and when one runs out because none does."""
+        while True:
+            self._dirty.mark(f"{_CONTINUUM}/")
+            now = self._clock.time()
+            expiry = next_expiry(self._leases.items(), now) if self._leases is not None else None
+            try:
+                async with asyncio.timeout(expiry - now + 0.1 if expiry is not None else None):
+                    await self._leases_changed.wait()
+            except TimeoutError:
+                _log.warning("the Lease of an agent has run out")
+            self._leases_changed.clear()
+
+    async def _last_words(self, message: str) -> None:
+        """Say in the continuum's status why the agent stops; as far as the API lets it."""
+        self._plugin_fault = message[:1024]
+        self._look_at_continuum()
+        try:
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await self._statuses[_CONTINUUM].flush()
+        except (MlsError, TimeoutError) as exc:
+            _log.warning("the continuum's status does not tell that the agent stops: %s", exc)
+
+
+def _intent_changed(change: Change) -> bool:
+    """Say whether anything but the status changed."""
+    if change.kind is not ChangeKind.MODIFIED or change.old is None:
+        return True
+    old, new = change.old["metadata"], change.new["metadata"]
+    keys = ("uid", "generation", "annotations", "labels", "deletionTimestamp")
+    return any(old.get(key) != new.get(key) for key in keys)
+
+
+def _capacity(obj: Mapping[str, Any] | None) -> Any:
+    return ((obj or {}).get("status") or {}).get("capacity")
+
+
+def _conditions(status: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    return [(item.get("type"), item.get("status")) for item in status.get("conditions") or ()]
+
+
+def _without_times(status: Mapping[str, Any]) -> dict[str, Any]:
+    agents = [{**agent, "lastSeen": ""} for agent in status.get("agents") or ()]
+    return {**status, "agents": agents}

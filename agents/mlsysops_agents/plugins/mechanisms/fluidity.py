@@ -1,0 +1,311 @@
+"""Mechanism ``fluidity``: runs components on nodes as Deployments, and moves, changes and removes them.
+
+Everything is written by server-side apply from the description, so a command carried out twice is the same as once, and an
+agent that died half way goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from mlsysops_core.contracts import Outcome, PluginHandle
+from mlsysops_core.errors import InvalidInput, NotFound
+from mlsysops_core.model import Application, Component, from_resource
+
+from .actions import Action, read_command
+from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, OVERRIDE, Workload, component_hash, workload_name
+
+__all__ = ["Fluidity"]
+
+_MANAGER = "mlsysops-fluidity"
+_HOSTNAME = "kubernetes.io/hostname"
+_ANY = "*"
+#: What of a component a policy may change, and which of the application's permitted_actions lets it.
+_PERMISSIONS = {
+    "image": "change_container_image",
+    "runtime_class_name": "change_container_runtime_class",
+    "platform_requirements": "change_container_resource_requirements",
+}
+_REASONS = {"deploy": "Scheduled", "move": "Relocated", "remove": "Removed", "change_spec": "Updated"}
+
+
+class Fluidity:
+    """Acts for the cluster tier."""
+
+    tiers: ClassVar[frozenset[str]] = frozenset({"cluster"})
+
+    def __init__(self, handle: PluginHandle) -> None:
+        self._handle = handle
+
+    # -- acting ------------------------------------------------------------------------------------------------
+
+    async def apply(self, command: Mapping[str, Any]) -> Outcome:
+        """Carry out all actions; Services of all components come before any Deployment.
+
+        Raises:
+            InvalidInput: The command has another form, or a component is not in the description, or the name of an object is
+                taken by something that is not ours.
+            NotFound: The application is gone.
+        """
+        read = read_command(command)
+        owner = self._handle.objects.get("MLSysOpsApp", read.application)
+        if owner is None:
+            raise NotFound(f"application {read.application} is gone")
+        description = _description(owner)
+        written: list[dict[str, Any]] = []
+        for action in read.actions:
+            if action.verb != "remove":
+                written.extend(self._workload(owner, description, action).objects())
+        for item in sorted(written, key=lambda item: item["kind"] == "Deployment"):
+            self._must_be_ours(item)
+            await self._handle.objects.apply(item, field_manager=_MANAGER)
+        for action in read.actions:
+            if action.verb == "remove":
+                await self._remove(read.application, action.component)
+            elif action.verb == "change_spec":
+                await self._drop_leftovers(read.application, action.component, written)
+        messages = [_sentence(action) for action in read.actions]
+        await asyncio.gather(
+            *(
+                self._handle.objects.event(owner, kind="Normal", reason=_REASONS[action.verb], message=message)
+                for action, message in zip(read.actions, messages, strict=True)
+            )
+        )
+        return Outcome(ok=True, message=", ".join(messages))
+
+    def assets(self, command: Mapping[str, Any]) -> frozenset[str]:
+        """Return the components, each by itself."""
+        read = read_command(command)
+        return frozenset(f"application/{read.application}/{action.component}" for action in read.actions)
+
+    def check(self, command: Mapping[str, Any]) -> str:
+        """Say why a command no longer makes sense: things moved on, or the description forbids it."""
+        read = read_command(command)
+        owner = self._handle.objects.get("MLSysOpsApp", read.application)
+        if owner is None or owner["metadata"].get("deletionTimestamp"):
+            return f"application {read.application} is gone"
+        description = _description(owner)
+        assigned = set(self._handle.assigned(read.application))
+        for action in read.actions:
+            if objection := self._objection(description, assigned, action):
+                return objection
+        return ""
+
+    def _objection(self, description: Application, assigned: set[str], action: Action) -> str:
+        if action.verb == "remove":
+            return ""
+        if action.component not in assigned:
+            return f"component {action.component} is not for this cluster"
+        present = self._node_of(description.name, action.component)
+        if action.verb in {"move", "change_spec"} and present is None:
+            return f"component {action.component} is not placed"
+        if action.verb == "move":
+            if present == action.host:
+                return f"component {action.component} is on {present} already"
+            if action.source is not None and action.source != present:
+                return f"component {action.component} is on {present}, not on {action.source}"
+            # A component whose node still serves may move only where its owner permits it.
+            if present is not None and "component_relocation" not in _permitted(description):
+                still_fits = self._handle.objection(description.name, action.component, present) is None
+                if still_fits:
+                    return f"component_relocation is not among the permitted_actions of {description.name}"
+        if action.verb == "change_spec":
+            return _forbidden_change(description, action)
+        if action.verb == "deploy" and present not in (None, action.host):
+            return f"component {action.component} is on {present} already"
+        host = str(action.host)
+        rejected = self._handle.objection(description.name, action.component, host)
+        if rejected is not None and not (action.verb == "deploy" and present == host):
+            return f"component {action.component} does not fit on {host}: {rejected.filter} ({rejected.reason})"
+        return ""
+
+    def _workload(self, owner: Mapping[str, Any], description: Application, action: Action) -> Workload:
+        component = description.component(action.component)
+        if component is None:
+            raise InvalidInput(f"application {description.name} has no component {action.component}")
+        digest = component_hash(_raw(owner, action.component))
+        override = self._override(description.name, component.name, digest)
+        if action.verb == "change_spec":
+            wanted = _raw(owner, action.component) | dict(action.new_spec)
+            override = wanted if component_hash(wanted) != digest else None
+        if override is not None:
+            component = Component.model_validate(override)
+        node = action.host or self._node_of(description.name, action.component)
+        if node is None:
+            raise InvalidInput(f"component {action.component} has no node")
+        return Workload(owner, component, digest, node, override, self._sensor_endpoints(node))
+
+    def _override(self, application: str, component: str, digest: str) -> dict[str, Any] | None:
+        """Return what a policy changed, as long as the description is the one that it changed."""
+        deployment = self._handle.objects.get("Deployment", workload_name(application, component))
+        annotations = (deployment or {"metadata": {}})["metadata"].get("annotations") or {}
+        if annotations.get(HASH) != digest or OVERRIDE not in annotations:
+            return None
+        return dict(json.loads(annotations[OVERRIDE]))
+
+    def _sensor_endpoints(self, node: str) -> dict[str, str]:
+        described = self._handle.objects.get("MLSysOpsNode", node) or {}
+        return {
+            kind: str(sensor["endpoint"])
+            for sensor in (described.get("spec") or {}).get("sensors") or ()
+            if sensor.get("endpoint")
+            for kind, value in sensor.items()
+            if isinstance(value, Mapping)
+        }
+
+    def _must_be_ours(self, item: Mapping[str, Any]) -> None:
+        """Two applications may both have a component ``db``, but a Service has one name: the first keeps it."""
+        name, kind = item["metadata"]["name"], item["kind"]
+        present = self._handle.objects.get(kind, name)
+        if present is None:
+            return
+        holder = (present["metadata"].get("labels") or {}).get(LABEL_APPLICATION)
+        wanted = item["metadata"]["labels"][LABEL_APPLICATION]
+        if holder != wanted:
+            taken_by = f"application {holder}" if holder else "an object that is not ours"
+            raise NameTaken(f"{kind} {name} belongs to {taken_by}; rename the component")
+
+    async def _remove(self, application: str, component: str) -> None:
+        for kind in ("Deployment", "Service", "ConfigMap"):
+            for item in self._owned(kind, application, component):
+                await self._handle.objects.delete(kind, item["metadata"]["name"], uid=item["metadata"].get("uid"))
+
+    async def _drop_leftovers(self, application: str, component: str, written: Iterable[Mapping[str, Any]]) -> None:
+        """Delete the Service or ConfigMap that a changed component no longer has."""
+        kept = {(item["kind"], item["metadata"]["name"]) for item in written}
+        for kind in ("Service", "ConfigMap"):
+            for item in self._owned(kind, application, component):
+                if (kind, item["metadata"]["name"]) not in kept:
+                    await self._handle.objects.delete(kind, item["metadata"]["name"], uid=item["metadata"].get("uid"))
+
+    def _owned(self, kind: str, application: str, component: str) -> list[dict[str, Any]]:
+        return [
+            item
+            for item in self._handle.objects.items(kind)
+            if (item["metadata"].get("labels") or {}).get(LABEL_APPLICATION) == application
+            and item["metadata"]["labels"].get(LABEL_COMPONENT) == component
+        ]
+
+    # -- showing -----------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Return where every component is, and the nodes there are."""
+        deployments: dict[str, dict[str, dict[str, Any]]] = {}
+        for item in self._handle.objects.items("Deployment"):
+            labels = item["metadata"].get("labels") or {}
+            if LABEL_APPLICATION in labels and LABEL_COMPONENT in labels:
+                deployments.setdefault(labels[LABEL_APPLICATION], {})[labels[LABEL_COMPONENT]] = item
+        return {
+            "applications": {
+                owner["metadata"]["name"]: {
+                    "components": self._components(owner, deployments.get(owner["metadata"]["name"], {}))
+                }
+                for owner in self._handle.objects.items("MLSysOpsApp")
+            },
+            "nodes": {
+                item["metadata"]["name"]: {"spec": item.get("spec") or {}}
+                for item in self._handle.objects.items("MLSysOpsNode")
+            },
+        }
+
+    def get_status(self) -> dict[str, Any]:
+        """Return nothing: this mechanism has no health of its own."""
+        return {}
+
+    def get_options(self) -> dict[str, Any]:
+        """Return the actions and hosts there are."""
+        hosts = [item["metadata"]["name"] for item in self._handle.objects.items("MLSysOpsNode")]
+        return {"actions": ["deploy", "move", "remove", "change_spec"], "hosts": hosts}
+
+    def _components(self, owner: Mapping[str, Any], deployments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        assigned = list(self._handle.assigned(owner["metadata"]["name"]))
+        found: dict[str, dict[str, Any]] = {}
+        for name in dict.fromkeys([*assigned, *deployments]):
+            deployment = deployments.get(name)
+            node = _node(deployment)
+            raw = _raw(owner, name)
+            annotations = (deployment or {"metadata": {}})["metadata"].get("annotations") or {}
+            found[name] = {
+                "node_placed": node,
+                "ready": _ready(deployment),
+                "outdated": deployment is not None and bool(raw) and annotations.get(HASH) != component_hash(raw),
+                "unwanted": name not in assigned,
+            }
+        return found
+
+    def _node_of(self, application: str, component: str) -> str | None:
+        return _node(self._handle.objects.get("Deployment", workload_name(application, component)))
+
+
+class NameTaken(InvalidInput):
+    """A name is in use by somebody else; trying again does not help."""
+
+
+def _description(owner: Mapping[str, Any]) -> Application:
+    description = from_resource(owner)
+    if not isinstance(description, Application):
+        raise InvalidInput(f"{owner.get('kind')} is no application")
+    return description
+
+
+def _raw(owner: Mapping[str, Any], component: str) -> dict[str, Any]:
+    for item in (owner.get("spec") or {}).get("components") or ():
+        if item["metadata"]["name"] == component:
+            return dict(item)
+    return {}
+
+
+def _node(deployment: Mapping[str, Any] | None) -> str | None:
+    if deployment is None:
+        return None
+    pod = deployment["spec"]["template"]["spec"]
+    node = (pod.get("nodeSelector") or {}).get(_HOSTNAME)
+    return str(node) if node is not None else None
+
+
+def _ready(deployment: Mapping[str, Any] | None) -> bool:
+    """Say whether the newest pods serve (as ``kubectl rollout status`` sees it)."""
+    if deployment is None:
+        return False
+    status = deployment.get("status") or {}
+    if int(status.get("observedGeneration") or 0) < int(deployment["metadata"].get("generation") or 0):
+        return False
+    wanted = int(deployment["spec"].get("replicas", 1))
+    return min(int(status.get("updatedReplicas") or 0), int(status.get("availableReplicas") or 0)) >= wanted
+
+
+def _permitted(description: Application) -> frozenset[str]:
+    given = frozenset(map(str, description.permitted_actions))
+    return given | {"component_relocation", *_PERMISSIONS.values()} if _ANY in given else given
+
+
+def _forbidden_change(description: Application, action: Action) -> str:
+    """Say which of a policy's changes the owner does not permit; what the description itself says is always permitted."""
+    component = description.component(action.component)
+    if component is None:
+        return f"application {description.name} has no component {action.component}"
+    before = component.model_dump(by_alias=True, exclude_none=True, mode="json")
+    after = before | dict(action.new_spec)
+    permitted = _permitted(description)
+    changed = {key for key in ("runtime_class_name",) if before.get(key) != after.get(key)}
+    for old, new in zip(before["containers"], after.get("containers") or (), strict=False):
+        changed |= {key for key in ("image", "platform_requirements") if key in new and old.get(key) != new.get(key)}
+    for key in sorted(changed):
+        if _PERMISSIONS[key] not in permitted:
+            return f"{_PERMISSIONS[key]} is not among the permitted_actions of {description.name}"
+    return ""
+
+
+def _sentence(action: Action) -> str:
+    match action.verb:
+        case "deploy":
+            return f"{action.component} placed on {action.host}"
+        case "move":
+            return f"{action.component} moved from {action.source or 'its node'} to {action.host}"
+        case "remove":
+            return f"{action.component} removed"
+        case "change_spec":
+            return f"{action.component} changed"

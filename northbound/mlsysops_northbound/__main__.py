@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
 import uvicorn
-from mlsysops_core.errors import MlsError
+from mlsysops_core.errors import Conflict, MlsError
 
 from mlsysops_northbound.app import create_app
 from mlsysops_northbound.config import Config, TokenFile, load_config
@@ -34,19 +36,30 @@ def main() -> int:
     try:
         config = load_config(arguments.config)
         TokenFile(config.token_file).read()
+        listener = _bind(config)
     except MlsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - before there is a server there is only stderr
         return error.exit_code
-    return asyncio.run(_serve(config))
+    return asyncio.run(_serve(config, listener))
 
 
-async def _serve(config: Config) -> int:
+def _bind(config: Config) -> socket.socket:
+    address, port = config.listen.address, config.listen.port
+    try:
+        family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(place[0]), int(place[1])), family=family, backlog=2048)
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)
+        raise Conflict(
+            f"cannot listen on {address}:{port}: {reason.lower()}", hint="stop what uses it, or change listen"
+        ) from exc
+
+
+async def _serve(config: Config, listener: socket.socket) -> int:
     app = create_app(config, KubernetesStore(config.kubeconfig))
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            host=config.listen.address,
-            port=config.listen.port,
             ssl_certfile=str(config.tls.cert) if config.tls else None,
             ssl_keyfile=str(config.tls.key) if config.tls else None,
             log_config=None,
@@ -57,7 +70,11 @@ async def _serve(config: Config) -> int:
             h11_max_incomplete_event_size=64 * 1024,
         )
     )
-    await server.serve()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises what it caught once more when it is done: a clean end
+    host, port = listener.getsockname()[:2]
+    _log.info("slice %s: serving http%s://%s:%d", config.slice, "s" if config.tls else "", host, port)
+    await server.serve(sockets=[listener])
     return 0 if server.started else 4
 
 
@@ -76,7 +93,6 @@ def _die_with_parent() -> None:
     if os.environ.get("MLS_SUPERVISED") != "1" or not sys.platform.startswith("linux"):
         return
     import ctypes
-    import signal
 
     pr_set_pdeathsig = 1
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -7,6 +7,9 @@ holds no secret: tokens and keys are made on the host that needs them.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
@@ -15,8 +18,6 @@ from mlsysops_cli.render.templates import dump_documents
 from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlsysops_cli.render.tree import RenderedTree
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
@@ -124,11 +125,25 @@ def _ports(host: HostLayout) -> list[Plan]:
     return [{"address": host.address, **port} for port in ports]
 
 
+@cache
+def code_digest(package: str) -> str:
+    """Return a digest of a package's source and of the core's, so that new code restarts what runs the old one."""
+    digest = hashlib.sha256(__version__.encode())
+    for name in ("mlsysops_core", package):
+        spec = importlib.util.find_spec(name)
+        for place in (spec.submodule_search_locations if spec else None) or []:
+            for path in sorted(Path(place).rglob("*.py")):
+                digest.update(path.relative_to(place).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def _program(host: HostLayout, process: str, command: list[str], files: dict[str, str], **more: Any) -> Plan:
     name = f"{host.host.name}-{process}"
     paths = [{"path": str(host.directory / file), "content": text} for file, text in files.items()]
-    # A changed config file or a new version of the code changes the program, and so restarts it.
-    digest = hashlib.sha256("\0".join([__version__, *(p["content"] for p in paths)]).encode()).hexdigest()[:16]
+    # Changed config files or code change the program, and so restart it.
+    digest = hashlib.sha256("\0".join([code_digest(command[0]), *(p["content"] for p in paths)]).encode()).hexdigest()[
+        :16
+    ]
     return {
         "name": name,
         "command": [host.python, "-m", *command],

@@ -76,6 +76,8 @@ class PlainProgress:
         kind, data = str(event.get("event")), event.get("event_data") or {}
         if kind not in _ENDS or kind == "runner_on_skipped" or not data.get("host"):
             return
+        if str(data.get("task_action")).endswith("include_role"):
+            return  # the role's own tasks follow
         result = data.get("res") or {}
         state = "changed" if kind == "runner_on_ok" and result.get("changed") else _ENDS[kind]
         if state == "ok" and str(data.get("task")).startswith("Validating arguments against"):

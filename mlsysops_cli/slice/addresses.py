@@ -11,6 +11,7 @@ Numbers are given once and kept, so that a host that joins later moves nobody.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import socket
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Addresses", "allocate_addresses", "preview_addresses", "release_addresses"]
 
 FIRST_BLOCK, LAST_BLOCK = 16, 119
+_LOCK = ".addresses.lock"
 _FIRST_HOST, _HOSTS_PER_NET = 10, 240
 _MAX_HOSTS, _MAX_WORKERS, _MAX_PLANES = 64 * _HOSTS_PER_NET, 64, 16
 
@@ -131,9 +133,19 @@ def allocate_addresses(slice_: Slice, known: Mapping[str, Any] | None = None) ->
 
 def release_addresses(name: str) -> None:
     """Give a slice's block back."""
+    root = slices_root()
+    if not root.is_dir():
+        return
     with _registry() as blocks:
         for block in [block for block, owner in blocks.items() if owner == name]:
             del blocks[block]
+        last = not blocks
+    if last:  # the last slice leaves nothing behind
+        with contextlib.suppress(OSError):
+            if {path.name for path in root.iterdir()} == {_LOCK}:
+                (root / _LOCK).unlink()
+                root.rmdir()
+                root.parent.rmdir()
 
 
 def _number(table: dict[str, int], names: list[str], limit: int, what: str) -> None:
@@ -177,7 +189,7 @@ def _registry() -> Iterator[dict[str, str]]:
     root = slices_root()
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = root / "addresses.json"
-    with (root / ".addresses.lock").open("a", encoding="utf-8") as lock:
+    with (root / _LOCK).open("a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             blocks: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))

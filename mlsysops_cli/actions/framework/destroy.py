@@ -68,12 +68,13 @@ def destroy(settings: Settings, name: str | None, *, yes: bool, vault_password_f
 
 
 def _confirm(name: str) -> None:
-    if not sys.stdin.isatty():
-        raise Refused(f"slice {name} would be removed, and nobody is there to confirm", hint="give --yes")
     sys.stderr.write(f"Everything of slice {name} will be removed. Type its name to go on: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != name:
-        raise Refused("nothing was removed: that is not the slice's name")
+    typed = sys.stdin.readline().strip()
+    if not typed:
+        raise Refused(f"slice {name} was not removed: nobody confirmed", hint="type its name, or give --yes")
+    if typed != name:
+        raise Refused(f"nothing was removed: {typed!r} is not the slice's name", hint=f"type {name}")
 
 
 def _left_over(state: SliceState, directory: Path) -> list[str]:

@@ -16,7 +16,7 @@ from mlsysops_core.errors import MlsError
 from mlsysops_cli.actions.framework.chosen import plan_of, supervisor_of
 from mlsysops_cli.actions.framework.status import process_rows
 from mlsysops_cli.ansible_plugins.module_utils import mls_ports
-from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiFault, ApiUnreachable
+from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError
 from mlsysops_cli.client.session import connect
 from mlsysops_cli.context import config_dir, current_context_name
 from mlsysops_cli.inventory.loader import ansible_program
@@ -142,7 +142,7 @@ def _apis(plan: dict[str, Any]) -> Iterator[Finding]:
             continue
         try:
             nodes = Api(str(kubeconfig)).request("GET", "/api/v1/nodes").get("items", [])
-        except (ApiFault, ApiUnreachable) as exc:
+        except (ApiError, ApiUnreachableError) as exc:
             yield Finding(check, str(exc), f"see `mls framework logs {host}-controlplane`")
             continue
         yield Finding(check, "answers")

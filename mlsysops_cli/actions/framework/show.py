@@ -9,7 +9,7 @@ from mlsysops_core.errors import Conflict, NotFound, Unreachable
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice
 from mlsysops_cli.actions.framework.prepare import default_inventory, overlay_descriptions, rendered_tree
-from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiFault, ApiUnreachable, essence
+from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, essence
 from mlsysops_cli.assets import asset
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import to_yaml, write
@@ -108,9 +108,9 @@ def _states(api: Api, document: dict[str, Any]) -> tuple[str, str]:
     """Return what an object is and what applying it would make of it, as YAML."""
     try:
         _, before, after = api.apply(document, manager="mls", timeout=0, dry_run=True)
-    except ApiUnreachable as exc:
+    except ApiUnreachableError as exc:
         raise Unreachable(str(exc), hint="`mls framework status` shows what runs") from exc
-    except ApiFault as exc:
+    except ApiError as exc:
         if exc.code == 404:  # its kind or namespace is not there either
             return "", to_yaml(document)
         raise Conflict(f"{document['kind']} {document['metadata']['name']}: {exc}") from exc

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Api", "ApiFault", "ApiUnreachable", "essence", "load_manifests"]
+__all__ = ["Api", "ApiError", "ApiUnreachableError", "essence", "load_manifests"]
 
 Object = dict[str, Any]
 
 
-class ApiFault(Exception):
+class ApiError(Exception):
     """The API refused; the message is that of its Status object."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -26,7 +26,7 @@ class ApiFault(Exception):
         self.code = code
 
 
-class ApiUnreachable(Exception):
+class ApiUnreachableError(Exception):
     """The API does not answer."""
 
 
@@ -55,8 +55,8 @@ class Api:
         """Send a request and return the JSON answer.
 
         Raises:
-            ApiFault: The answer is an error.
-            ApiUnreachable: There is no answer.
+            ApiError: The answer is an error.
+            ApiUnreachableError: There is no answer.
         """
         import urllib3.exceptions
 
@@ -76,21 +76,21 @@ class Api:
                 retries=urllib3.Retry(3, redirect=0, backoff_factor=0.2),
             )
         except urllib3.exceptions.HTTPError as exc:
-            raise ApiUnreachable("{} does not answer: {}".format(self.host, getattr(exc, "reason", exc))) from exc
+            raise ApiUnreachableError("{} does not answer: {}".format(self.host, getattr(exc, "reason", exc))) from exc
         try:
             value = json.loads(answer.data) if answer.data else {}
         except ValueError:
             value = {}
         if answer.status >= 400:
             said = value.get("message") if isinstance(value, dict) else None
-            raise ApiFault(answer.status, said or "%s %s: HTTP %d" % (method, path, answer.status))
+            raise ApiError(answer.status, said or f"{method} {path}: HTTP {answer.status}")
         return value
 
     def path(self, api_version: str, kind: str, namespace: str, name: str, timeout: float = 0) -> str:
         """Return the path of an object, waiting until its kind is served.
 
         Raises:
-            ApiFault: It is not served in time.
+            ApiError: It is not served in time.
         """
         deadline = time.monotonic() + timeout
         base = "/api/" + api_version if "/" not in api_version else "/apis/" + api_version
@@ -101,7 +101,7 @@ class Api:
                 middle = "/namespaces/" + namespace if found["namespaced"] and namespace else ""
                 return "{}{}/{}/{}".format(base, middle, found["name"], name)
             if time.monotonic() >= deadline:
-                raise ApiFault(404, f"{self.host} does not serve {api_version} {kind}")
+                raise ApiError(404, f"{self.host} does not serve {api_version} {kind}")
             time.sleep(delay)
             delay = min(delay * 1.5, 0.5)
             self._kinds.pop(api_version, None)
@@ -110,7 +110,7 @@ class Api:
         if api_version not in self._kinds:
             try:
                 listed = self.request("GET", base)
-            except ApiFault as exc:
+            except ApiError as exc:
                 if exc.code != 404:
                     raise
                 return None
@@ -121,7 +121,7 @@ class Api:
         """Return an object, or None where there is none."""
         try:
             found: Object = self.request("GET", path)
-        except ApiFault as exc:
+        except ApiError as exc:
             if exc.code == 404:
                 return None
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import struct
 from pathlib import Path
@@ -54,13 +53,13 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 def owner(inode: int) -> tuple[int, str] | None:
     """Return process id and command line of a socket's owner; None where it cannot be read."""
-    wanted = "socket:[%d]" % inode
+    wanted = f"socket:[{inode}]"
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
         try:
             for descriptor in (entry / "fd").iterdir():
-                if os.readlink(descriptor) == wanted:
+                if str(descriptor.readlink()) == wanted:
                     command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
                     return int(entry.name), command[:120]
         except OSError:  # gone meanwhile, or another user's

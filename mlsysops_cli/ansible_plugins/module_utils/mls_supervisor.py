@@ -95,7 +95,7 @@ class Supervisor:
             return path
         # Deep home directories: the socket moves to a private directory with a short name.
         digest = hashlib.sha256(path.encode()).hexdigest()[:16]
-        base = Path(tempfile.gettempdir()) / ("mls-%d" % os.getuid())
+        base = Path("/tmp") / f"mls-{os.getuid()}"  # noqa: S108 - its owner and mode are checked before it is used
         return str(base / (digest + ".sock"))
 
     @property
@@ -270,6 +270,9 @@ class Supervisor:
             if running:
                 self._shutdown()
             Path(self.socket).unlink(missing_ok=True)
+            if Path(self.socket).parent != self.directory:
+                with contextlib.suppress(OSError):  # other slices have their sockets there
+                    Path(self.socket).parent.rmdir()
             return running
 
     def _write_program(self, program: Program) -> bool:
@@ -287,7 +290,11 @@ class Supervisor:
             SupervisorError: It does not start.
         """
         self.programs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        Path(self.socket).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place = Path(self.socket).parent
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = place.lstat()
+        if found.st_uid != os.getuid() or found.st_mode & 0o170077 != 0o040000:
+            raise SupervisorError(f"{place} is not a private directory of this user: remove it")
         keep = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
         argv = [self.python, "-m", "supervisor.supervisord", "-c", str(self.config)]
@@ -307,9 +314,7 @@ class Supervisor:
             if pid is not None and _is_supervisord(pid, self.config):
                 os.kill(pid, 15)
         if pid is not None:
-            self._wait(
-                lambda: not _is_supervisord(pid, self.config), 60, "supervisord (process %d) does not stop" % pid
-            )
+            self._wait(lambda: not _is_supervisord(pid, self.config), 60, f"supervisord (process {pid}) does not stop")
 
     def _wait(self, condition: Any, seconds: float, message: str) -> None:
         deadline = time.monotonic() + seconds
@@ -341,7 +346,7 @@ class Supervisor:
 def _is_supervisord(pid: int, config: Path) -> bool:
     """Whether a process is the supervisord with this configuration: process ids are used again."""
     try:
-        argv = Path("/proc/%d/cmdline" % pid).read_bytes().split(b"\0")
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
     return b"supervisor.supervisord" in argv and str(config).encode() in argv

@@ -53,7 +53,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_kubernetes import Api, ApiFault, ApiUnreachable, load_manifests  # noqa: E402
+from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, load_manifests  # noqa: E402
 
 
 def main() -> None:
@@ -75,11 +75,11 @@ def main() -> None:
         module.exit_json(changed=bool(objects), touched=[_name(obj) for obj in objects], diff=_diff([]))
     try:
         _run(module, objects)
-    except ApiUnreachable as exc:
+    except ApiUnreachableError as exc:
         if module.check_mode:
             module.exit_json(changed=bool(objects), touched=[_name(obj) for obj in objects], diff=_diff([]))
         module.fail_json(msg=str(exc), mls_error="unreachable")
-    except ApiFault as exc:
+    except ApiError as exc:
         module.fail_json(msg=str(exc))
 
 
@@ -97,11 +97,11 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
                 timeout=0 if module.check_mode else left,
                 dry_run=module.check_mode,
             )
-        except ApiFault as exc:
+        except ApiError as exc:
             if module.check_mode and exc.code == 404:  # its kind or namespace would be made by an object before it
                 touched.append(_name(obj))
                 continue
-            raise ApiFault(exc.code, f"{_name(obj)}: {exc}") from exc
+            raise ApiError(exc.code, f"{_name(obj)}: {exc}") from exc
         if changed:
             touched.append(_name(obj))
             changes.append((_name(obj), before, after))
@@ -116,8 +116,7 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
         missing = api.wait(lambda path=path: api.get(path), one["condition"], deadline)
         if missing:
             module.fail_json(
-                msg="%s %s is not %s after %d s: %s"
-                % (one["kind"], one["name"], one["condition"], parameters["timeout"], missing),
+                msg=f"{one['kind']} {one['name']} is not {one['condition']} after {parameters['timeout']} s: {missing}",
                 mls_error="timed-out",
             )
     module.exit_json(changed=bool(touched), touched=touched, diff=_diff(changes))

@@ -53,7 +53,7 @@ def main() -> None:
     code, output, errors = module.run_command(argv, cwd=str(path.parent))
     lines = [line for line in errors.splitlines() if line.strip()]
     if code != 0:
-        module.fail_json(msg=lines[-1] if lines else "bootstrap failed with status %d" % code)
+        module.fail_json(msg=lines[-1] if lines else f"bootstrap failed with status {code}")
     try:
         made = bool(json.loads(output.strip().splitlines()[-1])["changed"])
     except (ValueError, KeyError, IndexError):

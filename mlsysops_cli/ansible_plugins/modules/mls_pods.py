@@ -77,7 +77,7 @@ def _shims(data: Path) -> dict[str, tuple[int, int]]:
 def _alive(identity: tuple[int, int]) -> bool:
     try:
         fields = (
-            Path("/proc/%d/stat" % identity[0]).read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            Path(f"/proc/{identity[0]}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
         )
     except OSError:
         return False

@@ -100,7 +100,7 @@ def _disk(directory: str, wanted: int) -> list[str]:
     free = shutil.disk_usage(place).free
     if free >= wanted:
         return []
-    return ["%d MB free in %s, %d MB are needed: make room" % (free // 10**6, place, wanted // 10**6)]
+    return [f"{free // 10**6} MB free in {place}, {wanted // 10**6} MB are needed: make room"]
 
 
 def _ports(ports: list[dict[str, Any]], supervisor: Any) -> list[str]:
@@ -114,8 +114,8 @@ def _ports(ports: list[dict[str, Any]], supervisor: Any) -> list[str]:
         holder = mls_ports.owner(inode) if inode is not None else None
         if holder and holder[0] in own:
             continue
-        who = "process %d (%s)" % holder if holder else "a process of another user"
-        faults.append("port %d of %s (%s) is taken by %s: stop it" % (number, address, port["what"], who))
+        who = f"process {holder[0]} ({holder[1]})" if holder else "a process of another user"
+        faults.append(f"port {number} of {address} ({port['what']}) is taken by {who}: stop it")
     return faults
 
 

@@ -128,7 +128,7 @@ def _wait(module: Any, supervisor: Any, programs: list[dict[str, Any]], timeout:
             name, program = next(iter(waiting.items()))
             state = states.get(name, {}).get("statename", "unknown")
             module.fail_json(
-                msg="%s is not ready after %d s (%s): %s" % (name, timeout, state.lower(), _last_line(program)),
+                msg=f"{name} is not ready after {timeout} s ({state.lower()}): {_last_line(program)}",
                 log=program["log"],
                 mls_error="timed-out",
             )

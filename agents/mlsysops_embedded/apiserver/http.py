@@ -14,7 +14,7 @@ import yaml
 
 from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.errors import ApiError
-from mlsysops_embedded.machinery import protobuf
+from mlsysops_embedded.machinery.protobuf import MEDIA_TYPE, decode_protobuf
 
 __all__ = ["MAX_BODY", "Request", "decode_body", "respond", "respond_status"]
 
@@ -183,8 +183,8 @@ def decode_body(data: bytes, media_type: str, *, duplicates: list[str] | None = 
     Raises:
         ApiError: 400 or 415.
     """
-    if media_type == "application/vnd.kubernetes.protobuf":
-        return protobuf.decode(data)
+    if media_type == MEDIA_TYPE:
+        return decode_protobuf(data)
     if media_type in ("application/yaml", "text/yaml", "application/apply-patch+yaml"):
         return _load_yaml(data)
     if media_type and media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):

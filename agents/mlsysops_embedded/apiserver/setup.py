@@ -45,7 +45,6 @@ async def open_registry(path: Path, *, service_cidr: IPv4Network = _SERVICE_CIDR
         yield registry
     finally:
         registry.stop()
-        await definitions.close()
         await asyncio.to_thread(store.close)
 
 

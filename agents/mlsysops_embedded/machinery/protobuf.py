@@ -1,8 +1,7 @@
-"""Reads request bodies in Kubernetes' protobuf encoding: kubectl and Go clients send some of theirs no other way.
+"""Reads Kubernetes' protobuf bodies: Go clients since 1.32 send built-in kinds so, and do not fall back to JSON.
 
-Answers are always JSON, which every such client accepts. The envelope is the four bytes ``k8s\\0`` and a
-``runtime.Unknown`` message (k8s.io/apimachinery, pkg/runtime/generated.proto) that holds apiVersion, kind and the
-object; the wire format is protobuf's (https://protobuf.dev/programming-guides/encoding/).
+Answers are always JSON, which every such client accepts. Envelope: apimachinery `pkg/runtime/serializer/protobuf`;
+wire format: https://protobuf.dev/programming-guides/encoding/.
 """
 
 from __future__ import annotations
@@ -10,18 +9,39 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
+import orjson
+
 from mlsysops_embedded.errors import ApiError
-from mlsysops_embedded.machinery.protobuf_table import INLINE, KINDS, MESSAGES, POINTERS
+from mlsysops_embedded.machinery.protobuf_types import MESSAGES
 
 __all__ = ["MEDIA_TYPE", "decode_protobuf"]
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
-_MAGIC: Final = b"k8s\0"
+Obj = dict[str, Any]
+_MAGIC: Final = b"k8s\x00"
 _MAX_DEPTH: Final = 60
+_YEAR_ONE: Final = -62135596800
+_TWINS: Final = {("events.k8s.io/v1", "Event"): "EventEvents"}
+#: number -> (name, flags, type code)
+_Fields = dict[int, tuple[str, str, str]]
 
-_Value = int | bytes
+
+@cache
+def _messages() -> dict[str, _Fields]:
+    found: dict[str, _Fields] = {}
+    for line in MESSAGES.strip().splitlines():
+        name, _, body = line.partition(":")
+        fields: _Fields = {}
+        for token in body.split():
+            left, _, kind = token.partition("=")
+            digits = len(left) - len(left.lstrip("0123456789"))
+            code = kind.lstrip("*%?")
+            fields[int(left[:digits])] = (left[digits:], kind[: len(kind) - len(code)], code)
+        found[name] = fields
+    return found
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -31,132 +51,122 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+            return value, at
         shift += 7
         if shift > 63:
-            raise ValueError("a number is longer than 64 bits")
+            raise ValueError("a varint is too long")
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, _Value]]:
-    """Number and raw value of every field of a message, in order."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
+def _wire(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = _varint(data, at)
+        number, form = tag >> 3, tag & 7
+        if form == 0:
             value, at = _varint(data, at)
             yield number, value
             continue
-        if wire == 2:
+        if form == 2:
             size, at = _varint(data, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
+        elif form in (1, 5):
+            size = 8 if form == 1 else 4
         else:
-            raise ValueError(f"unknown wire type {wire}")
-        if at + size > len(data):
-            raise ValueError("the message is cut short")
+            raise ValueError(f"wire type {form} is not supported")
+        if at + size > end:
+            raise ValueError("a field is cut off")
         yield number, data[at : at + size]
         at += size
 
 
-def _bytes(value: _Value) -> bytes:
+def _bytes(value: int | bytes) -> bytes:
     if isinstance(value, int):
-        raise ValueError("a number stands where a string or message belongs")
+        raise ValueError("a number stands where bytes are expected")  # noqa: TRY004 - caught as malformed input
     return value
 
 
-def _integer(value: _Value) -> int:
-    if isinstance(value, bytes):
-        raise ValueError("a string or message stands where a number belongs")
-    return value - (1 << 64) if value >> 63 else value
+def _signed(value: int | bytes) -> int:
+    if not isinstance(value, int):
+        raise ValueError("bytes stand where a number is expected")  # noqa: TRY004 - caught as malformed input
+    return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def _time(value: _Value) -> str | None:
-    parts = dict(_fields(_bytes(value)))
-    if not parts:
-        return None  # the zero time, which encoders write for "not set"
-    seconds = _integer(parts.get(1, 0))
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _time(data: bytes) -> str | None:
+    parts = dict(_wire(data))
+    seconds, nanos = _signed(parts.get(1, 0)), _signed(parts.get(2, 0))
+    if not parts or seconds <= _YEAR_ONE:
+        return None
+    at = datetime.fromtimestamp(seconds, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S") + (f".{nanos // 1000:06d}Z" if nanos else "Z")
 
 
-def _scalar(kind: str, value: _Value) -> Any:
-    match kind:
-        case "s":
-            return _bytes(value).decode()
-        case "b":
-            return bool(_integer(value))
-        case "i":
-            return _integer(value)
-        case "y":
-            return base64.b64encode(_bytes(value)).decode()
-        case "T":
-            return _time(value)
-        case "Q":
-            return _bytes(dict(_fields(_bytes(value))).get(1, b"")).decode()
-        case "I":
-            parts = dict(_fields(_bytes(value)))
-            return _bytes(parts.get(3, b"")).decode() if parts.get(1) else _integer(parts.get(2, 0))
-        case _:
-            raise AssertionError(f"the table has no type {kind!r}")
+def _value(code: str, raw: int | bytes, depth: int) -> Any:
+    kind = code[0]
+    if kind == "i":
+        return _signed(raw)
+    if kind == "b":
+        return bool(raw)
+    data = _bytes(raw)
+    if kind == "s":
+        return data.decode("utf-8")
+    if kind == "y":
+        return base64.b64encode(data).decode()
+    if kind == "m":
+        return _message(code[1:], data, depth + 1)
+    if kind == "T":
+        return _time(data)
+    if kind == "q":
+        return _bytes(dict(_wire(data)).get(1, b"0")).decode("utf-8")
+    if kind == "o":
+        parts = dict(_wire(data))
+        return _bytes(parts.get(3, b"")).decode("utf-8") if parts.get(1) else _signed(parts.get(2, 0))
+    if kind == "L":
+        return [_bytes(item).decode("utf-8") for number, item in _wire(data) if number == 1]
+    content = _bytes(dict(_wire(data)).get(1, b"null"))
+    return orjson.loads(content or b"null")
 
 
-def _value(kind: str, value: _Value, depth: int) -> Any:
-    return _message(kind, _bytes(value), depth + 1) if "." in kind else _scalar(kind, value)
-
-
-def _message(name: str, data: bytes, depth: int = 0) -> dict[str, Any]:
+def _message(name: str, data: bytes, depth: int) -> Obj:
     if depth > _MAX_DEPTH:
-        raise ValueError("nested too deeply")
-    known = MESSAGES[name]
-    found: dict[str, Any] = {}
-    for number, raw in _fields(data):
-        if number not in known:
-            raise LookupError(f"field {number} of {name}")
-        field, kind = known[number]
-        if kind == "-":
+        raise ValueError("messages are nested too deeply")
+    fields = _messages()[name]
+    result: Obj = {}
+    for number, raw in _wire(data):
+        field = fields.get(number)
+        if field is None:
             continue
-        if kind[0] == "*":
-            found.setdefault(field, []).append(_value(kind[1:], raw, depth))
-        elif kind[0] == "%":
-            entry = dict(_fields(_bytes(raw)))
-            found.setdefault(field, {})[_bytes(entry.get(1, b"")).decode()] = _value(kind[1:], entry.get(2, b""), depth)
-        else:
-            value = _value(kind, raw, depth)
-            if field in INLINE:
-                found.update(value)
-            elif value or isinstance(value, dict) or kind == "I" or (field in POINTERS and value is not None):
-                found[field] = value
-    return found
+        key, flags, code = field
+        if "%" in flags:
+            entry = dict(_wire(_bytes(raw)))
+            result.setdefault(key, {})[_bytes(entry.get(1, b"")).decode("utf-8")] = _value(
+                code, entry.get(2, b""), depth
+            )
+            continue
+        value = _value(code, raw, depth)
+        if "*" in flags:
+            result.setdefault(key, []).append(value)
+        elif not key:
+            result.update(value)
+        elif value is not None and ("?" in flags or value not in ("", 0, {})):
+            result[key] = value  # Go writes zero values of plain fields too; JSON leaves them out
+    return result
 
 
-def decode_protobuf(data: bytes) -> dict[str, Any]:
-    """The object of a request body.
-
-    Args:
-        data: The body, envelope included.
-
-    Returns:
-        The object as its JSON form has it, with apiVersion and kind.
+def decode_protobuf(body: bytes) -> Obj:
+    """A body as the JSON object it stands for.
 
     Raises:
-        ApiError: 400 for a broken body, 415 for a kind or field that is not in the table: a client that can
-            falls back to JSON, and none gets a half-understood object accepted.
+        ApiError: 400 where it is malformed, 415 where its kind has no table.
     """
-    if not data.startswith(_MAGIC):
-        raise ApiError.bad_request(
-            "the body is not in the Kubernetes protobuf encoding: it does not start with its four bytes"
-        )
+    if not body.startswith(_MAGIC):
+        raise ApiError.bad_request("provided data does not appear to be a protobuf message, expected prefix k8s\\x00")
     try:
-        envelope = dict(_fields(data[len(_MAGIC) :]))
-        about = dict(_fields(_bytes(envelope.get(1, b""))))
-        version, kind = _bytes(about.get(1, b"")).decode(), _bytes(about.get(2, b"")).decode()
-        # Delete options travel under the version of whatever is deleted.
-        message = "meta.DeleteOptions" if kind == "DeleteOptions" else KINDS[version, kind]
-        value = _message(message, _bytes(envelope.get(2, b"")))
-    except LookupError as exc:
-        if isinstance(exc, IndexError):
-            raise ApiError.bad_request("the body is cut short") from exc
-        raise ApiError.unsupported_media_type() from exc
-    except (ValueError, OverflowError, OSError) as exc:
-        raise ApiError.bad_request(f"the body is not valid protobuf: {exc}") from exc
-    return {"apiVersion": version, "kind": kind, **value}
+        unknown = dict(_wire(body[len(_MAGIC) :]))
+        facts = dict(_wire(_bytes(unknown.get(1, b""))))
+        api_version, kind = (_bytes(facts.get(n, b"")).decode("utf-8") for n in (1, 2))
+        name = _TWINS.get((api_version, kind), kind)
+        if name not in _messages():
+            raise ApiError.unsupported_media_type()
+        obj = _message(name, _bytes(unknown.get(2, b"")), 0)
+    except (ValueError, IndexError, OverflowError, OSError) as exc:
+        raise ApiError.bad_request(f"the protobuf body is malformed: {exc}") from exc
+    return {"apiVersion": api_version, "kind": kind, **obj}

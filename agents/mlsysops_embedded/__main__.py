@@ -14,12 +14,14 @@ from typing import Final
 _COMMANDS: Final = {
     "controlplane": "API server, controllers and propagation of one control plane",
     "kubelet": "runs the pods of one node",
-    "bootstrap": "makes certificates, keys and kubeconfigs; prints {\"changed\": bool}",
+    "bootstrap": 'makes certificates, keys and kubeconfigs; prints {"changed": bool}',
 }
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mlsysops_embedded", description="A small Kubernetes-compatible engine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m mlsysops_embedded", description="A small Kubernetes-compatible engine."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text)
@@ -78,10 +80,10 @@ def main(argv: list[str] | None = None) -> int:
             changed = bootstrap(load_config(arguments.config, BootstrapConfig))
             sys.stdout.write(json.dumps({"changed": changed}) + "\n")
         else:
-            from mlsysops_embedded.store import backup
+            from mlsysops_embedded.store.backup import backup, restore
 
             config = load_config(arguments.config, ControlPlaneConfig)
-            action = backup.backup if arguments.command == "backup" else backup.restore
+            action = backup if arguments.command == "backup" else restore
             action(config.data_dir / "store.sqlite", arguments.file)
     except (ConfigError, OSError) as exc:
         sys.stderr.write(f"error: {' '.join(str(exc).split())}\n")

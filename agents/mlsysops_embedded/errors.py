@@ -95,9 +95,7 @@ class ApiError(Exception):
     @classmethod
     def conflict(cls, resource: str, name: str, why: str = "", group: str = "") -> ApiError:
         """409 of optimistic concurrency and preconditions."""
-        why = why or (
-            "the object has been modified; please apply your changes to the latest version and try again"
-        )
+        why = why or ("the object has been modified; please apply your changes to the latest version and try again")
         details = {"name": name, "group": group, "kind": resource} if group else {"name": name, "kind": resource}
         message = f'Operation cannot be fulfilled on {_qualified(resource, group)} "{name}": {why}'
         return cls.of(409, "Conflict", message, details)
@@ -149,7 +147,9 @@ class ApiError(Exception):
         return cls.of(410, "Expired", message)
 
     @classmethod
-    def method_not_allowed(cls, message: str = "the server does not allow this method on the requested resource") -> ApiError:
+    def method_not_allowed(
+        cls, message: str = "the server does not allow this method on the requested resource"
+    ) -> ApiError:
         """405."""
         return cls.of(405, "MethodNotAllowed", message, {})
 

@@ -64,11 +64,13 @@ class Access:
         resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
         if (resource is None) == (other is None):
             text = "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            raise ApiError.invalid(kind, "", [Cause("FieldValueInvalid", "spec.resourceAttributes", text)], "authorization.k8s.io")
+            raise ApiError.invalid(
+                kind, "", [Cause("FieldValueInvalid", "spec.resourceAttributes", text)], "authorization.k8s.io"
+            )
         if other is not None:
             asked = Attributes(other.get("verb", ""), path=other.get("path", "") or "/")
         else:
-            assert resource is not None
+            resource = resource or {}
             asked = Attributes(
                 resource.get("verb", ""), resource.get("group", ""), resource.get("resource", ""), resource.get("subresource", ""),
                 resource.get("namespace", ""), resource.get("name", ""),
@@ -82,12 +84,15 @@ class Access:
     def _access(self, user: User, spec: Obj, namespace: str) -> Obj:
         if not spec.get("user") and not spec.get("groups"):
             text = "Invalid value: at least one of user or group must be specified"
-            raise ApiError.invalid("SubjectAccessReview", "", [Cause("FieldValueInvalid", "spec.user", text)], "authorization.k8s.io")
+            raise ApiError.invalid(
+                "SubjectAccessReview", "", [Cause("FieldValueInvalid", "spec.user", text)], "authorization.k8s.io"
+            )
         subject = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
         return self._decide(subject, spec, "SubjectAccessReview")
 
     def _rules(self, user: User, spec: Obj, namespace: str) -> Obj:
-        resources, others = [], []
+        resources: list[Obj] = []
+        others: list[Obj] = []
         rules = list(self.authorizer.rules(user, spec.get("namespace", "")))
         if "system:masters" in user.groups:
             rules.append({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]})

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.access import Access
-from mlsysops_embedded.apiserver.call import User
+from mlsysops_embedded.apiserver.call import ANONYMOUS, User
 from mlsysops_embedded.apiserver.discovery import Discovery
 from mlsysops_embedded.apiserver.http import Receive, Request, Scope, Send, respond, respond_status
 from mlsysops_embedded.apiserver.logs import LogProxy
@@ -18,7 +18,6 @@ from mlsysops_embedded.apiserver.routing import Route, route
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.apiserver.verbs import Verbs
 from mlsysops_embedded.auth.audit import AuditLog
-from mlsysops_embedded.auth.authn import ANONYMOUS
 from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.selectors import parse_field_selector
@@ -44,7 +43,9 @@ class ApiServer:
         logs: The way to kubelets.
     """
 
-    def __init__(self, registry: Registry, access: Access, audit: AuditLog | None = None, logs: LogProxy | None = None) -> None:
+    def __init__(
+        self, registry: Registry, access: Access, audit: AuditLog | None = None, logs: LogProxy | None = None
+    ) -> None:
         self._registry = registry
         self._access = access
         self._audit = audit
@@ -68,13 +69,14 @@ class ApiServer:
                 asked = found.attributes
                 if not found.name and found.verb in ("list", "watch") and "fieldSelector" in request.query:
                     name = parse_field_selector(request.query["fieldSelector"]).exact("metadata.name")
-                    asked = found.attributes if not name else Attributes(found.verb, found.group, found.plural, "", found.namespace, name)
+                    asked = (
+                        found.attributes
+                        if not name
+                        else Attributes(found.verb, found.group, found.plural, "", found.namespace, name)
+                    )
             user = self._access.authenticator.authenticate(request.peer, request.header(b"authorization"))
             user = request.user = self._impersonated(request, user)
-            if not self._access.authorizer.allowed(user, asked):
-                if user is ANONYMOUS and not asked.path:
-                    _LOG.debug("anonymous %s %s", request.method, request.path)
-                raise asked.denied(user)
+            self._access.authorizer.demand(user, asked)
             code = await self._dispatch(request, found)
         except ApiError as exc:
             code = exc.code
@@ -106,7 +108,11 @@ class ApiServer:
             _, _, namespace, account = name.split(":")
             asked = [Attributes("impersonate", "", "serviceaccounts", "", namespace, account)]
             groups = groups or ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
-        asked += [Attributes("impersonate", "", "groups", name=group) for group in groups if not name.startswith("system:serviceaccount:")]
+        asked += [
+            Attributes("impersonate", "", "groups", name=group)
+            for group in groups
+            if not name.startswith("system:serviceaccount:")
+        ]
         for item in asked:
             if not self._access.authorizer.allowed(user, item):
                 raise item.denied(user)
@@ -121,7 +127,9 @@ class ApiServer:
             return await self._verbs.serve(request, found, info)
         path = request.path.rstrip("/") or "/"
         if request.method not in ("GET", "HEAD"):
-            raise ApiError.method_not_allowed() if path.startswith(("/api", "/version")) else ApiError.unknown_resource()
+            raise (
+                ApiError.method_not_allowed() if path.startswith(("/api", "/version")) else ApiError.unknown_resource()
+            )
         if path.startswith(_HEALTH) and path.split("/")[1] in ("healthz", "livez", "readyz"):
             return await self._health(request, path)
         if path == "/version":
@@ -139,7 +147,11 @@ class ApiServer:
 
     async def _health(self, request: Request, path: str) -> int:
         fine = self.ready or path.startswith("/livez")
-        text = ("ok" if "verbose" not in request.query else "[+]ping ok\n[+]store ok\ncheck passed\n") if fine else "not ready"
+        text = (
+            ("ok" if "verbose" not in request.query else "[+]ping ok\n[+]store ok\ncheck passed\n")
+            if fine
+            else "not ready"
+        )
         await respond(request, 200 if fine else 503, text, content_type="text/plain; charset=utf-8")
         return 200 if fine else 503
 

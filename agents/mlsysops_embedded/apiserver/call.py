@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["SYSTEM", "Call", "DeleteOptions", "User"]
+__all__ = ["ANONYMOUS", "SYSTEM", "Call", "DeleteOptions", "User"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class User:
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
 
+#: Who gives no credentials.
+ANONYMOUS: Final = User("system:anonymous", ("system:unauthenticated",))
 #: The server itself and the controllers in its process.
 SYSTEM: Final = User("system:apiserver", ("system:masters", "system:authenticated"))
 

@@ -85,14 +85,26 @@ class Discovery:
         for info in self._catalog:
             if (info.group, info.version) != (group, version):
                 continue
-            entry: Obj = {"name": info.plural, "singularName": info.singular, "namespaced": info.namespaced, "kind": info.kind, "verbs": list(info.verbs)}
+            entry: Obj = {
+                "name": info.plural,
+                "singularName": info.singular,
+                "namespaced": info.namespaced,
+                "kind": info.kind,
+                "verbs": list(info.verbs),
+            }
             if info.short_names:
                 entry["shortNames"] = list(info.short_names)
             if info.categories:
                 entry["categories"] = list(info.categories)
             resources.append(entry)
             for name, sub_group, sub_version, kind, verbs in _subresources(info):
-                sub: Obj = {"name": f"{info.plural}/{name}", "singularName": "", "namespaced": info.namespaced, "kind": kind, "verbs": list(verbs)}
+                sub: Obj = {
+                    "name": f"{info.plural}/{name}",
+                    "singularName": "",
+                    "namespaced": info.namespaced,
+                    "kind": kind,
+                    "verbs": list(verbs),
+                }
                 if (sub_group, sub_version) != (group, version):
                     sub |= {"group": sub_group, "version": sub_version}
                 resources.append(sub)
@@ -108,11 +120,18 @@ class Discovery:
                 continue
             entries = []
             for name in versions:
-                resources = [self._aggregated_resource(i) for i in self._catalog if (i.group, i.version) == (group, name)]
+                resources = [
+                    self._aggregated_resource(i) for i in self._catalog if (i.group, i.version) == (group, name)
+                ]
                 entries.append({"version": name, "resources": resources, "freshness": "Current"})
             metadata = {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}
             items.append({"metadata": metadata, "versions": entries})
-        return {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}, "items": items}
+        return {
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": f"apidiscovery.k8s.io/{version}",
+            "metadata": {},
+            "items": items,
+        }
 
     @staticmethod
     def _aggregated_resource(info: ResourceInfo) -> Obj:

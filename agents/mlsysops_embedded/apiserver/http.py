@@ -36,7 +36,19 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Request:
     """One HTTP request."""
 
-    __slots__ = ("headers", "method", "path", "peer", "query", "raw_query", "receive", "scope", "send", "user", "warnings")
+    __slots__ = (
+        "headers",
+        "method",
+        "path",
+        "peer",
+        "query",
+        "raw_query",
+        "receive",
+        "scope",
+        "send",
+        "user",
+        "warnings",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -47,7 +59,9 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.raw_query: bytes = scope.get("query_string", b"")
         try:
-            self.query = dict(parse_qsl(self.raw_query.decode("ascii"), keep_blank_values=True)) if self.raw_query else {}
+            self.query = (
+                dict(parse_qsl(self.raw_query.decode("ascii"), keep_blank_values=True)) if self.raw_query else {}
+            )
         except (UnicodeDecodeError, ValueError):
             self.query = {}
         self.peer: User | None = (scope.get("extensions") or {}).get("embedded.peer")
@@ -158,16 +172,15 @@ def _pairs(duplicates: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str,
 
 def _load_yaml(data: bytes) -> Any:
     try:
-        depth = nodes = 0
-        for event in yaml.parse(data, Loader=_Loader):
-            nodes += 1
+        depth = 0
+        for nodes, event in enumerate(yaml.parse(data, Loader=_Loader)):
             if isinstance(event, yaml.AliasEvent):
                 raise ApiError.bad_request("YAML aliases are not supported in requests")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _MAX_DEPTH or nodes > _MAX_YAML_NODES:
                 raise ApiError.bad_request("the body of the request is nested too deeply or holds too much")
         # Through JSON, so that dates and other YAML-only values are refused or become what JSON has.
-        return orjson.loads(orjson.dumps(yaml.load(data, Loader=_Loader)))  # noqa: S506 - the C form of SafeLoader
+        return orjson.loads(orjson.dumps(yaml.load(data, Loader=_Loader), option=orjson.OPT_NON_STR_KEYS))  # noqa: S506 - the C form of SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as exc:
         raise ApiError.bad_request(f"error converting YAML to JSON: {' '.join(str(exc).split())}") from exc
 
@@ -204,7 +217,7 @@ def decode_body(data: bytes, media_type: str, *, duplicates: list[str] | None = 
 
 def _dump_yaml(data: bytes) -> bytes:
     dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump(orjson.loads(data), Dumper=dumper, sort_keys=True, allow_unicode=True, encoding="utf-8")  # type: ignore[no-any-return]
+    return yaml.dump(orjson.loads(data), Dumper=dumper, sort_keys=True, allow_unicode=True, encoding="utf-8")
 
 
 async def respond(
@@ -229,8 +242,10 @@ async def respond(
     head.append((b"content-length", b"%d" % len(data)))
     head.append((b"cache-control", b"no-cache, private"))
     for text in dict.fromkeys(request.warnings):
-        clean = "".join(char if char.isprintable() and char not in '"\\' else "\\" + char if char in '"\\' else " " for char in text)
-        head.append((b"warning", f'299 - "{clean}"'.encode("utf-8")))
+        clean = "".join(
+            char if char.isprintable() and char not in '"\\' else "\\" + char if char in '"\\' else " " for char in text
+        )
+        head.append((b"warning", f'299 - "{clean}"'.encode()))
     await request.send({"type": "http.response.start", "status": code, "headers": head})
     await request.send({"type": "http.response.body", "body": data})
 

@@ -66,7 +66,7 @@ class LocalClient:
         """See `Client.list`."""
         info = self._info(resource)
         query = Query(label_selector, field_selector, limit, continue_token, resource_version)
-        page = await self._registry.list(info, namespace or "", query)
+        page = await self._registry.page(info, namespace or "", query)
         metadata: Object = {"resourceVersion": str(page.rv)}
         if page.continue_token:
             metadata["continue"] = page.continue_token
@@ -107,7 +107,9 @@ class LocalClient:
         info, call = self._info(resource), self._call(field_manager, dry_run=dry_run)
         place, name = namespace or obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
         if subresource in (None, "", "status"):
-            return _load(await self._registry.update(call, info, place, name, orjson.loads(orjson.dumps(obj)), subresource or ""))
+            return _load(
+                await self._registry.update(call, info, place, name, orjson.loads(orjson.dumps(obj)), subresource or "")
+            )
         return await self._subresources.update(call, info, place, name, subresource or "", lambda _: obj)
 
     async def patch(

@@ -49,7 +49,11 @@ class LogProxy:
                 if answer.status != 200:
                     text = (await answer.text())[:1000]
                     reason = {400: "BadRequest", 404: "NotFound"}.get(answer.status, "InternalError")
-                    raise ApiError.of(answer.status if answer.status < 500 else 500, reason, text or f"the kubelet answered {answer.status}")
+                    raise ApiError.of(
+                        min(500, answer.status),
+                        reason,
+                        text or f"the kubelet answered {answer.status}",
+                    )
                 head = [(b"content-type", b"text/plain")]
                 await request.send({"type": "http.response.start", "status": 200, "headers": head})
                 started = True
@@ -58,7 +62,7 @@ class LogProxy:
                     await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             if not started:
-                raise ApiError.internal(f"Get \"{url}\": {exc} (node {node})") from exc
+                raise ApiError.internal(f'Get "{url}": {exc} (node {node})') from exc
         finally:
             if watcher is not None:
                 watcher.cancel()
@@ -70,14 +74,20 @@ class LogProxy:
         if pod is None:
             raise ApiError.not_found("pods", route.name)
         spec: dict[str, Any] = pod.get("spec") or {}
-        names = [c["name"] for group in ("initContainers", "containers", "ephemeralContainers") for c in spec.get(group) or ()]
+        names = [
+            c["name"]
+            for group in ("initContainers", "containers", "ephemeralContainers")
+            for c in spec.get(group) or ()
+        ]
         main = [c["name"] for c in spec.get("containers") or ()]
         container = request.query.get("container", "")
         if not container:
             container = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container", "")
         if not container:
             if len(main) > 1:
-                raise ApiError.bad_request(f"a container name must be specified for pod {route.name}, choose one of: {main}")
+                raise ApiError.bad_request(
+                    f"a container name must be specified for pod {route.name}, choose one of: {main}"
+                )
             container = main[0]
         elif container not in names:
             raise ApiError.bad_request(f"container {container} is not valid for pod {route.name}")

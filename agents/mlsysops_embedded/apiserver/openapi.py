@@ -111,7 +111,9 @@ class OpenApi:
     def _names(self) -> dict[str, list[ResourceInfo]]:
         found: dict[str, list[ResourceInfo]] = {}
         for info in self._catalog:
-            found.setdefault(f"apis/{info.group}/{info.version}" if info.group else f"api/{info.version}", []).append(info)
+            found.setdefault(f"apis/{info.group}/{info.version}" if info.group else f"api/{info.version}", []).append(
+                info
+            )
         return found
 
     def _index(self) -> Obj:
@@ -149,7 +151,12 @@ class OpenApi:
             listed = {**gvk, "kind": info.list_kind}
             document.schemas[f"{document.prefix}.{info.list_kind}"] = {
                 "type": "object",
-                "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}, "items": items},
+                "properties": {
+                    "apiVersion": {"type": "string"},
+                    "kind": {"type": "string"},
+                    "metadata": {"type": "object"},
+                    "items": items,
+                },
                 "x-kubernetes-group-version-kind": [listed],
             }
             paths.update(self._paths(info, gvk, full))
@@ -195,8 +202,14 @@ def _rooted(info: ResourceInfo) -> Obj:
     if not info.custom:
         return info.schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     properties = {
-        "apiVersion": {"type": "string", "description": "APIVersion defines the versioned schema of this representation of an object."},
-        "kind": {"type": "string", "description": "Kind is a string value representing the REST resource this object represents."},
+        "apiVersion": {
+            "type": "string",
+            "description": "APIVersion defines the versioned schema of this representation of an object.",
+        },
+        "kind": {
+            "type": "string",
+            "description": "Kind is a string value representing the REST resource this object represents.",
+        },
         **(info.schema.get("properties") or {}),
         "metadata": {**META, "description": "Standard object's metadata."},
     }

@@ -45,12 +45,16 @@ def default_pod_spec(spec: Obj) -> None:
 
 
 def _quality(spec: Obj) -> str:
-    resources = [c.get("resources") or {} for c in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]]
+    resources = [
+        c.get("resources") or {} for c in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    ]
     wanted = [(r.get("requests") or {}, r.get("limits") or {}) for r in resources]
     if not any(requests or limits for requests, limits in wanted):
         return "BestEffort"
     guaranteed = all(
-        name in limits and requests.get(name, limits[name]) == limits[name] for requests, limits in wanted for name in ("cpu", "memory")
+        name in limits and requests.get(name, limits[name]) == limits[name]
+        for requests, limits in wanted
+        for name in ("cpu", "memory")
     )
     return "Guaranteed" if guaranteed else "Burstable"
 
@@ -76,13 +80,22 @@ def complete_pod(pod: Obj, reader: Reader | None) -> None:
     tolerations = spec.setdefault("tolerations", [])
     for key in _DEFAULT_TOLERATIONS:
         if not any((t.get("key") in (key, None)) and t.get("effect") in ("NoExecute", None) for t in tolerations):
-            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_SECONDS})
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_SECONDS}
+            )
     pod["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
 
 
 def keep_bound(old: Obj, new: Obj) -> None:
     """What an update leaves out but cannot take away."""
-    for name in ("nodeName", "serviceAccountName", "serviceAccount", "priority", "preemptionPolicy", "enableServiceLinks"):
+    for name in (
+        "nodeName",
+        "serviceAccountName",
+        "serviceAccount",
+        "priority",
+        "preemptionPolicy",
+        "enableServiceLinks",
+    ):
         if name in old["spec"]:
             new["spec"].setdefault(name, old["spec"][name])
     default_pod_spec(new["spec"])

@@ -173,7 +173,7 @@ class Reader:
         entry = self.store.get(bucket, (namespace, name))
         return entry.parse() if entry else None
 
-    async def list(self, info: ResourceInfo, namespace: str, query: Query) -> Page:
+    async def page(self, info: ResourceInfo, namespace: str, query: Query) -> Page:
         """A list, or a page of it.
 
         Raises:
@@ -208,9 +208,9 @@ class Reader:
             keys = sorted(k for k in objects if not wanted.namespace or k[0] == wanted.namespace)
         if start is not None:
             keys = [key for key in keys if key > start]
-        return await self._page(info, wanted, [objects[key] for key in keys], rv, query.limit)
+        return await self._cut(info, wanted, [objects[key] for key in keys], rv, query.limit)
 
-    async def _page(self, info: ResourceInfo, wanted: _Filter, entries: list[Entry], rv: int, limit: int) -> Page:
+    async def _cut(self, info: ResourceInfo, wanted: _Filter, entries: list[Entry], rv: int, limit: int) -> Page:
         items: list[bytes] = []
         same = info.stored == info.api_version
         plain = wanted.plain and wanted.name is None
@@ -229,8 +229,13 @@ class Reader:
         while self.store.rv < rv:
             if time.monotonic() >= deadline:
                 raise ApiError.of(
-                    504, "Timeout", f"Too large resource version: {rv}, current: {self.store.rv}",
-                    {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1},
+                    504,
+                    "Timeout",
+                    f"Too large resource version: {rv}, current: {self.store.rv}",
+                    {
+                        "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+                        "retryAfterSeconds": 1,
+                    },
                 )
             await asyncio.sleep(0.05)
 
@@ -246,7 +251,9 @@ class Reader:
         if query.initial_events and query.match != "NotOlderThan":
             raise ApiError.bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
         if query.initial_events is not None and not query.initial_events and query.match not in ("", "NotOlderThan"):
-            raise ApiError.bad_request("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+            raise ApiError.bad_request(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            )
         initial = query.initial_events if query.initial_events is not None else rv == 0
         if initial:
             await self._reach(rv)
@@ -263,7 +270,14 @@ class Reader:
         return self._follow(info, wanted, bucket, entries, position, query, rv)
 
     async def _follow(
-        self, info: ResourceInfo, wanted: _Filter, bucket: Bucket, entries: list[Entry], position: int, query: Query, rv: int
+        self,
+        info: ResourceInfo,
+        wanted: _Filter,
+        bucket: Bucket,
+        entries: list[Entry],
+        position: int,
+        query: Query,
+        rv: int,
     ) -> AsyncGenerator[list[WatchEvent], None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + query.timeout if query.timeout else None
@@ -273,7 +287,9 @@ class Reader:
         try:
             for index in range(0, len(entries), _YIELD_EVERY):
                 chunk = entries[index : index + _YIELD_EVERY]
-                yield [WatchEvent("ADDED", self.render(e, info)) for e in chunk if wanted.plain or wanted.obj(e.parse())]
+                yield [
+                    WatchEvent("ADDED", self.render(e, info)) for e in chunk if wanted.plain or wanted.obj(e.parse())
+                ]
             if query.initial_events and query.bookmarks:
                 yield [_bookmark(info, rv, initial=True)]
             said = loop.time()
@@ -284,7 +300,9 @@ class Reader:
                 fresh = bucket.changes[position - bucket.base : position - bucket.base + _YIELD_EVERY]
                 if fresh:
                     position += len(fresh)
-                    if events := [event for change in fresh if (event := self._event(info, wanted, change)) is not None]:
+                    if events := [
+                        event for change in fresh if (event := self._event(info, wanted, change)) is not None
+                    ]:
                         yield events
                     continue
                 timeout = _BOOKMARK_SECONDS - (loop.time() - said)
@@ -323,8 +341,7 @@ class Reader:
         if change.deleted:
             return WatchEvent("DELETED", self.render(change.entry, info), change)
         # It left the selection: the watcher sees it as it last matched, at the revision that ended the match.
-        assert change.previous is not None
-        obj = change.previous.parse()
+        obj = (change.previous or change.entry).parse()
         obj["metadata"]["resourceVersion"] = str(change.entry.rv)
         return WatchEvent("DELETED", self.render(Entry(change.entry.key, change.entry.rv, orjson.dumps(obj)), info))
 
@@ -343,7 +360,9 @@ def _bookmark(info: ResourceInfo, rv: int, *, initial: bool = False) -> WatchEve
         metadata["creationTimestamp"] = None
     if initial:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    return WatchEvent("BOOKMARK", orjson.dumps({"apiVersion": info.api_version, "kind": info.kind, "metadata": metadata}))
+    return WatchEvent(
+        "BOOKMARK", orjson.dumps({"apiVersion": info.api_version, "kind": info.kind, "metadata": metadata})
+    )
 
 
 def _encode_token(rv: int, key: tuple[str, str]) -> str:
@@ -354,8 +373,8 @@ def _decode_token(token: str) -> tuple[int, tuple[str, str]]:
     try:
         value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         rv, (namespace, name) = value["rv"], value["start"]
-        if not isinstance(rv, int) or not isinstance(namespace, str) or not isinstance(name, str) or rv < 0:
-            raise ValueError(token)
     except (ValueError, KeyError, TypeError, binascii.Error) as exc:
         raise ApiError.bad_request("continue key is not valid") from exc
+    if not isinstance(rv, int) or not isinstance(namespace, str) or not isinstance(name, str) or rv < 0:
+        raise ApiError.bad_request("continue key is not valid")
     return rv, (namespace, name)

@@ -28,7 +28,14 @@ Obj = dict[str, Any]
 _FOREGROUND: Final = "foregroundDeletion"
 _ORPHAN: Final = "orphan"
 #: Set by the server alone; what a client sends is replaced by what is stored.
-_OWNED: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+_OWNED: Final = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+)
 
 
 class Registry(Reader):
@@ -60,7 +67,9 @@ class Registry(Reader):
             metadata["name"] = meta.generate_name(metadata["generateName"])
         if not metadata.get("name"):
             raise ApiError.invalid(
-                info.kind, "", [Cause("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")],
+                info.kind,
+                "",
+                [Cause("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")],
                 info.group,
             )
         metadata["uid"] = meta.new_uid()
@@ -79,7 +88,11 @@ class Registry(Reader):
         async with self.store.lock(info.bucket, key) as present:
             if present is not None:
                 if generated:
-                    raise ApiError.of(409, "AlreadyExists", f'{info.qualified} "{name}" already exists, the server was not able to generate a unique name for the object')
+                    raise ApiError.of(
+                        409,
+                        "AlreadyExists",
+                        f'{info.qualified} "{name}" already exists, the server was not able to generate a unique name for the object',
+                    )
                 raise ApiError.already_exists(info.plural, name, info.group)
             if call.dry_run:
                 return self._encode(info, obj, info, 0)
@@ -151,7 +164,9 @@ class Registry(Reader):
             metadata = new["metadata"]
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if info.generation or info.custom:
-                metadata["generation"] = old["metadata"].get("generation", 1) + int(self._desired_changed(info, old, new))
+                metadata["generation"] = old["metadata"].get("generation", 1) + int(
+                    self._desired_changed(info, old, new)
+                )
             if ownership.same(old, new):
                 return self.render(entry, info)
             if call.dry_run:
@@ -184,7 +199,9 @@ class Registry(Reader):
         for _ in range(3):
             if self.store.get(info.bucket, key) is not None:
                 try:
-                    return await self.modify(call, info, namespace, name, lambda old: old, subresource, applied=config), False
+                    return await self.modify(
+                        call, info, namespace, name, lambda old: old, subresource, applied=config
+                    ), False
                 except ApiError as exc:
                     if exc.code != 404:
                         raise
@@ -194,7 +211,9 @@ class Registry(Reader):
             fresh = copy.deepcopy(config)
             fresh["metadata"]["managedFields"] = ownership.applied_entry(config, info, call.manager)
             try:
-                return await self.create(Call(call.user, "", call.dry_run, call.validation, warnings=call.warnings), info, namespace, fresh), True
+                return await self.create(
+                    Call(call.user, "", call.dry_run, call.validation, warnings=call.warnings), info, namespace, fresh
+                ), True
             except ApiError as exc:
                 if exc.reason != "AlreadyExists":
                     raise
@@ -286,7 +305,9 @@ class Registry(Reader):
         if metadata is None:
             metadata = obj["metadata"] = {}
         if not isinstance(metadata, dict):
-            raise ApiError.bad_request(f"{info.kind} in version {info.version!r} cannot be handled as a {info.kind}: metadata must be an object")
+            raise ApiError.bad_request(
+                f"{info.kind} in version {info.version!r} cannot be handled as a {info.kind}: metadata must be an object"
+            )
         return metadata
 
     @staticmethod
@@ -294,10 +315,14 @@ class Registry(Reader):
         given = metadata.get("namespace")
         if not info.namespaced:
             if given:
-                raise ApiError.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+                raise ApiError.bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                )
             metadata.pop("namespace", None)
         elif given not in (None, "", namespace):
-            raise ApiError.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            raise ApiError.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
         else:
             metadata["namespace"] = namespace
 
@@ -310,7 +335,18 @@ class Registry(Reader):
             raise ApiError.conflict(info.plural, before["name"], why, info.group)
         for name in ("name", "namespace", "generateName"):
             if name != "generateName" and metadata.get(name) not in (None, "", before.get(name)):
-                raise ApiError.invalid(info.kind, before["name"], [Cause("FieldValueInvalid", f"metadata.{name}", f'Invalid value: "{metadata[name]}": field is immutable')], info.group)
+                raise ApiError.invalid(
+                    info.kind,
+                    before["name"],
+                    [
+                        Cause(
+                            "FieldValueInvalid",
+                            f"metadata.{name}",
+                            f'Invalid value: "{metadata[name]}": field is immutable',
+                        )
+                    ],
+                    info.group,
+                )
             if before.get(name) is not None:
                 metadata[name] = before[name]
         for name in _OWNED:
@@ -337,7 +373,9 @@ class Registry(Reader):
             added = set(new["metadata"].get("finalizers") or ()) - set(before.get("finalizers") or ())
             if added:
                 text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
-                raise ApiError.invalid(info.kind, before["name"], [Cause("FieldValueForbidden", "metadata.finalizers", text)], info.group)
+                raise ApiError.invalid(
+                    info.kind, before["name"], [Cause("FieldValueForbidden", "metadata.finalizers", text)], info.group
+                )
         return new
 
     @staticmethod

@@ -45,4 +45,6 @@ async def run_rooms(client: LocalClient, config: ControlPlaneConfig) -> None:
                 group.create_task(_kept("propagation", lambda: propagation.run_propagation(client)))
             member = config.member
             if member is not None:
-                group.create_task(_kept("member agent", lambda: propagation.run_member(client, member.cluster, member.kubeconfig)))
+                group.create_task(
+                    _kept("member agent", lambda: propagation.run_member(client, member.cluster, member.kubeconfig))
+                )

@@ -49,7 +49,7 @@ class _PeerProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {"embedded.peer": self._peer}  # type: ignore[typeddict-unknown-key, unused-ignore]
+        self.scope["extensions"] = {"embedded.peer": self._peer}  # type: ignore[dict-item]
 
     def _should_upgrade(self) -> bool:
         return False
@@ -107,6 +107,7 @@ async def run_control_plane(config: ControlPlaneConfig) -> None:
         signer = TokenSigner(config.pki_dir / "sa.key")
         (config.pki_dir / "ca.crt").read_bytes()
     except (OSError, ValueError, TypeError) as exc:
+        sock.close()
         raise ConfigError(f"pki_dir: {exc}") from exc
     async with open_registry(config.data_dir / "store.sqlite", service_cidr=config.service_cidr) as registry:
         access = Access(Authenticator(registry, signer), Authorizer(registry))
@@ -134,7 +135,7 @@ def _uvicorn_config(app: ApiServer, config: ControlPlaneConfig) -> uvicorn.Confi
     pki = config.pki_dir
     try:
         result = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             http=_PeerProtocol,
             ws="none",
             loop="uvloop",

@@ -49,9 +49,7 @@ async def open_registry(path: Path, *, service_cidr: IPv4Network = _SERVICE_CIDR
 
 
 def _info(registry: Registry, group: str, plural: str) -> ResourceInfo:
-    info = registry.catalog.find(group, "v1", plural)
-    assert info is not None
-    return info
+    return registry.catalog.require(group, "v1", plural)
 
 
 async def _furnish(registry: Registry) -> None:
@@ -67,5 +65,3 @@ async def _furnish(registry: Registry) -> None:
         "spec": {"ports": [{"name": "https", "port": 443, "targetPort": 6443}], "clusterIP": "None"},
     }
     await registry.ensure(_info(registry, "", "services"), "default", service)
-
-

@@ -64,7 +64,9 @@ class Strategies:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             error = ApiError.forbidden(info.plural, "", why, info.group)
             text = f"namespace {namespace} is being terminated"
-            error.status["details"]["causes"] = [{"reason": "NamespaceTerminating", "message": text, "field": "metadata.namespace"}]
+            error.status["details"]["causes"] = [
+                {"reason": "NamespaceTerminating", "message": text, "field": "metadata.namespace"}
+            ]
             raise error
 
     def admit_delete(self, info: ResourceInfo, obj: Obj) -> None:
@@ -102,7 +104,13 @@ class Strategies:
         if bucket in ("deployments.apps", "replicasets.apps", "daemonsets.apps"):
             obj.pop("status", None)
             self._workload(obj, bucket)
-            obj["status"] = {} if bucket == "deployments.apps" else {"replicas": 0} if bucket == "replicasets.apps" else _DAEMON_STATUS
+            obj["status"] = (
+                {}
+                if bucket == "deployments.apps"
+                else {"replicas": 0}
+                if bucket == "replicasets.apps"
+                else _DAEMON_STATUS
+            )
         elif bucket == "pods":
             podrules.complete_pod(obj, self.reader)
         elif bucket == "namespaces":
@@ -189,7 +197,8 @@ class Strategies:
         spec["clusterIPs"] = [address]
 
     def _taken(self) -> set[str]:
-        assert self.reader is not None
+        if self.reader is None:
+            return set(self._reserved)
         horizon = time.monotonic() - _RESERVED_SECONDS
         self._reserved = {ip: at for ip, at in self._reserved.items() if at > horizon}
         entries = self.reader.store.bucket("services").objects.values()

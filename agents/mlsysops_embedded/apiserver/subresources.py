@@ -70,7 +70,9 @@ class Subresources:
             return self._scale(info, self._object(info, namespace, name))
         raise ApiError.method_not_allowed()
 
-    async def create(self, call: Call, info: ResourceInfo, namespace: str, name: str, subresource: str, obj: Obj) -> Obj:
+    async def create(
+        self, call: Call, info: ResourceInfo, namespace: str, name: str, subresource: str, obj: Obj
+    ) -> Obj:
         """POST to a subresource."""
         if not isinstance(obj, dict):
             raise ApiError.bad_request("the body must be an object")
@@ -141,12 +143,18 @@ class Subresources:
         self, call: Call, info: ResourceInfo, paths: ScalePaths, namespace: str, name: str, change: Callable[[Obj], Obj]
     ) -> Obj:
         def rescaled(old: Obj) -> Obj:
-            wanted = change(self._scale(info, old))
+            wanted: Any = change(self._scale(info, old))
             replicas = (wanted.get("spec") or {}).get("replicas", 0) if isinstance(wanted, dict) else None
             if not isinstance(replicas, int) or isinstance(replicas, bool):
-                raise ApiError.bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer")
+                raise ApiError.bad_request(
+                    'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
+                )
             if replicas < 0:
-                fault = Cause("FieldValueInvalid", "spec.replicas", f"Invalid value: {replicas}: must be greater than or equal to 0")
+                fault = Cause(
+                    "FieldValueInvalid",
+                    "spec.replicas",
+                    f"Invalid value: {replicas}: must be greater than or equal to 0",
+                )
                 raise ApiError.invalid("Scale", name, [fault], "autoscaling")
             new = copy.deepcopy(old)
             *parents, last = paths.spec.strip(".").split(".")
@@ -172,8 +180,7 @@ class Subresources:
 
     async def bind(self, call: Call, namespace: str, name: str, binding: Obj) -> Obj:
         """Assigns a pod to a node (core/v1 Binding)."""
-        info = self.registry.catalog.find("", "v1", "pods")
-        assert info is not None
+        info = self.registry.catalog.require("", "v1", "pods")
         target = binding.get("target")
         node = target.get("name") if isinstance(target, dict) else None
         if not isinstance(node, str) or not node:
@@ -181,13 +188,21 @@ class Subresources:
 
         def bound(old: Obj) -> Obj:
             if old["metadata"].get("deletionTimestamp"):
-                raise ApiError.conflict("pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")
+                raise ApiError.conflict(
+                    "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host"
+                )
             if old["spec"].get("nodeName"):
-                raise ApiError.conflict("pods/binding", name, f'pod {name} is already assigned to node "{old["spec"]["nodeName"]}"')
+                raise ApiError.conflict(
+                    "pods/binding", name, f'pod {name} is already assigned to node "{old["spec"]["nodeName"]}"'
+                )
             new = copy.deepcopy(old)
             new["spec"]["nodeName"] = node
-            conditions = [c for c in new.setdefault("status", {}).get("conditions") or () if c.get("type") != "PodScheduled"]
-            conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": meta.now()})
+            conditions = [
+                c for c in new.setdefault("status", {}).get("conditions") or () if c.get("type") != "PodScheduled"
+            ]
+            conditions.append(
+                {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": meta.now()}
+            )
             new["status"]["conditions"] = [{k: v for k, v in c.items() if v is not None} for c in conditions]
             return new
 
@@ -199,8 +214,10 @@ class Subresources:
         conditions = given.get("preconditions") or {}
         grace = given.get("gracePeriodSeconds")
         options = DeleteOptions(
-            given.get("propagationPolicy") or "", grace if isinstance(grace, int) else None,
-            str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or ""),
+            given.get("propagationPolicy") or "",
+            grace if isinstance(grace, int) else None,
+            str(conditions.get("uid") or ""),
+            str(conditions.get("resourceVersion") or ""),
         )
         call.dry_run = call.dry_run or given.get("dryRun") == ["All"]
         await self.registry.delete(call, info, namespace, name, options)

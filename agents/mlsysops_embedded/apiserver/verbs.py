@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import orjson
 
-from mlsysops_embedded.apiserver.call import Call, DeleteOptions
+from mlsysops_embedded.apiserver.call import ANONYMOUS, Call, DeleteOptions
 from mlsysops_embedded.apiserver.http import Request, decode_body, respond
-from mlsysops_embedded.apiserver.reading import Page, Query, WatchEvent
+from mlsysops_embedded.apiserver.reading import Page, Query
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route
+from mlsysops_embedded.apiserver.streaming import Disconnect, event_line
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
@@ -109,7 +110,7 @@ class Verbs:
 
     async def _list(self, request: Request, route: Route, info: ResourceInfo) -> int:
         media, parameters = request.negotiate()
-        page = await self._registry.list(info, route.namespace, self._query(request, route))
+        page = await self._registry.page(info, route.namespace, self._query(request, route))
         form = parameters.get("as")
         metadata = _list_metadata(page)
         if form == "Table":
@@ -135,13 +136,13 @@ class Verbs:
         await request.send({"type": "http.response.start", "status": 200, "headers": head})
         await request.send({"type": "http.response.body", "body": b"", "more_body": True})
         include, first = request.query.get("includeObject", ""), True
-        gone = _Disconnect(request)
+        gone = Disconnect(request)
         try:
             try:
                 async for batch in events:
                     lines = []
                     for event in batch:
-                        lines.append(_line(info, event, form, include, first=first))
+                        lines.append(event_line(info, event, form, include, first=first))
                         first = first and event.type == "BOOKMARK"
                     if lines:
                         await request.send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
@@ -165,14 +166,15 @@ class Verbs:
             raise ApiError.bad_request(f"Invalid value: {dry!r}: dryRun must be All")
         mode = request.query.get("fieldValidation") or "Warn"
         if mode not in ("Strict", "Warn", "Ignore"):
-            raise ApiError.bad_request(f"fieldValidation: Unsupported value: {mode!r}: supported values: Ignore, Strict, Warn")
+            raise ApiError.bad_request(
+                f"fieldValidation: Unsupported value: {mode!r}: supported values: Ignore, Strict, Warn"
+            )
         name = request.query.get("fieldManager") or manager
         if len(name) > 128 or not name.isprintable():
             raise ApiError.bad_request("fieldManager: Invalid value: must be printable and no more than 128 characters")
         if not name:
             name = request.header(b"user-agent").partition("/")[0][:128] or "unknown"
-        assert request.user is not None
-        return Call(request.user, name, dry == "All", mode, request.flag("force"), request.warnings)
+        return Call(request.user or ANONYMOUS, name, dry == "All", mode, request.flag("force"), request.warnings)
 
     async def _body(self, request: Request, call: Call | None = None) -> Any:
         duplicates: list[str] | None = [] if call is not None and call.validation != "Ignore" else None
@@ -203,7 +205,9 @@ class Verbs:
         await self._object(request, info, 200, data)
         return 200
 
-    def _patcher(self, request: Request, info: ResourceInfo, patch: Any, *, subresource: str = "") -> Callable[[Obj], Obj]:
+    def _patcher(
+        self, request: Request, info: ResourceInfo, patch: Any, *, subresource: str = ""
+    ) -> Callable[[Obj], Obj]:
         kind = _PATCHES[request.media_type]
 
         def change(old: Obj) -> Obj:
@@ -236,9 +240,13 @@ class Verbs:
         patch = await self._body(request)
         if kind == "apply":
             if not request.query.get("fieldManager"):
-                raise ApiError.bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch")
+                raise ApiError.bad_request(
+                    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+                )
             self._subresources.check(call, info, patch, route.namespace)
-            data, created = await self._registry.apply(call, info, route.namespace, route.name, patch, route.subresource)
+            data, created = await self._registry.apply(
+                call, info, route.namespace, route.name, patch, route.subresource
+            )
             code = 201 if created else 200
             await self._object(request, info, code, data)
             return code
@@ -264,7 +272,9 @@ class Verbs:
         if orphan is not None:
             policy = "Orphan" if orphan in (True, "true", "1") else policy or "Background"
         if policy not in _POLICIES:
-            raise ApiError.bad_request(f"propagationPolicy: Unsupported value: {policy!r}: supported values: Background, Foreground, Orphan")
+            raise ApiError.bad_request(
+                f"propagationPolicy: Unsupported value: {policy!r}: supported values: Background, Foreground, Orphan"
+            )
         grace = body.get("gracePeriodSeconds")
         if grace is None and query.get("gracePeriodSeconds", ""):
             grace = request.number("gracePeriodSeconds")
@@ -274,7 +284,9 @@ class Verbs:
         if not isinstance(conditions, dict):
             raise ApiError.bad_request("preconditions must be an object")
         dry = body.get("dryRun") == ["All"]
-        return DeleteOptions(policy, grace, str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or "")), dry
+        return DeleteOptions(
+            policy, grace, str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or "")
+        ), dry
 
     async def _delete(self, request: Request, route: Route, info: ResourceInfo) -> int:
         call = self._call(request)
@@ -283,7 +295,12 @@ class Verbs:
         data, gone = await self._registry.delete(call, info, route.namespace, route.name, options)
         if gone and info.bucket != "pods":
             uid = orjson.loads(data)["metadata"]["uid"]
-            details = {"name": route.name, **({"group": info.group} if info.group else {}), "kind": info.plural, "uid": uid}
+            details = {
+                "name": route.name,
+                **({"group": info.group} if info.group else {}),
+                "kind": info.plural,
+                "uid": uid,
+            }
             status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
             await respond(request, 200, orjson.dumps(status), content_type=request.negotiate()[0])
         else:
@@ -294,7 +311,7 @@ class Verbs:
         call = self._call(request)
         options, dry = await self._delete_options(request)
         call.dry_run = call.dry_run or dry
-        page = await self._registry.list(info, route.namespace, self._query(request, route))
+        page = await self._registry.page(info, route.namespace, self._query(request, route))
         for item in page.items:
             metadata = orjson.loads(item)["metadata"]
             try:
@@ -324,7 +341,11 @@ class Verbs:
             if verb == "patch":
                 kind = self._patch_kind(request, info)
                 patch = await self._body(request)
-                change = self._patcher(request, info, patch, subresource=name) if kind != "apply" else lambda old: merge_patch(old, patch)
+                change = (
+                    self._patcher(request, info, patch, subresource=name)
+                    if kind != "apply"
+                    else lambda old: merge_patch(old, patch)
+                )
                 answer = await self._subresources.update(call, info, route.namespace, route.name, name, change)
             elif verb == "update":
                 obj = await self._body(request)
@@ -339,27 +360,6 @@ class Verbs:
         return code
 
 
-class _Disconnect:
-    """Ends the task that answers a request once its client is away."""
-
-    def __init__(self, request: Request) -> None:
-        self.happened = False
-        task = asyncio.current_task()
-        assert task is not None
-        self._answering = task
-        self._waiting = asyncio.ensure_future(self._wait(request))
-
-    async def _wait(self, request: Request) -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        self.happened = True
-        self._answering.cancel()
-
-    def close(self) -> None:
-        """Stops waiting."""
-        self._waiting.cancel()
-
-
 def _list_metadata(page: Page) -> Obj:
     metadata: Obj = {"resourceVersion": str(page.rv)}
     if page.continue_token:
@@ -367,28 +367,3 @@ def _list_metadata(page: Page) -> Obj:
     if page.remaining is not None:
         metadata["remainingItemCount"] = page.remaining
     return metadata
-
-
-def _line(info: ResourceInfo, event: WatchEvent, form: str, include: str, *, first: bool) -> bytes:
-    """One event as a line; plain lines are made once and shared between watchers."""
-    change = event.change
-    shared = (event.type, info.api_version)
-    if not form:
-        if change is not None:
-            if change.lines is None:
-                change.lines = {}
-            line = change.lines.get(shared)
-            if line is not None:
-                return line
-        line = b'{"type":"' + event.type.encode() + b'","object":' + event.data + b"}\n"
-        if change is not None and change.lines is not None:
-            change.lines[shared] = line
-        return line
-    obj = orjson.loads(event.data)
-    if form == "Table" and event.type != "BOOKMARK":
-        obj = table(info, [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, include, heads=first)
-    elif form == "Table":
-        obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"], "columnDefinitions": [], "rows": []}
-    else:
-        obj = partial(obj)
-    return orjson.dumps({"type": event.type, "object": obj}) + b"\n"

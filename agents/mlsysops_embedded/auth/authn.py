@@ -6,15 +6,14 @@ import secrets
 import time
 from typing import Any, Final
 
-from mlsysops_embedded.apiserver.call import User
+from mlsysops_embedded.apiserver.call import ANONYMOUS, User
 from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.auth.tokens import AUDIENCE, TokenSigner
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery import meta
 
-__all__ = ["ANONYMOUS", "Authenticator"]
+__all__ = ["Authenticator"]
 
-ANONYMOUS: Final = User("system:anonymous", ("system:unauthenticated",))
 _MIN_SECONDS: Final = 600
 _MAX_SECONDS: Final = 365 * 86400
 
@@ -64,10 +63,18 @@ class Authenticator:
         facts = claims.get("kubernetes.io") or {}
         namespace, account = facts.get("namespace", ""), facts.get("serviceaccount") or {}
         present = self._reader.read("serviceaccounts", namespace, account.get("name", ""))
-        if present is None or present["metadata"]["uid"] != account.get("uid") or present["metadata"].get("deletionTimestamp"):
+        if (
+            present is None
+            or present["metadata"]["uid"] != account.get("uid")
+            or present["metadata"].get("deletionTimestamp")
+        ):
             return None
         extra: dict[str, Any] = {"authentication.kubernetes.io/credential-id": [f"JTI={claims.get('jti', '')}"]}
-        for kind, bucket, place in (("pod", "pods", namespace), ("secret", "secrets", namespace), ("node", "nodes", "")):
+        for kind, bucket, place in (
+            ("pod", "pods", namespace),
+            ("secret", "secrets", namespace),
+            ("node", "nodes", ""),
+        ):
             bound = facts.get(kind)
             if not bound:
                 continue
@@ -89,7 +96,9 @@ class Authenticator:
         spec = request.get("spec") or {}
         seconds = spec.get("expirationSeconds") or 3600
         if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < _MIN_SECONDS:
-            raise ApiError.bad_request("spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes")
+            raise ApiError.bad_request(
+                "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes"
+            )
         seconds = min(seconds, _MAX_SECONDS)
         audiences = spec.get("audiences") or [AUDIENCE]
         if not isinstance(audiences, list) or not all(isinstance(item, str) for item in audiences):
@@ -104,12 +113,16 @@ class Authenticator:
             kind = str(bound.get("kind", "")).lower()
             bucket = {"pod": "pods", "secret": "secrets"}.get(kind)
             if bucket is None:
-                raise ApiError.bad_request(f"cannot bind token for serviceaccount to object of type {bound.get('kind')!r}")
+                raise ApiError.bad_request(
+                    f"cannot bind token for serviceaccount to object of type {bound.get('kind')!r}"
+                )
             obj = self._reader.read(bucket, metadata["namespace"], str(bound.get("name", "")))
             if obj is None:
                 raise ApiError.not_found(bucket, str(bound.get("name", "")))
             if bound.get("uid") not in (None, "", obj["metadata"]["uid"]):
-                raise ApiError.conflict(bucket, obj["metadata"]["name"], "the UID in the bound object reference does not match")
+                raise ApiError.conflict(
+                    bucket, obj["metadata"]["name"], "the UID in the bound object reference does not match"
+                )
             facts[kind] = {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
         issued = int(time.time())
         claims = {

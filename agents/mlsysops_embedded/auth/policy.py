@@ -71,7 +71,19 @@ def _roles() -> dict[str, list[Obj]]:
         _rule(["coordination.k8s.io"], ["leases"], ["create", "delete", "get", "patch", "update"]),
         _rule(["discovery.k8s.io"], ["endpointslices"], _READ),
     ]
-    discovery = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"]
+    discovery = [
+        "/api",
+        "/api/*",
+        "/apis",
+        "/apis/*",
+        "/healthz",
+        "/livez",
+        "/openapi",
+        "/openapi/*",
+        "/readyz",
+        "/version",
+        "/version/",
+    ]
     public = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
     return {
         "cluster-admin": [_rule(["*"], ["*"], ["*"]), {"nonResourceURLs": ["*"], "verbs": ["*"]}],
@@ -107,8 +119,11 @@ def default_policy() -> Iterator[tuple[str, Obj]]:
         yield "clusterroles", {"metadata": {"name": name, "labels": _LABELS}, "rules": rules}
     group = "rbac.authorization.k8s.io"
     for name, groups in _BINDINGS.items():
-        yield "clusterrolebindings", {
-            "metadata": {"name": name, "labels": _LABELS},
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
-            "subjects": [{"apiGroup": group, "kind": "Group", "name": item} for item in groups],
-        }
+        yield (
+            "clusterrolebindings",
+            {
+                "metadata": {"name": name, "labels": _LABELS},
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+                "subjects": [{"apiGroup": group, "kind": "Group", "name": item} for item in groups],
+            },
+        )

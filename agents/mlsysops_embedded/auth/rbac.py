@@ -37,7 +37,9 @@ class Attributes:
     def denied(self, user: User) -> ApiError:
         """The 403 of Kubernetes' wording."""
         if self.path:
-            return ApiError.of(403, "Forbidden", f'forbidden: User "{user.name}" cannot {self.verb} path "{self.path}"', {})
+            return ApiError.of(
+                403, "Forbidden", f'forbidden: User "{user.name}" cannot {self.verb} path "{self.path}"', {}
+            )
         what = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
         place = f' in the namespace "{self.namespace}"' if self.namespace else " at the cluster scope"
         why = f'User "{user.name}" cannot {self.verb} resource "{what}" in API group "{self.group}"{place}'
@@ -133,6 +135,15 @@ class Authorizer:
                 return True
         return any(_rule_allows(rule, asked) for rule in self.rules(user, asked.namespace))
 
+    def demand(self, user: User, asked: Attributes) -> None:
+        """Goes on where the user may.
+
+        Raises:
+            ApiError: 403.
+        """
+        if not self.allowed(user, asked):
+            raise asked.denied(user)
+
     def covers(self, user: User, rules: list[Obj], namespace: str) -> list[Obj]:
         """The given rules that go beyond what the user may do."""
         if "system:masters" in user.groups:
@@ -180,6 +191,9 @@ def _covers(rule: Obj, part: tuple[str, str, str, str, str]) -> bool:
     if not _any(rule.get("verbs"), verb):
         return False
     if url:
-        return any(have in ("*", url) or (have.endswith("*") and url.startswith(have[:-1])) for have in rule.get("nonResourceURLs") or ())
+        return any(
+            have in ("*", url) or (have.endswith("*") and url.startswith(have[:-1]))
+            for have in rule.get("nonResourceURLs") or ()
+        )
     names = rule.get("resourceNames")
     return _any(rule.get("apiGroups"), group) and _any(rule.get("resources"), resource) and (not names or name in names)

@@ -11,7 +11,18 @@ from typing import Any, Final
 
 import orjson
 
-__all__ = ["compare", "difference", "element", "full_set", "intersection", "merge", "of_value", "paths", "remove", "union"]
+__all__ = [
+    "compare",
+    "difference",
+    "element",
+    "full_set",
+    "intersection",
+    "merge",
+    "of_value",
+    "paths",
+    "remove",
+    "union",
+]
 
 Set = dict[str, Any]
 Schema = Mapping[str, Any]
@@ -82,7 +93,9 @@ def paths(node: Set, prefix: str = "") -> Iterator[str]:
         if kind == "f":
             place = f"{prefix}.{rest}"
         elif kind == "k":
-            place = prefix + "[" + ",".join(f"{k}={orjson.dumps(v).decode()}" for k, v in orjson.loads(rest).items()) + "]"
+            place = (
+                prefix + "[" + ",".join(f"{k}={orjson.dumps(v).decode()}" for k, v in orjson.loads(rest).items()) + "]"
+            )
         else:
             place = f"{prefix}[={rest}]"
         if _member(sub):
@@ -164,8 +177,11 @@ def compare(old: Any, new: Any, schema: Schema) -> tuple[Set, Set]:
     removed: Set = {}
     if _granular_map(old, schema) and isinstance(new, dict):
         _compare_maps(
-            {f"f:{k}": v for k, v in old.items()}, {f"f:{k}": v for k, v in new.items()},
-            lambda key: _child(schema, key[2:])[0], changed, removed,
+            {f"f:{k}": v for k, v in old.items()},
+            {f"f:{k}": v for k, v in new.items()},
+            lambda key: _child(schema, key[2:])[0],
+            changed,
+            removed,
         )
     else:
         before, after = _elements(old, schema), _elements(new, schema)
@@ -236,7 +252,7 @@ def remove(value: Any, gone: Set, kept: Set, schema: Schema) -> Any:
     items = _elements(value, schema)
     if items is None:
         return value
-    keys = {f"f:{key}": {} for key in schema.get("x-kubernetes-list-map-keys") or ()}
+    keys: Set = {f"f:{key}": {} for key in schema.get("x-kubernetes-list-map-keys") or ()}
     sub = schema.get("items") or _EMPTY
     kept_items = []
     for key, item in items.items():

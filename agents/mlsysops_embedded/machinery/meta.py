@@ -49,7 +49,7 @@ def parse_time(text: str) -> datetime:
     Raises:
         ValueError: Not a time.
     """
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def new_uid() -> str:

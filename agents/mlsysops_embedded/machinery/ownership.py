@@ -15,7 +15,7 @@ __all__ = ["applied_entry", "apply", "finish_apply", "same", "track"]
 
 Obj = dict[str, Any]
 #: Written by the server, so nobody's (apimachinery `managedfields/internal/stripmeta.go`).
-_STRIP: Final = {
+_STRIP: Final[Obj] = {
     "f:apiVersion": {},
     "f:kind": {},
     "f:metadata": {
@@ -133,12 +133,14 @@ def track(old: Obj | None, new: Obj, given: Any, info: ResourceInfo, manager: st
 
 
 def applied_entry(config: Obj, info: ResourceInfo, manager: str, subresource: str = "") -> list[Obj]:
-    """managedFields of an object that an apply creates."""
+    """The managedFields of an object that an apply creates."""
     paths = _stripped(fieldset.of_value(config, _schema(info)), info, subresource)
     return [_entry(manager, "Apply", info, subresource, paths)]
 
 
-def apply(live: Obj, config: Obj, info: ResourceInfo, manager: str, subresource: str, force: bool) -> tuple[Obj, list[Obj]]:
+def apply(
+    live: Obj, config: Obj, info: ResourceInfo, manager: str, subresource: str, force: bool
+) -> tuple[Obj, list[Obj]]:
     """Lays an applied configuration over the live object.
 
     Returns:
@@ -181,7 +183,9 @@ def apply(live: Obj, config: Obj, info: ResourceInfo, manager: str, subresource:
 
 
 def _applied_meta(config: Obj) -> Obj:
-    return {k: v for k, v in config["metadata"].items() if k not in ("managedFields", "creationTimestamp", "generation")}
+    return {
+        k: v for k, v in config["metadata"].items() if k not in ("managedFields", "creationTimestamp", "generation")
+    }
 
 
 def _conflict(entry: Obj) -> str:

@@ -38,8 +38,12 @@ def _tokens(pointer: Any) -> list[str]:
 
 
 def _failed(operation: str, path: str, why: str) -> ApiError:
-    return ApiError.of(422, "Invalid", f"the server rejected our request due to an error in our request: {operation} "
-                       f"operation does not apply: doc is missing path: {path}: {why}")
+    return ApiError.of(
+        422,
+        "Invalid",
+        f"the server rejected our request due to an error in our request: {operation} "
+        f"operation does not apply: doc is missing path: {path}: {why}",
+    )
 
 
 def _index(token: str, size: int, operation: str, path: str) -> int:
@@ -116,7 +120,9 @@ def json_patch(target: Any, patch: Any) -> Any:
     if not isinstance(patch, list) or not all(isinstance(item, dict) for item in patch):
         raise ApiError.bad_request("json patch must be an array of operations")
     if len(patch) > _MAX_OPERATIONS:
-        raise ApiError.of(413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}")
+        raise ApiError.of(
+            413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}"
+        )
     doc = copy.deepcopy(target)
     for item in patch:
         op, path = item.get("op"), item.get("path")
@@ -139,8 +145,12 @@ def json_patch(target: Any, patch: Any) -> Any:
             except ApiError:
                 same = item["value"] is None
             if not same:
-                raise ApiError.of(422, "Invalid", "the server rejected our request due to an error in our request: "
-                                  f"testing value {path} failed: test failed")
+                raise ApiError.of(
+                    422,
+                    "Invalid",
+                    "the server rejected our request due to an error in our request: "
+                    f"testing value {path} failed: test failed",
+                )
         else:
             raise ApiError.bad_request(f"unexpected kind of json patch operation: {op!r}")
     return doc
@@ -226,7 +236,11 @@ def _merge_list(target: Any, patch: list[Any], schema: Mapping[str, Any], order:
         return [_strip(item) for item in patch]
     if not merge_key:
         current += [item for item in patch if item not in current]
-        return sorted(current, key=order.index) if isinstance(order, list) and set(map(str, current)) <= set(map(str, order)) else current
+        return (
+            sorted(current, key=order.index)
+            if isinstance(order, list) and set(map(str, current)) <= set(map(str, order))
+            else current
+        )
     items = schema.get("items") or {}
     if any(isinstance(item, dict) and item.get("$patch") == "replace" and merge_key not in item for item in patch):
         return [_strip(item) for item in patch if not (isinstance(item, dict) and "$patch" in item)]
@@ -235,7 +249,10 @@ def _merge_list(target: Any, patch: list[Any], schema: Mapping[str, Any], order:
             raise ApiError.bad_request(f"map: {item!r} does not contain declared merge key: {merge_key}")
         if merge_key not in item:
             raise ApiError.bad_request(f"map: {item!r} does not contain declared merge key: {merge_key}")
-        found = next((i for i, old in enumerate(current) if isinstance(old, dict) and old.get(merge_key) == item[merge_key]), None)
+        found = next(
+            (i for i, old in enumerate(current) if isinstance(old, dict) and old.get(merge_key) == item[merge_key]),
+            None,
+        )
         if item.get("$patch") == "delete":
             if found is not None:
                 del current[found]
@@ -245,5 +262,7 @@ def _merge_list(target: Any, patch: list[Any], schema: Mapping[str, Any], order:
             current[found] = _merge_map(current[found], item, items)
     if isinstance(order, list):
         wanted = [o.get(merge_key) for o in order if isinstance(o, dict)]
-        current.sort(key=lambda item: wanted.index(item.get(merge_key)) if item.get(merge_key) in wanted else len(wanted))
+        current.sort(
+            key=lambda item: wanted.index(item.get(merge_key)) if item.get(merge_key) in wanted else len(wanted)
+        )
     return current

@@ -63,7 +63,9 @@ def _get(obj: Any, *path: str, default: Any = None) -> Any:
 def _selector(selector: Any) -> str:
     if not selector:
         return "<none>"
-    labels = selector if not ({"matchLabels", "matchExpressions"} & set(selector)) else selector.get("matchLabels") or {}
+    labels = (
+        selector if not ({"matchLabels", "matchExpressions"} & set(selector)) else selector.get("matchLabels") or {}
+    )
     parts = [f"{key}={value}" for key, value in sorted(labels.items()) if isinstance(value, str)]
     for term in selector.get("matchExpressions") or () if isinstance(selector.get("matchExpressions"), list) else ():
         values = ",".join(term.get("values") or ())
@@ -87,7 +89,9 @@ def _created(obj: Obj) -> str:
 
 
 def _init_reason(pod: Obj, total: int) -> str | None:
-    sidecars = {c["name"] for c in _get(pod, "spec", "initContainers", default=[]) if c.get("restartPolicy") == "Always"}
+    sidecars = {
+        c["name"] for c in _get(pod, "spec", "initContainers", default=[]) if c.get("restartPolicy") == "Always"
+    }
     for index, status in enumerate(_get(pod, "status", "initContainerStatuses", default=[])):
         terminated, waiting = _get(status, "state", "terminated"), _get(status, "state", "waiting")
         if terminated is not None and not terminated.get("exitCode"):
@@ -97,7 +101,11 @@ def _init_reason(pod: Obj, total: int) -> str | None:
         if terminated is not None:
             if terminated.get("reason"):
                 return f"Init:{terminated['reason']}"
-            return f"Init:Signal:{terminated['signal']}" if terminated.get("signal") else f"Init:ExitCode:{terminated.get('exitCode')}"
+            return (
+                f"Init:Signal:{terminated['signal']}"
+                if terminated.get("signal")
+                else f"Init:ExitCode:{terminated.get('exitCode')}"
+            )
         if waiting is not None and waiting.get("reason") and waiting["reason"] != "PodInitializing":
             return f"Init:{waiting['reason']}"
         return f"Init:{index}/{total}"
@@ -122,7 +130,9 @@ def _pod_reason(pod: Obj) -> str:
                 reason = waiting["reason"]
             elif terminated is not None:
                 reason = terminated.get("reason") or (
-                    f"Signal:{terminated['signal']}" if terminated.get("signal") else f"ExitCode:{terminated.get('exitCode', 0)}"
+                    f"Signal:{terminated['signal']}"
+                    if terminated.get("signal")
+                    else f"ExitCode:{terminated.get('exitCode', 0)}"
                 )
             elif item.get("ready") and "running" in state:
                 running = True
@@ -155,7 +165,9 @@ def _pod(pod: Obj) -> Row:
 
 def _node(node: Obj) -> Row:
     conditions = {c.get("type"): c.get("status") for c in _get(node, "status", "conditions", default=[])}
-    status = {"True": "Ready", "False": "NotReady"}.get(str(conditions.get("Ready")), "NotReady" if "Ready" in conditions else "Unknown")
+    status = {"True": "Ready", "False": "NotReady"}.get(
+        str(conditions.get("Ready")), "NotReady" if "Ready" in conditions else "Unknown"
+    )
     if _get(node, "spec", "unschedulable"):
         status += ",SchedulingDisabled"
     prefix = "node-role.kubernetes.io/"
@@ -192,7 +204,13 @@ def _replica_set(obj: Obj) -> Row:
 def _daemon_set(obj: Obj) -> Row:
     status = obj.get("status") or {}
     names, images = _containers(obj)
-    fields = ("desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable")
+    fields = (
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "updatedNumberScheduled",
+        "numberAvailable",
+    )
     return [
         obj["metadata"]["name"], *(status.get(field, 0) for field in fields),
         _selector(_get(obj, "spec", "template", "spec", "nodeSelector")), _created(obj), names, images,
@@ -203,9 +221,14 @@ def _daemon_set(obj: Obj) -> Row:
 def _service(obj: Obj) -> Row:
     spec = obj.get("spec") or {}
     ports = ",".join(
-        f"{p.get('port')}{':' + str(p['nodePort']) if p.get('nodePort') else ''}/{p.get('protocol', 'TCP')}" for p in spec.get("ports") or ()
+        f"{p.get('port')}{':' + str(p['nodePort']) if p.get('nodePort') else ''}/{p.get('protocol', 'TCP')}"
+        for p in spec.get("ports") or ()
     )
-    external = ",".join(spec.get("externalIPs") or ()) or spec.get("externalName") or ("<pending>" if spec.get("type") == "LoadBalancer" else "<none>")
+    external = (
+        ",".join(spec.get("externalIPs") or ())
+        or spec.get("externalName")
+        or ("<pending>" if spec.get("type") == "LoadBalancer" else "<none>")
+    )
     return [
         obj["metadata"]["name"], spec.get("type", "ClusterIP"), spec.get("clusterIP") or "<none>", external, ports or "<none>",
         _created(obj), _selector(spec.get("selector")),
@@ -232,7 +255,13 @@ def _endpoints(obj: Obj) -> Row:
 def _endpoint_slice(obj: Obj) -> Row:
     ports = [str(port.get("port", "*")) for port in obj.get("ports") or ()]
     addresses = [address for endpoint in obj.get("endpoints") or () for address in endpoint.get("addresses") or ()]
-    return [obj["metadata"]["name"], obj.get("addressType", ""), _few(ports) if ports else "<unset>", _few(addresses) if addresses else "<unset>", _created(obj)]
+    return [
+        obj["metadata"]["name"],
+        obj.get("addressType", ""),
+        _few(ports) if ports else "<unset>",
+        _few(addresses) if addresses else "<unset>",
+        _created(obj),
+    ]
 
 
 def _event(obj: Obj) -> Row:
@@ -333,8 +362,16 @@ def _columns(text: str) -> tuple[Column, ...]:
     found = []
     for item in text.split("|"):
         match = re.fullmatch(r"(.+?)(?::(\w+))?(\*?)", item)
-        assert match is not None
-        found.append(Column(match[1], match[2] or "string", priority=int(bool(match[3])), format="name" if match[1] == "Name" and not match[3] else ""))
+        if match is None:
+            raise ValueError(item)
+        found.append(
+            Column(
+                match[1],
+                match[2] or "string",
+                priority=int(bool(match[3])),
+                format="name" if match[1] == "Name" and not match[3] else "",
+            )
+        )
     return tuple(found)
 
 

@@ -77,7 +77,7 @@ FileKeySelector: 1volumeName=s 2path=s 3key=s 4optional=?b
 ResourceRequirements: 1limits=%q 2requests=%q 3claims=*mResourceClaim
 ResourceClaim: 1name=s 2request=s
 ContainerResizePolicy: 1resourceName=s 2restartPolicy=s
-ContainerRestartRule: 
+ContainerRestartRule:
 VolumeMount: 1name=s 2readOnly=b 7recursiveReadOnly=?s 3mountPath=s 4subPath=s 5mountPropagation=?s 6subPathExpr=s 8bindMountOptions=*s
 VolumeDevice: 1name=s 2devicePath=s
 Probe: 1=mProbeHandler 2initialDelaySeconds=i 3timeoutSeconds=i 4periodSeconds=i 5successThreshold=i 6failureThreshold=i 7terminationGracePeriodSeconds=?i

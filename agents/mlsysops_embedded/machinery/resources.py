@@ -153,6 +153,17 @@ class Catalog:
         """The resource at a path."""
         return self._all.get((group, version, plural))
 
+    def require(self, group: str, version: str, plural: str) -> ResourceInfo:
+        """A resource that is always there.
+
+        Raises:
+            LookupError: It is not.
+        """
+        info = self.find(group, version, plural)
+        if info is None:
+            raise LookupError(f"{group}/{version} {plural}")
+        return info
+
     def by_kind(self, api_version: str, kind: str) -> ResourceInfo | None:
         """The resource of an object."""
         group, _, version = api_version.rpartition("/")

@@ -13,7 +13,9 @@ from mlsysops_embedded.errors import ApiError
 
 __all__ = ["Selector", "field_value", "parse_field_selector", "parse_label_selector", "selector_from_object"]
 
-_KEY: Final = re.compile(r"(?:[a-z0-9A-Z](?:[a-z0-9A-Z.-]{0,251}[a-z0-9A-Z])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_KEY: Final = re.compile(
+    r"(?:[a-z0-9A-Z](?:[a-z0-9A-Z.-]{0,251}[a-z0-9A-Z])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+)
 _VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 _SET: Final = re.compile(r"(\S+)\s+(in|notin)\s*\(([^()]*)\)")
 
@@ -147,7 +149,9 @@ def selector_from_object(selector: Mapping[str, Any] | None) -> Selector:
     """Selector of a `LabelSelector` object; a missing one selects nothing, an empty one everything."""
     if selector is None:
         return Selector((("", "in", ()),))
-    requirements: list[Requirement] = [(key, "in", (value,)) for key, value in (selector.get("matchLabels") or {}).items()]
+    requirements: list[Requirement] = [
+        (key, "in", (value,)) for key, value in (selector.get("matchLabels") or {}).items()
+    ]
     names = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
     for term in selector.get("matchExpressions") or ():
         operator = names.get(term.get("operator", ""))

@@ -15,7 +15,9 @@ __all__ = ["json_path", "partial", "table"]
 Obj = dict[str, Any]
 _NAME: Final = Column("Name", "string", ".metadata.name", 0, "name", "Name must be unique within a namespace.")
 _AGE: Final = Column("Age", "date", ".metadata.creationTimestamp")
-_STEP: Final = re.compile(r"\.([\w$-]+(?:\\\.[\w$/-]+)*)|\[(\d+|\*)\]|\['([^']+)'\]|\[\"([^\"]+)\"\]|\[\?\(@\.([\w.]+)\s*==\s*['\"]([^'\"]*)['\"]\)\]")
+_STEP: Final = re.compile(
+    r"\.([\w$-]+(?:\\\.[\w$/-]+)*)|\[(\d+|\*)\]|\['([^']+)'\]|\[\"([^\"]+)\"\]|\[\?\(@\.([\w.]+)\s*==\s*['\"]([^'\"]*)['\"]\)\]"
+)
 
 
 @lru_cache(maxsize=512)
@@ -118,7 +120,13 @@ def table(info: ResourceInfo, objects: Iterable[Obj], metadata: Obj, include: st
             row["object"] = partial(obj)
         rows.append(row)
     definitions = [
-        {"name": c.name, "type": "string" if c.type == "date" and printer else c.type, "format": c.format, "description": c.description, "priority": c.priority}
+        {
+            "name": c.name,
+            "type": "string" if c.type == "date" and printer else c.type,
+            "format": c.format,
+            "description": c.description,
+            "priority": c.priority,
+        }
         for c in columns
     ]
     return {

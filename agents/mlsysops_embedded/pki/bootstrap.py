@@ -39,7 +39,9 @@ def _pair(directory: Path, stem: str) -> tuple[Path, Path]:
     return directory / f"{stem}.crt", directory / f"{stem}.key"
 
 
-def _ensure(authority: Issued, paths: tuple[Path, Path], name: str, groups: list[str], sans: list[str], *, server: bool) -> bool:
+def _ensure(
+    authority: Issued, paths: tuple[Path, Path], name: str, groups: list[str], sans: list[str], *, server: bool
+) -> bool:
     present = (_read(paths[0]), _read(paths[1]))
     if still_good(present[0], present[1], authority[0], name, groups, sans):
         return False
@@ -57,7 +59,10 @@ def _kubeconfig(config: BootstrapConfig, authority: bytes, user: str, issued: Is
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [
-            {"name": config.context, "cluster": {"server": config.server.url, "certificate-authority-data": text(authority)}}
+            {
+                "name": config.context,
+                "cluster": {"server": config.server.url, "certificate-authority-data": text(authority)},
+            }
         ],
         "users": [
             {"name": user, "user": {"client-certificate-data": text(issued[0]), "client-key-data": text(issued[1])}}

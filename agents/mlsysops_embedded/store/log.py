@@ -8,6 +8,7 @@ is one write, and present state and watch history can never disagree.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import queue
 import sqlite3
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LogError", "Revision", "RevisionLog"]
+__all__ = ["LogError", "Revision", "RevisionLog", "StoreLock"]
 
 _LOG: Final = logging.getLogger("embedded.store")
 _BATCH: Final = 256
@@ -28,6 +29,35 @@ CREATE TABLE IF NOT EXISTS revisions (
 );
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+
+class StoreLock:
+    """Held by the one process that may use a store; a kill of that process frees it.
+
+    Args:
+        path: The store's file.
+
+    Raises:
+        OSError: Another process has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.with_name(f"{path.name}.lock").open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            self._file.close()
+            raise OSError(f"{path}: in use by another process") from exc
+
+    def close(self) -> None:
+        """Frees the store."""
+        self._file.close()
+
+    def __enter__(self) -> StoreLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class LogError(Exception):
@@ -77,7 +107,12 @@ class RevisionLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = _connect(path)
+        self._lock = StoreLock(path)
+        try:
+            self._connection = _connect(path)
+        except sqlite3.Error as exc:
+            self._lock.close()
+            raise OSError(f"{path}: {exc}") from exc
         self._queue: queue.SimpleQueue[_Write | _Compact | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -100,7 +135,8 @@ class RevisionLog:
         Returns:
             A future that is done after `apply`, or fails with `LogError`.
         """
-        assert self._loop is not None
+        if self._loop is None:
+            raise RuntimeError("the log has not been started")
         done: asyncio.Future[None] = self._loop.create_future()
         self._queue.put(_Write(revision, done, apply))
         return done
@@ -116,6 +152,7 @@ class RevisionLog:
             self._thread.join()
             self._thread = None
         self._connection.close()
+        self._lock.close()
 
     def _run(self) -> None:
         running = True
@@ -152,7 +189,8 @@ class RevisionLog:
             error = LogError(f"storage: {exc}")
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        assert self._loop is not None
+        if self._loop is None:
+            return
         try:
             self._loop.call_soon_threadsafe(self._announce, writes, error)
         except RuntimeError:  # the loop is closed: nobody waits any more

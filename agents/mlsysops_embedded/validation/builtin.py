@@ -51,7 +51,12 @@ def _type(text: str) -> Schema:
     if text == "[]":
         return {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic"}
     if text == "[]~":
-        return {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge"}
+        return {
+            "type": "array",
+            "items": {"type": "string"},
+            "x-kubernetes-list-type": "set",
+            "x-kubernetes-patch-strategy": "merge",
+        }
     if match := re.fullmatch(r"\[(\w+)\](?:@([\w,]+))?", text):
         schema: Schema = {"type": "array", "items": _type(match[1])}
         if match[2]:
@@ -77,7 +82,8 @@ def _compile() -> None:
         required = []
         for token in body.split():
             match = _FIELD.fullmatch(token)
-            assert match is not None, token
+            if match is None:
+                raise ValueError(token)
             schema = _type(match["type"] or "")
             if match["default"]:
                 late.append((properties, match["name"], match["type"] or "", orjson.loads(match["default"])))

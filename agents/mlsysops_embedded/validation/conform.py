@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from mlsysops_embedded.errors import ApiError, Cause
@@ -53,7 +54,11 @@ def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True) ->
     wrong = [cause for cause in causes if cause["reason"] == _TYPE]
     if not info.custom or default:
         causes += [cause for cause in schema.validate(obj, shape) if cause not in causes]
-        wrong = [cause for cause in causes if cause["reason"] == _TYPE and (not info.custom or cause["field"].startswith("metadata"))]
+        wrong = [
+            cause
+            for cause in causes
+            if cause["reason"] == _TYPE and (not info.custom or cause["field"].startswith("metadata"))
+        ]
     if wrong:
         raise ApiError.bad_request(
             f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
@@ -75,8 +80,11 @@ def _name(obj: Obj) -> str:
 
 def validate(info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
     """Faults of the metadata."""
+    return list(_metadata_faults(info, obj, old))
+
+
+def _metadata_faults(info: ResourceInfo, obj: Obj, old: Obj | None) -> Iterator[Cause]:
     metadata = obj["metadata"]
-    causes: list[Cause] = []
     if old is None:
         name = metadata["name"]
         if info.group == "rbac.authorization.k8s.io":
@@ -86,24 +94,49 @@ def validate(info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
         else:
             why = meta.name_fault(name, label=info.bucket == "namespaces")
         if why:
-            causes.append(Cause("FieldValueInvalid", "metadata.name", f"Invalid value: {schema.json_text(name)}: {why}"))
+            (yield Cause("FieldValueInvalid", "metadata.name", f"Invalid value: {schema.json_text(name)}: {why}"))
     if labels := metadata.get("labels"):
         for text, why in meta.label_faults(labels):
-            causes.append(Cause("FieldValueInvalid", "metadata.labels", f"Invalid value: {schema.json_text(text)}: {why}"))
+            (yield Cause("FieldValueInvalid", "metadata.labels", f"Invalid value: {schema.json_text(text)}: {why}"))
     if annotations := metadata.get("annotations"):
         for key in annotations:
             if why := meta.qualified_fault(key.lower()):
-                causes.append(Cause("FieldValueInvalid", "metadata.annotations", f"Invalid value: {schema.json_text(key)}: {why}"))
+                (
+                    yield Cause(
+                        "FieldValueInvalid", "metadata.annotations", f"Invalid value: {schema.json_text(key)}: {why}"
+                    )
+                )
         if sum(len(k) + len(v) for k, v in annotations.items()) > _MAX_ANNOTATION_BYTES:
-            causes.append(Cause("FieldValueTooLong", "metadata.annotations", f"Too long: may not be more than {_MAX_ANNOTATION_BYTES} bytes"))
+            (
+                yield Cause(
+                    "FieldValueTooLong",
+                    "metadata.annotations",
+                    f"Too long: may not be more than {_MAX_ANNOTATION_BYTES} bytes",
+                )
+            )
     for finalizer in metadata.get("finalizers") or ():
         if why := meta.qualified_fault(finalizer):
-            causes.append(Cause("FieldValueInvalid", "metadata.finalizers", f"Invalid value: {schema.json_text(finalizer)}: {why}"))
+            (
+                yield Cause(
+                    "FieldValueInvalid", "metadata.finalizers", f"Invalid value: {schema.json_text(finalizer)}: {why}"
+                )
+            )
     controllers = [ref for ref in metadata.get("ownerReferences") or () if ref.get("controller")]
     if len(controllers) > 1:
-        causes.append(Cause("FieldValueInvalid", "metadata.ownerReferences", "Invalid value: Only one reference can have Controller set to true"))
+        (
+            yield Cause(
+                "FieldValueInvalid",
+                "metadata.ownerReferences",
+                "Invalid value: Only one reference can have Controller set to true",
+            )
+        )
     for index, ref in enumerate(metadata.get("ownerReferences") or ()):
         for name in ("apiVersion", "kind", "name", "uid"):
             if not ref.get(name):
-                causes.append(Cause("FieldValueInvalid", f"metadata.ownerReferences[{index}].{name}", 'Invalid value: "": must not be empty'))
-    return causes
+                (
+                    yield Cause(
+                        "FieldValueInvalid",
+                        f"metadata.ownerReferences[{index}].{name}",
+                        'Invalid value: "": must not be empty',
+                    )
+                )

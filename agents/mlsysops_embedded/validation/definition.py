@@ -26,7 +26,18 @@ FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 _BUCKET: Final = "customresourcedefinitions.apiextensions.k8s.io"
 _TYPES: Final = ("object", "array", "string", "integer", "number", "boolean")
 _VERSION: Final = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
-_FORBIDDEN: Final = ("$ref", "definitions", "dependencies", "deprecated", "discriminator", "id", "patternProperties", "readOnly", "writeOnly", "xml")
+_FORBIDDEN: Final = (
+    "$ref",
+    "definitions",
+    "dependencies",
+    "deprecated",
+    "discriminator",
+    "id",
+    "patternProperties",
+    "readOnly",
+    "writeOnly",
+    "xml",
+)
 
 
 def version_rank(version: str) -> tuple[int, int, int, int, str]:
@@ -54,11 +65,22 @@ def complete(crd: Obj, old: Obj | None, reader: Reader | None) -> None:
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     for kind, fine, reason, message in (
         ("NamesAccepted", not clash, "NoConflicts" if not clash else "Conflict", clash or "no conflicts found"),
-        ("Established", not clash or "Established" in conditions, "InitialNamesAccepted", "the initial names have been accepted"),
+        (
+            "Established",
+            not clash or "Established" in conditions,
+            "InitialNamesAccepted",
+            "the initial names have been accepted",
+        ),
     ):
         wanted = "True" if fine else "False"
         if conditions.get(kind, {}).get("status") != wanted:
-            conditions[kind] = {"type": kind, "status": wanted, "lastTransitionTime": meta.now(), "reason": reason, "message": message}
+            conditions[kind] = {
+                "type": kind,
+                "status": wanted,
+                "lastTransitionTime": meta.now(),
+                "reason": reason,
+                "message": message,
+            }
     stored = [version["name"] for version in spec["versions"] if version.get("storage")]
     status["conditions"] = list(conditions.values())
     status["acceptedNames"] = names if not clash else status.get("acceptedNames") or {"plural": "", "kind": ""}
@@ -79,7 +101,7 @@ def _clash(crd: Obj, reader: Reader | None) -> str:
             continue
         theirs = {other["names"]["plural"], other["names"].get("singular"), *(other["names"].get("shortNames") or ())}
         if taken := mine & theirs:
-            return f'"{sorted(str(t) for t in taken)[0]}" is already in use'
+            return f'"{min(str(t) for t in taken)}" is already in use'
         if other["names"]["kind"] == spec["names"]["kind"]:
             return f'"{spec["names"]["kind"]}" is already in use'
     return ""
@@ -91,23 +113,43 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
     names, versions = spec["names"], spec["versions"]
     wanted = f"{names['plural']}.{spec['group']}"
     if name != wanted:
-        yield Cause("FieldValueInvalid", "metadata.name", f'Invalid value: "{name}": must be spec.names.plural+"."+spec.group')
+        yield Cause(
+            "FieldValueInvalid", "metadata.name", f'Invalid value: "{name}": must be spec.names.plural+"."+spec.group'
+        )
     if "." not in spec["group"] or meta.name_fault(spec["group"]):
-        yield Cause("FieldValueInvalid", "spec.group", f"Invalid value: {json_text(spec['group'])}: should be a domain with at least one dot")
+        yield Cause(
+            "FieldValueInvalid",
+            "spec.group",
+            f"Invalid value: {json_text(spec['group'])}: should be a domain with at least one dot",
+        )
     for field in ("plural", "singular"):
         if why := meta.dns1035_fault(names.get(field, "")):
-            yield Cause("FieldValueInvalid", f"spec.names.{field}", f"Invalid value: {json_text(names.get(field))}: {why}")
+            yield Cause(
+                "FieldValueInvalid", f"spec.names.{field}", f"Invalid value: {json_text(names.get(field))}: {why}"
+            )
     if why := meta.dns1035_fault(names["kind"].lower()):
-        yield Cause("FieldValueInvalid", "spec.names.kind", f"Invalid value: {json_text(names['kind'])}: may have mixed case, but should otherwise match: {why}")
+        yield Cause(
+            "FieldValueInvalid",
+            "spec.names.kind",
+            f"Invalid value: {json_text(names['kind'])}: may have mixed case, but should otherwise match: {why}",
+        )
     if not versions:
         yield Cause("FieldValueRequired", "spec.versions", "Required value: must have at least one version")
         return
     if sum(bool(version.get("storage")) for version in versions) != 1:
-        yield Cause("FieldValueInvalid", "spec.versions", f"Invalid value: {json_text(versions)[:200]}: must have exactly one version marked as storage version")
+        yield Cause(
+            "FieldValueInvalid",
+            "spec.versions",
+            f"Invalid value: {json_text(versions)[:200]}: must have exactly one version marked as storage version",
+        )
     if len({version["name"] for version in versions}) != len(versions):
         yield Cause("FieldValueInvalid", "spec.versions", "Invalid value: must contain unique version names")
     if spec.get("conversion", {}).get("strategy") == "Webhook":
-        yield Cause("FieldValueNotSupported", "spec.conversion.strategy", 'Unsupported value: "Webhook": supported values: "None"')
+        yield Cause(
+            "FieldValueNotSupported",
+            "spec.conversion.strategy",
+            'Unsupported value: "Webhook": supported values: "None"',
+        )
     for index, version in enumerate(versions):
         place = f"spec.versions[{index}]"
         if why := meta.dns1035_fault(version["name"]):
@@ -118,7 +160,11 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
             continue
         path = f"{place}.schema.openAPIV3Schema"
         if root.get("type") != "object":
-            yield Cause("FieldValueInvalid", f"{path}.type", f"Invalid value: {json_text(root.get('type'))}: must be object at the root")
+            yield Cause(
+                "FieldValueInvalid",
+                f"{path}.type",
+                f"Invalid value: {json_text(root.get('type'))}: must be object at the root",
+            )
         yield from _structural(root, path)
     if old is not None and old["spec"]["scope"] != spec["scope"]:
         yield Cause("FieldValueInvalid", "spec.scope", f"Invalid value: {json_text(spec['scope'])}: field is immutable")
@@ -126,7 +172,11 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
         kept = {version["name"] for version in versions}
         for version in (old.get("status") or {}).get("storedVersions") or ():
             if version not in kept:
-                yield Cause("FieldValueInvalid", "status.storedVersions[0]", f"Invalid value: {json_text(version)}: must appear in spec.versions")
+                yield Cause(
+                    "FieldValueInvalid",
+                    "status.storedVersions[0]",
+                    f"Invalid value: {json_text(version)}: must appear in spec.versions",
+                )
 
 
 def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
@@ -139,25 +189,55 @@ def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
     kind = node.get("type")
     loose = node.get("x-kubernetes-int-or-string") or node.get("x-kubernetes-preserve-unknown-fields")
     if kind is None and not loose:
-        yield Cause("FieldValueRequired", f"{path}.type", "Required value: must not be empty for specified object fields" if depth else "Required value: must not be empty at the root")
+        yield Cause(
+            "FieldValueRequired",
+            f"{path}.type",
+            "Required value: must not be empty for specified object fields"
+            if depth
+            else "Required value: must not be empty at the root",
+        )
     elif kind is not None and kind not in _TYPES:
-        yield Cause("FieldValueNotSupported", f"{path}.type", f"Unsupported value: {json_text(kind)}: supported values: {', '.join(json_text(t) for t in sorted(_TYPES))}")
+        yield Cause(
+            "FieldValueNotSupported",
+            f"{path}.type",
+            f"Unsupported value: {json_text(kind)}: supported values: {', '.join(json_text(t) for t in sorted(_TYPES))}",
+        )
     if node.get("uniqueItems"):
-        yield Cause("FieldValueForbidden", f"{path}.uniqueItems", "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic")
+        yield Cause(
+            "FieldValueForbidden",
+            f"{path}.uniqueItems",
+            "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+        )
     if node.get("properties") and node.get("additionalProperties"):
-        yield Cause("FieldValueForbidden", f"{path}.additionalProperties", "Forbidden: additionalProperties and properties are mutual exclusive")
+        yield Cause(
+            "FieldValueForbidden",
+            f"{path}.additionalProperties",
+            "Forbidden: additionalProperties and properties are mutual exclusive",
+        )
     if kind == "array" and not isinstance(node.get("items"), dict):
         yield Cause("FieldValueRequired", f"{path}.items", "Required value: must be specified")
     if "pattern" in node:
         try:
             re.compile(node["pattern"])
         except (re.error, TypeError) as exc:
-            yield Cause("FieldValueInvalid", f"{path}.pattern", f"Invalid value: {json_text(node['pattern'])}: must be a valid regular expression: {exc}")
+            yield Cause(
+                "FieldValueInvalid",
+                f"{path}.pattern",
+                f"Invalid value: {json_text(node['pattern'])}: must be a valid regular expression: {exc}",
+            )
     if node.get("x-kubernetes-list-type") == "map" and not node.get("x-kubernetes-list-map-keys"):
-        yield Cause("FieldValueRequired", f"{path}.x-kubernetes-list-map-keys", "Required value: must not be empty if x-kubernetes-list-type is map")
+        yield Cause(
+            "FieldValueRequired",
+            f"{path}.x-kubernetes-list-map-keys",
+            "Required value: must not be empty if x-kubernetes-list-type is map",
+        )
     for name, value in (("required", list), ("enum", list), ("properties", dict)):
         if name in node and not isinstance(node[name], value):
-            yield Cause("FieldValueInvalid", f"{path}.{name}", f"Invalid value: {json_text(node[name])}: must be a {'list' if value is list else 'map'}")
+            yield Cause(
+                "FieldValueInvalid",
+                f"{path}.{name}",
+                f"Invalid value: {json_text(node[name])}: must be a {'list' if value is list else 'map'}",
+            )
             return
     for key, child in (node.get("properties") or {}).items():
         if depth == 0 and key in ("apiVersion", "kind", "metadata"):
@@ -206,9 +286,22 @@ def resources(crd: Obj) -> tuple[ResourceInfo, ...]:
                 stored=f"{group}/{storage}",
                 schema=version["schema"]["openAPIV3Schema"],
                 generation=True,
-                scale=ScalePaths(_dotted(scale["specReplicasPath"]), _dotted(scale["statusReplicasPath"]), _dotted(scale.get("labelSelectorPath") or "")) if scale else None,
+                scale=ScalePaths(
+                    _dotted(scale["specReplicasPath"]),
+                    _dotted(scale["statusReplicasPath"]),
+                    _dotted(scale.get("labelSelectorPath") or ""),
+                )
+                if scale
+                else None,
                 columns=tuple(
-                    Column(c["name"], c["type"], c["jsonPath"], c.get("priority") or 0, c.get("format") or "", c.get("description") or "")
+                    Column(
+                        c["name"],
+                        c["type"],
+                        c["jsonPath"],
+                        c.get("priority") or 0,
+                        c.get("format") or "",
+                        c.get("description") or "",
+                    )
                     for c in version.get("additionalPrinterColumns") or ()
                 ),
                 custom=True,

@@ -25,7 +25,9 @@ def parse_quantity(value: str | int | float) -> float:
         return float(value)
     match = _FORM.fullmatch(value)
     if match is None or len(value) > 64:
-        raise ValueError(f"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$': {value!r}")
+        raise ValueError(
+            f"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$': {value!r}"
+        )
     number, unit = float(match[1]), match[2]
     if unit in _BINARY:
         return float(number * 1024 ** _BINARY[unit])

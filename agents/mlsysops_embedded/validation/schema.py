@@ -74,7 +74,9 @@ def drop_nulls(value: Any) -> Any:
     return value
 
 
-def prune(value: Any, schema: Schema, path: str = "", unknown: list[str] | None = None, *, root: bool = True) -> list[str]:
+def prune(
+    value: Any, schema: Schema, path: str = "", unknown: list[str] | None = None, *, root: bool = True
+) -> list[str]:
     """Removes in place what the schema does not name; returns the dotted paths removed."""
     found: list[str] = [] if unknown is None else unknown
     if isinstance(value, dict):
@@ -185,12 +187,20 @@ def _validate(value: Any, schema: Schema, path: str, causes: list[Cause]) -> Non
         kind = schema.get("type") or "integer or string"
         name = type_name(value)
         causes.append(
-            Cause("FieldValueTypeInvalid", path, f'Invalid value: "{name}": {path} in body must be of type {kind}: "{name}"')
+            Cause(
+                "FieldValueTypeInvalid",
+                path,
+                f'Invalid value: "{name}": {path} in body must be of type {kind}: "{name}"',
+            )
         )
         return
     if "enum" in schema and value not in schema["enum"]:
         supported = ", ".join(json_text(item) for item in schema["enum"])
-        causes.append(Cause("FieldValueNotSupported", path, f"Unsupported value: {json_text(value)}: supported values: {supported}"))
+        causes.append(
+            Cause(
+                "FieldValueNotSupported", path, f"Unsupported value: {json_text(value)}: supported values: {supported}"
+            )
+        )
     if isinstance(value, dict):
         _validate_object(value, schema, path, causes)
     elif isinstance(value, list):
@@ -204,9 +214,8 @@ def _validate(value: Any, schema: Schema, path: str, causes: list[Cause]) -> Non
 
 def _validate_object(value: dict[str, Any], schema: Schema, path: str, causes: list[Cause]) -> None:
     properties = schema.get("properties") or {}
-    for name in schema.get("required") or ():
-        if name not in value:
-            causes.append(Cause("FieldValueRequired", f"{path}.{name}" if path else name, "Required value"))
+    missing = [name for name in schema.get("required") or () if name not in value]
+    causes += [Cause("FieldValueRequired", f"{path}.{name}" if path else name, "Required value") for name in missing]
     extra = schema.get("additionalProperties")
     for key, item in value.items():
         sub = properties.get(key)
@@ -216,14 +225,20 @@ def _validate_object(value: dict[str, Any], schema: Schema, path: str, causes: l
             _validate(item, sub, f"{path}.{key}" if path else key, causes)
     count = len(value)
     if "maxProperties" in schema and count > schema["maxProperties"]:
-        causes.append(Cause("FieldValueTooMany", path, f"Too many: {count}: must have at most {schema['maxProperties']} items"))
+        causes.append(
+            Cause("FieldValueTooMany", path, f"Too many: {count}: must have at most {schema['maxProperties']} items")
+        )
     if "minProperties" in schema and count < schema["minProperties"]:
-        causes.append(_invalid(path, count, f"{path} in body should have at least {schema['minProperties']} properties"))
+        causes.append(
+            _invalid(path, count, f"{path} in body should have at least {schema['minProperties']} properties")
+        )
 
 
 def _validate_array(value: list[Any], schema: Schema, path: str, causes: list[Cause]) -> None:
     if "maxItems" in schema and len(value) > schema["maxItems"]:
-        causes.append(Cause("FieldValueTooMany", path, f"Too many: {len(value)}: must have at most {schema['maxItems']} items"))
+        causes.append(
+            Cause("FieldValueTooMany", path, f"Too many: {len(value)}: must have at most {schema['maxItems']} items")
+        )
     if "minItems" in schema and len(value) < schema["minItems"]:
         causes.append(_invalid(path, len(value), f"{path} in body should have at least {schema['minItems']} items"))
     items = schema.get("items") or {}
@@ -239,7 +254,9 @@ def _validate_array(value: list[Any], schema: Schema, path: str, causes: list[Ca
             identity = {key: item.get(key) for key in keys} if kind == "map" else item
             mark = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
             if mark in seen:
-                causes.append(Cause("FieldValueDuplicate", f"{path}[{index}]", f"Duplicate value: {json_text(identity)}"))
+                causes.append(
+                    Cause("FieldValueDuplicate", f"{path}[{index}]", f"Duplicate value: {json_text(identity)}")
+                )
             seen.add(mark)
 
 
@@ -261,11 +278,23 @@ def _validate_number(value: float, schema: Schema, path: str, causes: list[Cause
     if "maximum" in schema:
         strict = schema.get("exclusiveMaximum")
         if value > schema["maximum"] or (strict and value == schema["maximum"]):
-            causes.append(_invalid(path, value, f"{path} in body should be less than {'' if strict else 'or equal to '}{schema['maximum']}"))
+            causes.append(
+                _invalid(
+                    path,
+                    value,
+                    f"{path} in body should be less than {'' if strict else 'or equal to '}{schema['maximum']}",
+                )
+            )
     if "minimum" in schema:
         strict = schema.get("exclusiveMinimum")
         if value < schema["minimum"] or (strict and value == schema["minimum"]):
-            causes.append(_invalid(path, value, f"{path} in body should be greater than {'' if strict else 'or equal to '}{schema['minimum']}"))
+            causes.append(
+                _invalid(
+                    path,
+                    value,
+                    f"{path} in body should be greater than {'' if strict else 'or equal to '}{schema['minimum']}",
+                )
+            )
     if schema.get("multipleOf"):
         ratio = value / schema["multipleOf"]
         if abs(ratio - round(ratio)) > 1e-9 * max(1.0, abs(ratio)):

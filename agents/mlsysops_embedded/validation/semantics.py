@@ -66,10 +66,18 @@ def _containers(spec: Obj, path: str) -> Iterator[Cause]:
 def _container(container: Obj, place: str, volumes: set[Any]) -> Iterator[Cause]:
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         if mount.get("name") not in volumes:
-            yield Cause("FieldValueNotFound", f"{place}.volumeMounts[{index}].name", f"Not found: {json_text(mount.get('name'))}")
+            yield Cause(
+                "FieldValueNotFound",
+                f"{place}.volumeMounts[{index}].name",
+                f"Not found: {json_text(mount.get('name'))}",
+            )
     for index, variable in enumerate(container.get("env") or ()):
         if not variable.get("name") or "=" in variable["name"]:
-            yield _invalid(f"{place}.env[{index}].name", variable.get("name"), "a valid environment variable name must not be empty or contain '='")
+            yield _invalid(
+                f"{place}.env[{index}].name",
+                variable.get("name"),
+                "a valid environment variable name must not be empty or contain '='",
+            )
         if "value" in variable and variable["value"] and variable.get("valueFrom"):
             yield _invalid(f"{place}.env[{index}].valueFrom", "", "may not be specified when `value` is not empty")
     for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
@@ -82,7 +90,9 @@ def _container(container: Obj, place: str, volumes: set[Any]) -> Iterator[Cause]
         if parse_quantity(value) < 0:
             yield _invalid(f"{place}.resources.requests[{name}]", value, "must be greater than or equal to 0")
         if name in limits and parse_quantity(value) > parse_quantity(limits[name]):
-            yield _invalid(f"{place}.resources.requests", value, f"must be less than or equal to {name} limit of {limits[name]}")
+            yield _invalid(
+                f"{place}.resources.requests", value, f"must be less than or equal to {name} limit of {limits[name]}"
+            )
     for name, value in limits.items():
         if parse_quantity(value) < 0:
             yield _invalid(f"{place}.resources.limits[{name}]", value, "must be greater than or equal to 0")
@@ -105,7 +115,11 @@ def _pod(obj: Obj, old: Obj | None) -> Iterator[Cause]:
 
 
 def _frozen(spec: Obj) -> Obj:
-    kept = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates")}
+    kept = {
+        k: v
+        for k, v in spec.items()
+        if k not in ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates")
+    }
     for group in ("containers", "initContainers"):
         if group in kept:
             kept[group] = [{k: v for k, v in c.items() if k not in ("image", "imagePullPolicy")} for c in kept[group]]
@@ -133,7 +147,11 @@ def _workload(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     yield from _containers(template.get("spec") or {}, "spec.template.spec")
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy not in (None, "Always"):
-        yield Cause("FieldValueNotSupported", "spec.template.spec.restartPolicy", f'Unsupported value: "{policy}": supported values: "Always"')
+        yield Cause(
+            "FieldValueNotSupported",
+            "spec.template.spec.restartPolicy",
+            f'Unsupported value: "{policy}": supported values: "Always"',
+        )
     strategy = spec.get("strategy") or {}
     if strategy.get("type") == "Recreate" and strategy.get("rollingUpdate"):
         yield _forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
@@ -141,11 +159,19 @@ def _workload(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     for name in ("maxSurge", "maxUnavailable"):
         value = rolling.get(name)
         if isinstance(value, str) and not (value.endswith("%") and value[:-1].isdecimal()):
-            yield _invalid(f"spec.strategy.rollingUpdate.{name}", value, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%')")
+            yield _invalid(
+                f"spec.strategy.rollingUpdate.{name}",
+                value,
+                "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%')",
+            )
         elif isinstance(value, int) and value < 0:
             yield _invalid(f"spec.strategy.rollingUpdate.{name}", value, "must be greater than or equal to 0")
     if rolling and all(rolling.get(name) in (0, "0%") for name in ("maxSurge", "maxUnavailable")):
-        yield _invalid("spec.strategy.rollingUpdate.maxUnavailable", rolling.get("maxUnavailable"), "may not be 0 when `maxSurge` is 0")
+        yield _invalid(
+            "spec.strategy.rollingUpdate.maxUnavailable",
+            rolling.get("maxUnavailable"),
+            "may not be 0 when `maxSurge` is 0",
+        )
 
 
 def _service(obj: Obj, old: Obj | None) -> Iterator[Cause]:
@@ -171,14 +197,20 @@ def _service(obj: Obj, old: Obj | None) -> Iterator[Cause]:
             yield _invalid(f"spec.ports[{index}].targetPort", target, "must be between 1 and 65535, inclusive")
     for text, why in meta.label_faults(spec.get("selector") or {}):
         yield _invalid("spec.selector", text, why)
-    if old is not None and kind == old["spec"].get("type") != "ExternalName" and spec.get("clusterIP") != old["spec"].get("clusterIP"):
+    if (
+        old is not None
+        and kind == old["spec"].get("type") != "ExternalName"
+        and spec.get("clusterIP") != old["spec"].get("clusterIP")
+    ):
         yield _invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
 
 
 def _frozen_data(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     for key in [*(obj.get("data") or ()), *(obj.get("binaryData") or ())]:
         if not key or len(key) > 253 or not all(c.isalnum() or c in "-_." for c in key):
-            yield _invalid(f"data[{key}]", key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'")
+            yield _invalid(
+                f"data[{key}]", key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+            )
     if old is not None and old.get("immutable"):
         if not obj.get("immutable"):
             yield _forbidden("immutable", "field is immutable when `immutable` is set")
@@ -198,13 +230,25 @@ def _binding(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     kinds = ("Role", "ClusterRole") if obj["kind"] == "RoleBinding" else ("ClusterRole",)
     if reference.get("kind") not in kinds:
         supported = ", ".join(json_text(kind) for kind in kinds)
-        yield Cause("FieldValueNotSupported", "roleRef.kind", f"Unsupported value: {json_text(reference.get('kind'))}: supported values: {supported}")
+        yield Cause(
+            "FieldValueNotSupported",
+            "roleRef.kind",
+            f"Unsupported value: {json_text(reference.get('kind'))}: supported values: {supported}",
+        )
     for index, subject in enumerate(obj.get("subjects") or ()):
         if subject.get("kind") not in ("User", "Group", "ServiceAccount"):
-            yield Cause("FieldValueNotSupported", f"subjects[{index}].kind", f"Unsupported value: {json_text(subject.get('kind'))}")
+            yield Cause(
+                "FieldValueNotSupported",
+                f"subjects[{index}].kind",
+                f"Unsupported value: {json_text(subject.get('kind'))}",
+            )
         if not subject.get("name"):
             yield _required(f"subjects[{index}].name")
-        if subject.get("kind") == "ServiceAccount" and not subject.get("namespace") and obj["kind"] == "ClusterRoleBinding":
+        if (
+            subject.get("kind") == "ServiceAccount"
+            and not subject.get("namespace")
+            and obj["kind"] == "ClusterRoleBinding"
+        ):
             yield _required(f"subjects[{index}].namespace")
 
 
@@ -214,7 +258,11 @@ def _role(obj: Obj, old: Obj | None) -> Iterator[Cause]:
             yield _required(f"rules[{index}].verbs", "verbs must contain at least one value")
         if rule.get("nonResourceURLs"):
             if obj["kind"] == "Role":
-                yield _invalid(f"rules[{index}].nonResourceURLs", rule["nonResourceURLs"], "namespaced rules cannot apply to non-resource URLs")
+                yield _invalid(
+                    f"rules[{index}].nonResourceURLs",
+                    rule["nonResourceURLs"],
+                    "namespaced rules cannot apply to non-resource URLs",
+                )
         elif not rule.get("apiGroups") and "apiGroups" not in rule:
             yield _required(f"rules[{index}].apiGroups", "resource rules must supply at least one api group")
         elif not rule.get("resources"):

@@ -30,7 +30,7 @@ def render(error: BaseException, settings: Settings) -> int:
         error: What ended the command.
         settings: Global options of the run (``--debug`` adds the traceback).
     """
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or type(error).__name__ == "ClosedPipe":
         _silence(sys.stdout)
         return _BROKEN_PIPE
     if isinstance(error, KeyboardInterrupt | typer.Abort):

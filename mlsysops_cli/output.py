@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
 
-__all__ = ["Column", "Table", "age", "emit", "emit_document", "render_table", "to_yaml", "write"]
+__all__ = ["ClosedPipe", "Column", "Table", "age", "emit", "emit_document", "render_table", "to_yaml", "write"]
 
 _NONE = "<none>"
+
+
+class ClosedPipe(Exception):  # noqa: N818 - named like what it is
+    """Whoever read stdout has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +142,16 @@ def age(moment: str | None, *, now: datetime | None = None) -> str:
 
 
 def write(text: str) -> None:
-    """Write data to stdout."""
-    sys.stdout.write(text)
+    """Write data to stdout.
+
+    Raises:
+        ClosedPipe: Nobody reads any more, as after ``| head``.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as exc:  # Typer would make it exit code 1, which means something here
+        raise ClosedPipe from exc
 
 
 def _structured(output: str, document: Any) -> None:

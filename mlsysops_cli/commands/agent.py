@@ -36,19 +36,19 @@ _POLICIES = "put the file into the agent's plugin directory (plugin_dirs of its 
 
 @app.command("set-policy")
 def set_policy(agent: Agent = None, file: File = None) -> None:
-    """Send a policy to running agents (not available in this version)."""
+    """Send a policy to running agents (not in this version)."""
     refuse("way to change the policies of running agents", _POLICIES)
 
 
 @app.command("delete-policy")
 def delete_policy(agent: Agent = None, name: Name = None) -> None:
-    """Take a policy from running agents (not available in this version)."""
+    """Take a policy from running agents (not in this version)."""
     refuse("way to change the policies of running agents", _POLICIES)
 
 
 @app.command("list-policies")
 def list_policies(agent: Agent = None) -> None:
-    """List the policies of running agents (not available in this version)."""
+    """List the policies of running agents (not in this version)."""
     refuse(
         "way to list the policies of running agents", "their logs name the policies they loaded: `mls framework logs`"
     )
@@ -56,7 +56,7 @@ def list_policies(agent: Agent = None) -> None:
 
 @app.command("set-config")
 def set_config(agent: Agent = None, file: File = None) -> None:
-    """Change the configuration of running agents (not available in this version)."""
+    """Configure running agents (not in this version)."""
     refuse(
         "way to change the configuration of running agents",
         "change the inventory and run `mls framework deploy-all` again",
@@ -65,7 +65,7 @@ def set_config(agent: Agent = None, file: File = None) -> None:
 
 @app.command("delete-config")
 def delete_config(agent: Agent = None, name: Name = None) -> None:
-    """Undo a change of the configuration of running agents (not available in this version)."""
+    """Undo a configuration (not in this version)."""
     refuse(
         "way to change the configuration of running agents",
         "change the inventory and run `mls framework deploy-all` again",

@@ -96,7 +96,7 @@ def get_app_details(ctx: typer.Context, app_id: Id) -> None:
 @app.command("get-app-performance")
 @app.command("get-performance", hidden=True)
 def get_app_performance(ctx: typer.Context, app_id: Id) -> None:
-    """Show an application's targets, what was measured, and whether they hold."""
+    """Show targets, what was measured and whether it holds."""
     from mlsysops_cli.actions.apps import performance
 
     performance(settings_of(ctx), app_id)
@@ -123,7 +123,7 @@ def explain(
     app_id: Id,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Only the newest decisions; 0 for all.")] = 0,
 ) -> None:
-    """Explain where an application's components run: what was decided, and why other places were not chosen."""
+    """Explain what was decided and what was not chosen."""
     from mlsysops_cli.actions.apps import show
     from mlsysops_cli.views import explain_text
 
@@ -132,7 +132,10 @@ def explain(
 
 @app.command("diff")
 def diff(ctx: typer.Context, path: Path = None, uri: Uri = None) -> None:
-    """Show how a description differs from what is deployed: exit code 0 the same, 1 different."""
+    """Compare a description with what is deployed.
+
+    Exit code 0: the same; 1: different.
+    """
     from mlsysops_cli.actions.apps import diff as run
 
     if run(settings_of(ctx), path, uri):
@@ -141,7 +144,10 @@ def diff(ctx: typer.Context, path: Path = None, uri: Uri = None) -> None:
 
 @app.command("edit")
 def edit(ctx: typer.Context, app_id: Id) -> None:
-    """Edit an application's description in $VISUAL or $EDITOR; comments of the file it came from are kept."""
+    """Edit the description in $VISUAL or $EDITOR.
+
+    Comments of the file it was deployed from are kept.
+    """
     from mlsysops_cli.actions.edit import edit as run
 
     run(settings_of(ctx), app_id)

@@ -29,7 +29,10 @@ class Relation(StrEnum):
 @app.command("ping")
 @app.command("ping-agent", hidden=True)
 def ping(ctx: typer.Context) -> None:
-    """Show whether every agent is alive: exit code 0 all of them, 1 not all."""
+    """Show whether every agent is alive.
+
+    Exit code 0: all of them; 1: not all.
+    """
     from mlsysops_cli.client.session import connect
     from mlsysops_cli.output import emit
     from mlsysops_cli.views import AGENTS
@@ -67,7 +70,10 @@ def set_system_target(
         Relation, typer.Option("--relation", help="How the metric must relate to the value.")
     ] = Relation.LOWER_OR_EQUAL,
 ) -> None:
-    """Set a target of the whole slice; one for the same metric is replaced."""
+    """Set a target of the whole slice.
+
+    A target for the same metric is replaced.
+    """
     import json
 
     from mlsysops_cli.client.session import connect
@@ -83,7 +89,7 @@ def set_system_target(
 
 @app.command("config-trust")
 def config_trust(ctx: typer.Context) -> None:
-    """Set what makes a node trusted (not available in this version)."""
+    """Set what makes a node trusted (not in this version)."""
     from mlsysops_cli.commands.agent import refuse
 
     refuse("trust assessment")

@@ -56,7 +56,7 @@ def _bind(config: Config) -> socket.socket:
 
 
 async def _serve(config: Config, listener: socket.socket) -> int:
-    app = create_app(config, KubernetesStore(config.kubeconfig))
+    app = create_app(config, KubernetesStore(config.kubeconfig, config.state_dir / "tls"))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

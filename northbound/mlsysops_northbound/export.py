@@ -57,7 +57,7 @@ def openapi_document() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         config = Config(slice="any", kubeconfig=place / "none", token_file=place / "none", state_dir=place)
-        app = create_app(config, KubernetesStore(config.kubeconfig))
+        app = create_app(config, KubernetesStore(config.kubeconfig, config.state_dir / "tls"))
         document = app.openapi()
         app.state.services.idempotency.close()
     document["info"]["version"] = "v1"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, Ref
 from mlsysops_northbound.store import Object, Page, Resource
 
 __all__ = ["FIELD_MANAGER", "KubernetesStore"]
+
+_log = logging.getLogger(__name__)
 
 FIELD_MANAGER = "mlsysops-northbound"
 _TIMEOUT = 10.0
@@ -41,14 +45,19 @@ class KubernetesStore:
     """Objects of one API server.
 
     Args:
-        kubeconfig: How to reach it; read at the first request, and again after a failure, so that the API may start
-            before its control plane.
+        kubeconfig: How to reach it; read at the first request and again when it changes, so that the API may start before its
+            control plane and outlives a renewal of certificates.
+        scratch: Private directory for the files that TLS needs; emptied first.
     """
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, scratch: Path) -> None:
         self._kubeconfig = kubeconfig
+        self._scratch = scratch
         self._client: Any = None
+        self._stamp: tuple[int, int] = (0, 0)
         self._lock = asyncio.Lock()
+        # Once only: the library remembers which file holds what, also over a second reading.
+        shutil.rmtree(scratch, ignore_errors=True)
 
     async def get(self, resource: Resource, name: str, namespace: str) -> Object:
         """Return an object."""
@@ -95,11 +104,12 @@ class KubernetesStore:
         return str(answer.get("gitVersion", ""))
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close connections and remove the files."""
         async with self._lock:
             if self._client is not None:
                 await self._client.close()
                 self._client = None
+            await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
     def _path(self, resource: Resource, namespace: str, name: str = "") -> str:
         root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
@@ -108,18 +118,31 @@ class KubernetesStore:
 
     async def _connect(self) -> Any:
         async with self._lock:
-            if self._client is None:
-                configuration = client.Configuration()
-                try:
-                    await kube_config.load_kube_config(
-                        config_file=str(self._kubeconfig), client_configuration=configuration, persist_config=False
-                    )
-                except (kube_config.ConfigException, OSError) as exc:
+            try:
+                status = self._kubeconfig.stat()
+                if self._client is None or self._stamp != (status.st_mtime_ns, status.st_ino):
+                    fresh = await self._load()
+                    if self._client is not None:
+                        await self._client.close()
+                    self._client, self._stamp = fresh, (status.st_mtime_ns, status.st_ino)
+            except (kube_config.ConfigException, OSError) as exc:
+                if self._client is None:
                     raise Unreachable(
                         f"{self._kubeconfig}: {_line(exc)}", hint="the control plane is not set up yet"
                     ) from exc
-                self._client = client.ApiClient(configuration)
+                _log.warning("%s cannot be read again: %s", self._kubeconfig, _line(exc))
             return self._client
+
+    async def _load(self) -> Any:
+        self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        configuration = client.Configuration()
+        await kube_config.load_kube_config(
+            config_file=str(self._kubeconfig),
+            client_configuration=configuration,
+            persist_config=False,
+            temp_file_path=str(self._scratch),
+        )
+        return client.ApiClient(configuration)
 
     async def _request(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None

@@ -192,8 +192,9 @@ def test_the_context_token_is_private(slice_: Any) -> None:
 def test_over_tls_the_certificate_is_checked(slice_: Any, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from mlsysops_cli.client import Northbound, Target
     from mlsysops_core.errors import Unreachable
+
+    from mlsysops_cli.client import Northbound, Target
 
     config = yaml.safe_load((slice_.directory / "north.yaml").read_text())
     pki = slice_.directory / "pki"

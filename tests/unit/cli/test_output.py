@@ -82,3 +82,22 @@ def test_age(moment: str, expected: str) -> None:
 def test_yaml_keeps_the_order_and_writes_blocks() -> None:
     shared = {"x": 1}
     assert to_yaml({"b": shared, "a": shared, "text": "1\n2\n"}) == "b:\n  x: 1\na:\n  x: 1\ntext: |\n  1\n  2\n"
+
+
+def test_a_closed_pipe_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+    import sys
+
+    from mlsysops_cli.errors_render import render
+    from mlsysops_cli.output import ClosedPipe, write
+    from mlsysops_cli.settings import Settings
+
+    class Gone:
+        def write(self, _: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    with pytest.raises(ClosedPipe) as caught:
+        write("text")
+    monkeypatch.undo()
+    assert render(caught.value, Settings()) == 141

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlsysops_cli.reference import generated_files as command_line
 from mlsysops_northbound.export import generated_files as api
+
+from mlsysops_cli.reference import generated_files as command_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,7 +16,7 @@ def main() -> None:
         path = ROOT / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            print(path.relative_to(ROOT))  # noqa: T201
+            print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":

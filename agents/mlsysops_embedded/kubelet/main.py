@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
-import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 from mlsysops_core.errors import InvalidInput
@@ -30,7 +27,6 @@ __all__ = ["main", "run_kubelet"]
 
 _log = logging.getLogger(__name__)
 _BAD_CONFIGURATION = 3
-_PR_SET_PDEATHSIG = 1
 
 
 async def run_kubelet(config: KubeletConfig, runtime: RuntimeConfig) -> None:
@@ -76,16 +72,8 @@ async def _until_signal(config: KubeletConfig, runtime: RuntimeConfig) -> None:
         await work
 
 
-def _die_with_supervisor() -> None:
-    if os.environ.get("MLS_SUPERVISED") == "1":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 def main(config_path: str | Path) -> int:
     """Run the kubelet; 0 after SIGTERM, 3 for a configuration that cannot work (one line on stderr)."""
-    _die_with_supervisor()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.Formatter.converter = time.gmtime
     try:
         config = load_config(Path(config_path), KubeletConfig)
         runtime = load_config(config.runtime_config, RuntimeConfig) if config.runtime_config else RuntimeConfig()

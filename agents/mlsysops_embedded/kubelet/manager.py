@@ -165,10 +165,12 @@ class PodManager:
         known = worker.pod.get("status") or {}
         client = self._shared.client
         try:
-            if any(known.get(field) != value for field, value in worker.status.items()):
-                patch = {"metadata": {"uid": metadata["uid"]}, "status": worker.status}
+            annotations = _annotations(worker)
+            changed = any(known.get(field) != value for field, value in worker.status.items())
+            if changed or not annotations.items() <= (metadata.get("annotations") or {}).items():
+                # One write, through the subresource: nodes may not touch pods otherwise.
+                patch = {"metadata": {"uid": metadata["uid"], "annotations": annotations}, "status": worker.status}
                 await client.patch(PODS, name, patch, namespace, patch_type="merge", subresource="status")
-                await self._annotate(worker)
             if worker.stopped and metadata.get("deletionTimestamp"):
                 await client.delete(PODS, name, namespace, grace_period_seconds=0, uid=metadata["uid"])
         except ApiError as exc:
@@ -176,18 +178,13 @@ class PodManager:
                 return  # gone, which the informer tells or has told
             raise
 
-    async def _annotate(self, worker: PodWorker) -> None:
-        """Say on the pod itself which runtime it has, and what holds its limits where groups do not."""
-        metadata = worker.pod["metadata"]
-        wanted = {"embedded.kubernetes.local/runtime": "simulated" if worker.simulated else "process"}
-        enforced = {c.enforced_by for c in worker.containers}
-        if "rlimit" in enforced:
-            wanted["embedded.kubernetes.local/limits"] = "rlimit"
-        present = metadata.get("annotations") or {}
-        if all(present.get(key) == value for key, value in wanted.items()):
-            return
-        patch = {"metadata": {"uid": metadata["uid"], "annotations": wanted}}
-        await self._shared.client.patch(PODS, metadata["name"], patch, metadata["namespace"], patch_type="merge")
+
+def _annotations(worker: PodWorker) -> dict[str, str]:
+    """Which runtime a pod has, and what holds its limits where groups do not."""
+    result = {"embedded.kubernetes.local/runtime": "simulated" if worker.simulated else "process"}
+    if any(container.enforced_by == "rlimit" for container in worker.containers):
+        result["embedded.kubernetes.local/limits"] = "rlimit"
+    return result
 
 
 def _lasting(pod: Object) -> object:

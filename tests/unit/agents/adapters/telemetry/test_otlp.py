@@ -30,7 +30,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 NOW = 1_000_000.0
 text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zs"]), min_size=1, max_size=20)
-attributes = st.dictionaries(text, text, max_size=4)
+attributes = st.dictionaries(text.filter(lambda key: not key.startswith("telemetry.sdk.")), text, max_size=4)
 points = st.builds(
     Point,
     key=st.builds(SeriesKey.make, text, attributes, attributes),

@@ -261,7 +261,10 @@ class ClusterAgent:
             decision["verdict"],
             decision["scheduler"] or decision["message"] or "nothing done",
         )
-        self._decisions_of(name).appendleft(decision)
+        known = self._decisions_of(name)
+        # The first look into the knowledge store may have found it there already.
+        if decision["id"] not in {item["id"] for item in known}:
+            known.appendleft(decision)
         self._dirty.mark(name)
         if decision["verdict"] == "no-plan" and decision["message"]:
             self._event(obj, "NoFit", str(decision["message"]))

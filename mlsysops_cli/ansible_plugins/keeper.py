@@ -1,8 +1,9 @@
-"""Keeps the supervisor: when supervisord dies, ends what it left behind and starts it again.
+"""Keeps the supervisor: when supervisord dies, starts it again.
 
 Run by supervisord itself as an event listener (http://supervisord.org/events.html), so that each of the two
 brings the other back. Its standard input ends when supervisord dies; the events tell it the process ids of the
-others. Processes that supervisord stopped on purpose, and pods, are none of its business.
+others, which it writes down, so that whoever starts supervisord next ends what the dead one left behind.
+Processes that supervisord stopped on purpose, and pods, are none of its business.
 """
 
 from __future__ import annotations
@@ -12,27 +13,14 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
+from logging.handlers import RotatingFileHandler
 from typing import IO
 
-from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor, SupervisorError
+from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Identity, Supervisor, SupervisorError, identity
 
 __all__ = ["Keeper", "main"]
 
 log = logging.getLogger("mls.keeper")
-
-GRACE = 5.0
-Identity = tuple[int, str]
-
-
-def identity(pid: int) -> Identity | None:
-    """Return a process's id and start time, which together are never used again; None where it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else (pid, fields[19])
 
 
 class Keeper:
@@ -44,59 +32,50 @@ class Keeper:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
-        self.known: dict[str, Identity] = {}
+        self.known: dict[str, Identity] = supervisor.recorded()
 
     def run(self, events: IO[str], answers: IO[str]) -> bool:
         """Follow events until they end; return whether the supervisor has to be started again."""
+        try:
+            self._follow(events, answers)
+        except BrokenPipeError:
+            log.info("the supervisor was gone before it could be answered")
+        return not self.supervisor.stopping.exists()
+
+    def _follow(self, events: IO[str], answers: IO[str]) -> None:
         answers.write("READY\n")
         answers.flush()
         for info in self.supervisor.processes():
             self._remember(info["name"], int(info["pid"]))
+        self.supervisor.record(self.known)
         while header := events.readline():
             tokens = dict(token.split(":", 1) for token in header.split())
             payload = events.read(int(tokens.get("len", 0)))
             values = dict(token.split(":", 1) for token in payload.split() if ":" in token)
-            if "pid" in values:
-                self._remember(values.get("processname", ""), int(values["pid"]))
+            if "pid" in values and self._remember(values.get("processname", ""), int(values["pid"])):
+                self.supervisor.record(self.known)
             answers.write("RESULT 2\nOKREADY\n")
             answers.flush()
-        return not self.supervisor.stopping.exists()
 
-    def _remember(self, name: str, pid: int) -> None:
-        found = identity(pid) if pid > 0 else None
-        if found:
-            self.known[name] = found
-
-    def end_survivors(self) -> None:
-        """End what the dead supervisor's processes did not end by themselves."""
-        deadline = time.monotonic() + GRACE
-        left = self._send(signal.SIGTERM)
-        while left and time.monotonic() < deadline:
-            time.sleep(0.05)
-            left = [one for one in left if identity(one[0]) == one]
-        self._send(signal.SIGKILL)
-
-    def _send(self, number: signal.Signals) -> list[Identity]:
-        alive = [one for one in self.known.values() if identity(one[0]) == one]
-        for pid, _ in alive:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-        return alive
+    def _remember(self, name: str, pid: int) -> bool:
+        found = identity(pid) if pid not in (0, os.getpid()) else None
+        if not found or self.known.get(name) == found:
+            return False
+        self.known[name] = found
+        return True
 
 
 def main() -> int:
     """Run the keeper; the arguments are the supervisor's directory and the slice's name."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.Formatter.converter = time.gmtime
     supervisor = Supervisor(sys.argv[1], sys.argv[2], sys.executable)
+    # A file of its own: standard error is a pipe to the supervisor, and breaks when there is something to tell.
+    handler = RotatingFileHandler(supervisor.directory / "keeper.log", maxBytes=1_000_000, backupCount=1)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    keeper = Keeper(supervisor)
-    if not keeper.run(sys.stdin, sys.stdout):
+    if not Keeper(supervisor).run(sys.stdin, sys.stdout):
         return 0
     log.warning("supervisord is gone; starting it again")
-    keeper.end_survivors()
     with supervisor.lock():
         if supervisor.stopping.exists() or supervisor.running():
             return 0

@@ -9,9 +9,11 @@ import contextlib
 import fcntl
 import hashlib
 import http.client
+import json
 import os
 import pwd
 import shlex
+import signal
 import socket
 import subprocess
 import tempfile
@@ -21,12 +23,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Program", "Supervisor", "SupervisorError", "write_file"]
+__all__ = ["Identity", "Program", "Supervisor", "SupervisorError", "identity", "write_file"]
 
 #: Longest path of a unix socket on Linux (sun_path, unix(7)), less the terminator and supervisord's ``.<pid>`` suffix.
 _LONGEST_SOCKET = 107 - 12
 _FOREVER = 1_000_000
+#: Seconds that what a dead supervisord left behind has to end by itself.
+_GRACE = 3.0
 Program = dict[str, Any]
+#: Process id and start time (clock ticks since boot), which together are never used again.
+Identity = tuple[int, str]
 
 
 class SupervisorError(Exception):
@@ -68,6 +74,15 @@ def write_file(path: Path, text: str, mode: int = 0o600) -> bool:
     Path(temporary).chmod(mode)
     Path(temporary).replace(path)
     return True
+
+
+def identity(pid: int) -> Identity | None:
+    """Return what names a process for ever; None where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else (pid, fields[19])
 
 
 class Supervisor:
@@ -167,9 +182,8 @@ class Supervisor:
                     "autorestart": "true",
                     "startretries": _FOREVER,
                     "buffer_size": 200,
-                    "stderr_logfile": self.directory / "keeper.log",
-                    "stderr_logfile_maxbytes": "1MB",
-                    "stderr_logfile_backups": 1,
+                    "stdout_logfile": "NONE",
+                    "stderr_logfile": "NONE",
                 },
                 "include": {"files": self.programs / "*.conf"},
             }
@@ -200,6 +214,32 @@ class Supervisor:
                 }
             }
         )
+
+    # -- what a dead supervisord left behind -----------------------------------------------------------------------
+
+    def record(self, processes: dict[str, Identity]) -> None:
+        """Write down which processes run under this supervisor."""
+        write_file(self.directory / "processes.json", json.dumps(processes, sort_keys=True) + "\n")
+
+    def recorded(self) -> dict[str, Identity]:
+        """Return the processes that were written down; they may be gone."""
+        try:
+            found = json.loads((self.directory / "processes.json").read_text(encoding="utf-8"))
+            return {str(name): (int(one[0]), str(one[1])) for name, one in found.items()}
+        except (OSError, ValueError, LookupError, AttributeError):  # none yet, or half a file of an older version
+            return {}
+
+    def end_survivors(self) -> None:
+        """End recorded processes that outlived supervisord: their successors need their ports."""
+        left = [one for one in self.recorded().values() if identity(one[0]) == one]
+        for number, seconds in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _GRACE)):
+            for pid, _ in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            deadline = time.monotonic() + seconds
+            while left and time.monotonic() < deadline:
+                time.sleep(0.02)
+                left = [one for one in left if identity(one[0]) == one]
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -289,6 +329,7 @@ class Supervisor:
         Raises:
             SupervisorError: It does not start.
         """
+        self.end_survivors()
         self.programs.mkdir(parents=True, exist_ok=True, mode=0o700)
         place = Path(self.socket).parent
         place.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -24,7 +24,7 @@ def _absolute(path: Path) -> Path:
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 #: DNS-1123 label, as object names need it.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=0, le=65535, strict=True)]
 
 
 class _Strict(BaseModel):
@@ -56,9 +56,9 @@ class TelemetryConfig(_Strict):
 
     listen: ListenConfig = ListenConfig()
     upstream: AnyHttpUrl | None = None
-    interval: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    max_series: Annotated[int, Field(ge=1)] = 2000
-    max_points: Annotated[int, Field(ge=1)] = 360
+    interval: Annotated[float, Field(gt=0, le=3600, strict=True)] = 5.0
+    max_series: Annotated[int, Field(ge=1, strict=True)] = 2000
+    max_points: Annotated[int, Field(ge=1, strict=True)] = 360
 
 
 class LeaseConfig(_Strict):
@@ -69,8 +69,8 @@ class LeaseConfig(_Strict):
         renew: Seconds between renewals.
     """
 
-    duration: Annotated[float, Field(gt=0)] = 40.0
-    renew: Annotated[float, Field(gt=0)] = 10.0
+    duration: Annotated[float, Field(gt=0, strict=True)] = 40.0
+    renew: Annotated[float, Field(gt=0, strict=True)] = 10.0
 
     @model_validator(mode="after")
     def _renew_in_time(self) -> LeaseConfig:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import aiohttp
 from mlsysops_core.contracts import AgentIdentity
-from mlsysops_core.errors import MlsError
+from mlsysops_core.errors import InvalidInput, MlsError
 
 from .adapters.kubernetes import Heartbeat, KubernetesClient, KubernetesObjects, lease_name
 from .adapters.telemetry import Forwarder, HttpPush, OtlpReceiver, TelemetryStore
@@ -187,6 +187,9 @@ def _resource_defaults(config: AgentConfig) -> dict[str, str]:
 def _fresh_credentials(state_dir: Path) -> Path:
     """A private directory for unpacked certificates, without what a killed predecessor left there."""
     path = state_dir / _CREDENTIALS
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(mode=0o700, parents=True)
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700, parents=True)
+    except OSError as exc:
+        raise InvalidInput(f"state_dir {state_dir} cannot be written: {exc.strerror or exc}") from exc
     return path

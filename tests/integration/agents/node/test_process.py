@@ -116,6 +116,7 @@ async def test_bad_starts_end_with_one_line_and_code_3(tmp_path: Path) -> None:
         ({"colour": "red"}, "node", "colour"),
         ({}, "cluster", "tier"),
         ({"kubeconfig": str(tmp_path / "none")}, "node", "no such kubeconfig"),
+        ({"state_dir": "/dev/null/state"}, "node", "state_dir /dev/null/state cannot be written"),
         ({"telemetry": {"listen": {"address": "192.0.2.1"}}}, "node", "cannot listen on 192.0.2.1:43170"),
     ]
     for changes, tier, says in cases:

@@ -55,6 +55,8 @@ def test_defaults(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "not YAML"),
         (GOOD + "colour: red", "colour"),
         (GOOD.replace("port: 43170", "port: 70000"), "telemetry.listen.port"),
+        (GOOD.replace("port: 43170", "port: '43170'"), "telemetry.listen.port"),
+        (GOOD.replace("renew: 10", "renew: yes"), "lease.renew"),
         (GOOD.replace("tier: node", "tier: rack"), "tier"),
         (GOOD.replace("state_dir: /slice", "state_dir: slice"), "absolute path"),
         (GOOD.replace("name: worker1", "name: Worker_1", 1), "name"),

@@ -257,18 +257,19 @@ class HttpClient:
 
     async def discover(self) -> Sequence[Resource]:
         """See `Client.discover`."""
-        groups = (await self._object("GET", "/apis")).get("groups") or []
-        versions = [("", "v1")] + [(g["name"], g["preferredVersion"]["version"]) for g in groups]
-        found = []
-        for (group, version), listed in zip(
-            versions, await asyncio.gather(*(self._resources(g, v) for g, v in versions)), strict=True
-        ):
-            found += [
-                Resource(group, version, r["name"], bool(r["namespaced"]), r["kind"])
-                for r in listed
-                if "/" not in r["name"] and "list" in (r.get("verbs") or [])
-            ]
-        return found
+        versions = [("", "v1")]
+        for group in (await self._object("GET", "/apis")).get("groups") or []:
+            preferred = group["preferredVersion"]["version"]
+            others = [entry["version"] for entry in group["versions"] if entry["version"] != preferred]
+            versions += [(group["name"], version) for version in [preferred, *others]]
+        listings = await asyncio.gather(*(self._resources(group, version) for group, version in versions))
+        best: dict[tuple[str, str], Resource] = {}
+        for (group, version), listed in zip(versions, listings, strict=True):
+            for entry in listed:
+                if "/" not in entry["name"] and "list" in (entry.get("verbs") or []):
+                    resource = Resource(group, version, entry["name"], bool(entry["namespaced"]), entry["kind"])
+                    best.setdefault((group, entry["name"]), resource)
+        return list(best.values())
 
     async def _resources(self, group: str, version: str) -> Sequence[Object]:
         path = f"/apis/{group}/{version}" if group else f"/api/{version}"

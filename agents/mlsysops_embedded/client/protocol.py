@@ -152,5 +152,5 @@ class Client(Protocol):
         ...
 
     async def discover(self) -> Sequence[Resource]:
-        """Every listable resource in its group's preferred version, subresources left out."""
+        """Every listable resource, in its group's preferred version where that serves it; subresources left out."""
         ...

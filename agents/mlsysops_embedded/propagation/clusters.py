@@ -46,7 +46,7 @@ class Clusters:
         self._seen: dict[str, float] = {}
         self._clusters.add_handler(self._cluster_changed)
         self._leases.add_handler(self._lease_changed)
-        self._namespaces.add_handler(lambda new, old: self._namespace_queue.add(key_of(new or old or {})[1]))
+        self._namespaces.add_handler(self._namespace_changed)
 
     def _cluster_changed(self, new: Object | None, old: Object | None) -> None:
         name = (new or old or {})["metadata"]["name"]
@@ -57,6 +57,12 @@ class Clusters:
         if new is None or old is None:
             for namespace in self._namespaces.items():
                 self._namespace_queue.add(namespace["metadata"]["name"])
+
+    def _namespace_changed(self, new: Object | None, old: Object | None) -> None:
+        name = key_of(new or old or {})[1]
+        self._namespace_queue.add(name)
+        if new is None and (cluster := names.cluster_of(name)):
+            self._queue.add(cluster)  # one that left and came back needs its execution namespace anew
 
     def _lease_changed(self, new: Object | None, old: Object | None) -> None:
         if new is not None and (old is None or new["spec"].get("renewTime") != old["spec"].get("renewTime")):

@@ -170,17 +170,35 @@ def _pairs(duplicates: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str,
     return build
 
 
+def _check_yaml(data: bytes) -> None:
+    """Refuses what is nested too deeply or, its aliases written out, holds too much."""
+    nodes = 0
+    sizes: dict[str, int] = {}
+    open_at: list[tuple[str | None, int]] = []
+    for event in yaml.parse(data, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            nodes += sizes.get(event.anchor, _MAX_YAML_NODES)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_at.append((event.anchor, nodes))
+            nodes += 1
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            if event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, start = open_at.pop()
+            if anchor:
+                sizes[anchor] = nodes - start
+        if len(open_at) > _MAX_DEPTH or nodes > _MAX_YAML_NODES:
+            raise ApiError.bad_request("the body of the request is nested too deeply or holds too much")
+
+
 def _load_yaml(data: bytes) -> Any:
     try:
-        depth = 0
-        for nodes, event in enumerate(yaml.parse(data, Loader=_Loader)):
-            if isinstance(event, yaml.AliasEvent):
-                raise ApiError.bad_request("YAML aliases are not supported in requests")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH or nodes > _MAX_YAML_NODES:
-                raise ApiError.bad_request("the body of the request is nested too deeply or holds too much")
+        _check_yaml(data)
         # Through JSON, so that dates and other YAML-only values are refused or become what JSON has.
-        return orjson.loads(orjson.dumps(yaml.load(data, Loader=_Loader), option=orjson.OPT_NON_STR_KEYS))  # noqa: S506 - the C form of SafeLoader
+        value = yaml.load(data, Loader=_Loader)  # noqa: S506 - the C form of SafeLoader
+        return orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as exc:
         raise ApiError.bad_request(f"error converting YAML to JSON: {' '.join(str(exc).split())}") from exc
 

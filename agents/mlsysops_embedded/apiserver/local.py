@@ -181,12 +181,15 @@ class LocalClient:
 
     async def discover(self) -> Sequence[Resource]:
         """See `Client.discover`."""
-        preferred = {group: versions[0] for group, versions in self._registry.catalog.groups().items()}
-        return [
-            Resource(info.group, info.version, info.plural, info.namespaced, info.kind)
-            for info in self._registry.catalog
-            if preferred[info.group] == info.version and "list" in info.verbs
-        ]
+        groups = self._registry.catalog.groups()
+        listable = [info for info in self._registry.catalog if "list" in info.verbs]
+        # A group's preferred version need not serve all its resources.
+        listable.sort(key=lambda info: groups[info.group].index(info.version))
+        best: dict[tuple[str, str], Resource] = {}
+        for info in listable:
+            resource = Resource(info.group, info.version, info.plural, info.namespaced, info.kind)
+            best.setdefault((info.group, info.plural), resource)
+        return list(best.values())
 
 
 def _load(data: bytes) -> Object:

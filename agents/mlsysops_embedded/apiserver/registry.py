@@ -55,9 +55,10 @@ class Registry(Reader):
 
     async def create(self, call: Call, info: ResourceInfo, namespace: str, obj: Obj) -> bytes:
         """Creates an object and returns it as stored, in the version of `info`."""
-        obj = self._decoded(call, info, obj)
-        metadata = self._metadata(info, obj)
-        self._place(info, namespace, metadata)
+        obj = copy.deepcopy(obj)
+        self._place(info, namespace, self._metadata(info, obj))
+        obj = conform.decode(call, info, obj)
+        metadata = obj["metadata"]
         for name in (*_OWNED, "resourceVersion"):
             if name == "resourceVersion" and metadata.get(name):
                 raise ApiError.bad_request("resourceVersion should not be set on objects to be created")
@@ -288,9 +289,6 @@ class Registry(Reader):
 
     # ------------------------------------------------------------------ parts
 
-    def _decoded(self, call: Call, info: ResourceInfo, obj: Obj) -> Obj:
-        return conform.decode(call, info, copy.deepcopy(obj))
-
     def _metadata(self, info: ResourceInfo, obj: Any) -> Obj:
         if not isinstance(obj, dict):
             raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
@@ -359,6 +357,9 @@ class Registry(Reader):
             kept = {**old, "metadata": {**before, "resourceVersion": new["metadata"].get("resourceVersion")}}
             if "managedFields" in new["metadata"]:
                 kept["metadata"]["managedFields"] = new["metadata"]["managedFields"]
+            # Kubelets may write nothing but status, and annotate through it (podStatusStrategy, nodeStatusStrategy).
+            if info.plural in ("pods", "nodes") and not info.custom and new["metadata"].get("annotations"):
+                kept["metadata"]["annotations"] = new["metadata"]["annotations"]
             if "status" in new:
                 kept["status"] = new["status"]
             else:

@@ -11,7 +11,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from embedded_plane import Plane, free_slice
-
 from mlsysops_embedded.client import HttpClient
 
 

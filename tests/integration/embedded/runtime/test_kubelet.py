@@ -11,7 +11,6 @@ from typing import Any
 
 import aiohttp
 from embedded_plane import Plane, eventually, gone, node_ready, pod, pod_is, pod_ready
-
 from mlsysops_embedded.client import HttpClient, Object
 from mlsysops_embedded.client.resources import CONFIG_MAPS, PODS, SECRETS
 
@@ -25,6 +24,14 @@ def processes(plane: Plane, uid: str) -> list[int]:
     """Pids of a pod's containers, as its shims recorded them."""
     states = plane.root.glob(f"*-data/pods/{uid}/containers/*/*/state.json")
     return [json.loads(path.read_text())["pid"] for path in states]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 async def logs(plane: Plane, found: Object, **query: str) -> str:
@@ -43,14 +50,7 @@ async def test_environment_volumes_and_logs(plane: Plane, client: HttpClient) ->
         CONFIG_MAPS, {"metadata": {"name": "settings"}, "data": {"COLOUR": "blue", "file.txt": "text"}}, "default"
     )
     await client.create(SECRETS, {"metadata": {"name": "hidden"}, "stringData": {"word": "plugh"}}, "default")
-    code = "\n".join(
-        (
-            "import os, sys",
-            "print(os.environ['GREETING'], os.environ['COLOUR'], os.environ['WORD'], os.environ['CPU'])",
-            "print(open('etc/settings/file.txt').read(), sys.argv[1], os.environ['POD_IP'])",
-            "print('KUBERNETES_SERVICE_HOST' in os.environ)",
-        )
-    )
+    code = "import os, sys\nprint(os.environ['GREETING'], os.environ['COLOUR'], os.environ['WORD'], os.environ['CPU'])\nprint(open('etc/settings/file.txt').read(), sys.argv[1], os.environ['POD_IP'])\nprint('KUBERNETES_SERVICE_HOST' in os.environ)"
     container = {
         "args": ["-c", code, "$(GREETING)/$$(x)"],
         "env": [
@@ -124,16 +124,7 @@ async def test_init_container_runs_first(client: HttpClient) -> None:
 
 
 async def test_liveness_restarts_and_readiness_gates(plane: Plane, client: HttpClient) -> None:
-    code = "\n".join(
-        (
-            "import http.server, os",
-            "class H(http.server.BaseHTTPRequestHandler):",
-            "    def do_GET(self):",
-            "        self.send_response(200 if os.path.exists('data/ok') or self.path == '/live' else 500)",
-            "        self.end_headers()",
-            "http.server.HTTPServer((os.environ['EMBEDDED_POD_IP'], 8080), H).serve_forever()",
-        )
-    )
+    code = "import http.server, os\nclass H(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        self.send_response(200 if os.path.exists('data/ok') or self.path == '/live' else 500)\n        self.end_headers()\nhttp.server.HTTPServer((os.environ['EMBEDDED_POD_IP'], 8080), H).serve_forever()"
     probe = {"periodSeconds": 1, "failureThreshold": 1}
     container = {
         "args": ["-c", code],
@@ -165,14 +156,13 @@ async def test_graceful_stop_reaches_the_program_then_kills_the_group(plane: Pla
     found = await eventually(lambda: pod_ready(client, "stubborn"))
     (pid,) = processes(plane, found["metadata"]["uid"])
 
-    async def has_child() -> bool:
-        return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text().strip())
+    async def children() -> list[int]:
+        return children_of(pid)
 
-    await eventually(has_child)
-    children = [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    below = await eventually(children)
     await client.delete(PODS, "stubborn", "default")
     await eventually(lambda: gone(client, PODS, "stubborn", "default"))
-    assert not any(Path(f"/proc/{number}").exists() for number in [pid, *children])
+    assert not any(alive(number) for number in [pid, *below])
 
 
 async def test_kubelet_killed_finds_its_pods_again(plane: Plane, client: HttpClient) -> None:
@@ -210,7 +200,7 @@ async def test_program_that_died_while_api_and_kubelet_were_away_is_restarted_of
     plane.daemons["worker2"].start()
 
     async def runs_again() -> Any:
-        return [p for p in processes(plane, uid) if p != pid and Path(f"/proc/{p}").exists()]
+        return [p for p in processes(plane, uid) if p != pid and alive(p)]
 
     (new,) = await eventually(runs_again)
     plane.daemons["controlplane"].start()
@@ -244,6 +234,5 @@ async def test_logs_are_only_for_the_api_server(plane: Plane, client: HttpClient
     context = ssl.create_default_context(cafile=str(plane.pki / "ca.crt"))
     context.load_cert_chain(plane.root / "worker1-pki" / "kubelet.crt", plane.root / "worker1-pki" / "kubelet.key")
     url = f"https://{plane.nodes['worker1']}:10250/stats/summary"
-    async with aiohttp.ClientSession() as session:
-        async with session.get(url, ssl=context) as response:
-            assert response.status == 403
+    async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
+        assert response.status == 403

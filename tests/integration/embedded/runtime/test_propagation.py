@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from embedded_plane import Plane, eventually, free_slice, gone
-
 from mlsysops_embedded.client import HttpClient, Object, Resource
 from mlsysops_embedded.client.resources import (
     CLUSTER_POLICIES,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from embedded_plane import PROGRAM, Plane, eventually, gone, node_ready, pod, pod_is, pod_ready
-
 from mlsysops_embedded.client import HttpClient, Object
 from mlsysops_embedded.client.resources import (
     CONFIG_MAPS,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from mlsysops_embedded.client import HttpClient, Object, Resource
 from mlsysops_embedded.client.resources import NAMESPACES, NODES, PODS
 from mlsysops_embedded.errors import ApiError

@@ -288,11 +288,17 @@ def _forbidden_change(description: Application, action: Action) -> str:
     if component is None:
         return f"application {description.name} has no component {action.component}"
     before = component.model_dump(by_alias=True, exclude_none=True, mode="json")
-    after = before | dict(action.new_spec)
+    try:
+        wanted = Component.model_validate(before | dict(action.new_spec))
+    except ValueError as exc:
+        return f"the new specification of {action.component} does not validate: {exc}"
+    after = wanted.model_dump(by_alias=True, exclude_none=True, mode="json")
     permitted = _permitted(description)
     changed = {key for key in ("runtime_class_name",) if before.get(key) != after.get(key)}
-    for old, new in zip(before["containers"], after.get("containers") or (), strict=False):
-        changed |= {key for key in ("image", "platform_requirements") if key in new and old.get(key) != new.get(key)}
+    if len(before["containers"]) != len(after["containers"]):
+        changed.add("image")
+    for old, new in zip(before["containers"], after["containers"], strict=False):
+        changed |= {key for key in ("image", "platform_requirements") if old.get(key) != new.get(key)}
     for key in sorted(changed):
         if _PERMISSIONS[key] not in permitted:
             return f"{_PERMISSIONS[key]} is not among the permitted_actions of {description.name}"

@@ -192,9 +192,10 @@ def _conflict(entry: Obj) -> str:
     text = f'conflict with "{entry.get("manager", "")}"'
     if entry.get("subresource"):
         text += f' with subresource "{entry["subresource"]}"'
-    text += f" using {entry.get('apiVersion', '')}"
-    if entry.get("operation") == "Update" and entry.get("time"):
-        text += f" at {entry['time']}"
+    if entry.get("operation") == "Update":
+        text += f" using {entry.get('apiVersion', '')}"
+        if entry.get("time"):
+            text += f" at {entry['time']}"
     return text
 
 

@@ -64,7 +64,11 @@ class ControlPlane:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     def bootstrap(self) -> dict[str, Any]:
-        users = {"admin": ("kubernetes-admin", ["system:masters"]), "joe": ("joe", ["team"]), "node": ("system:node:n1", ["system:nodes"])}
+        users = {
+            "admin": ("kubernetes-admin", ["system:masters"]),
+            "joe": ("joe", ["team"]),
+            "node": ("system:node:n1", ["system:nodes"]),
+        }
         document = {
             "pki_dir": str(self.directory / "pki"),
             "server": {"url": self.url, "sans": [ADDRESS, "localhost"]},

@@ -62,7 +62,11 @@ def test_a_role_gives_what_it_says(api: httpx.Client, plane: Any, namespace: str
 
 def test_nobody_gives_more_than_they_have(api: httpx.Client, plane: Any, namespace: str) -> None:
     base = f"{RBAC}/namespaces/{namespace}"
-    manage = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["get", "create", "patch"]}
+    manage = {
+        "apiGroups": ["rbac.authorization.k8s.io"],
+        "resources": ["roles", "rolebindings"],
+        "verbs": ["get", "create", "patch"],
+    }
     api.post(f"{base}/roles", json=role("manager", PODS, manage))
     api.post(f"{base}/rolebindings", json=binding("manager", "manager", JOE))
     api.post(f"{base}/roles", json=role("secrets", {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}))
@@ -136,7 +140,9 @@ def test_nodes_may_do_what_nodes_do(plane: Any) -> None:
         assert node.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", json={}).status_code == 403
 
 
-def test_writes_and_refusals_are_audited(api: httpx.Client, plane: Any, namespace: str, eventually: Callable[..., Any]) -> None:
+def test_writes_and_refusals_are_audited(
+    api: httpx.Client, plane: Any, namespace: str, eventually: Callable[..., Any]
+) -> None:
     name = f"audited-{time.time_ns()}"
     api.post(f"/api/v1/namespaces/{namespace}/configmaps", json={"metadata": {"name": name}})
     api.delete(f"/api/v1/namespaces/{namespace}/configmaps/{name}")

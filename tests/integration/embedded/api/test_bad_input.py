@@ -25,7 +25,11 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
         (b'"x"', "application/json", 400),
         (b"\xff\xfe", "application/json", 400),
         (b"a: [", "application/yaml", 400),
-        (b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f]", "application/yaml", 400),
+        (
+            b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f]",
+            "application/yaml",
+            400,
+        ),
         (b"a: &a [*a]", "application/yaml", 400),
         (b"{}", "text/csv", 415),
         (b"garbage", "application/vnd.kubernetes.protobuf", 400),
@@ -107,7 +111,11 @@ def pod_template() -> dict[str, Any]:
         "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}},
         "readinessProbe": {"httpGet": {"port": 80}}, "volumeMounts": [{"name": "v", "mountPath": "/v"}],
     }  # fmt: skip
-    spec = {"containers": [container], "volumes": [{"name": "v", "emptyDir": {}}], "tolerations": [{"key": "a", "operator": "Exists"}]}
+    spec = {
+        "containers": [container],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "tolerations": [{"key": "a", "operator": "Exists"}],
+    }
     return {"metadata": {"labels": {"app": "f"}}, "spec": spec}
 
 
@@ -130,7 +138,12 @@ def test_mutated_objects_never_fail_the_server(api: httpx.Client) -> None:
         "/api/v1/namespaces/default/events": {"metadata": {"name": "f"}, "involvedObject": {"namespace": "default", "name": "x"}},
         "/api/v1/nodes": {"metadata": {"name": "f"}, "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}, "status": {"capacity": {"cpu": 4}}},
     }  # fmt: skip
-    patches = ["application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"]
+    patches = [
+        "application/merge-patch+json",
+        "application/strategic-merge-patch+json",
+        "application/apply-patch+yaml",
+        "application/json-patch+json",
+    ]
     for path, body in bodies.items():
         for _ in range(60):
             sent = mutated(rng, body)
@@ -143,9 +156,20 @@ def test_mutated_objects_never_fail_the_server(api: httpx.Client) -> None:
             kind = rng.choice(patches)
             sent = mutated(rng, body)
             if kind == "application/json-patch+json":
-                sent = [{"op": rng.choice(["add", "remove", "replace", "test", "x"]), "path": rng.choice(["/spec", "/spec/template", "/metadata/name", "x", ""]), "value": sent}]
+                sent = [
+                    {
+                        "op": rng.choice(["add", "remove", "replace", "test", "x"]),
+                        "path": rng.choice(["/spec", "/spec/template", "/metadata/name", "x", ""]),
+                        "value": sent,
+                    }
+                ]
             params = {"dryRun": "All", "fieldManager": "fuzz", "force": "true"}
-            answer = api.patch(f"{path}/{body['metadata']['name']}", content=json.dumps(sent), headers={"content-type": kind}, params=params)  # type: ignore[index]
+            answer = api.patch(
+                f"{path}/{body['metadata']['name']}",
+                content=json.dumps(sent),
+                headers={"content-type": kind},
+                params=params,
+            )  # type: ignore[index]
             assert answer.status_code < 500, (path, kind, sent, answer.text)
             form = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
             assert api.get(path, headers=form).status_code == 200

@@ -28,14 +28,22 @@ def definition(**spec: Any) -> Obj:
                         "type": "array",
                         "x-kubernetes-list-type": "map",
                         "x-kubernetes-list-map-keys": ["name"],
-                        "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}},
+                        "items": {
+                            "type": "object",
+                            "required": ["name"],
+                            "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+                        },
                     },
                 },
             },
             "status": {"type": "object", "properties": {"size": {"type": "integer"}, "selector": {"type": "string"}}},
         },
     }
-    scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size", "labelSelectorPath": ".status.selector"}
+    scale = {
+        "specReplicasPath": ".spec.size",
+        "statusReplicasPath": ".status.size",
+        "labelSelectorPath": ".status.selector",
+    }
     version = {
         "served": True,
         "schema": {"openAPIV3Schema": schema},
@@ -48,7 +56,10 @@ def definition(**spec: Any) -> Obj:
             "group": "example.com",
             "scope": "Namespaced",
             "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wd"]},
-            "versions": [{**version, "name": "v1", "storage": True}, {**version, "name": "v1beta1", "storage": False, "deprecated": True}],
+            "versions": [
+                {**version, "name": "v1", "storage": True},
+                {**version, "name": "v1beta1", "storage": False, "deprecated": True},
+            ],
             **spec,
         },
     }
@@ -124,7 +135,12 @@ def test_strategic_patches_are_for_built_in_kinds(api: httpx.Client, widgets: st
 def test_apply_merges_keyed_lists(api: httpx.Client, widgets: str) -> None:
     def apply(manager: str, *parts: Obj) -> Obj:
         headers = {"content-type": "application/apply-patch+yaml"}
-        answer = api.patch(f"{widgets}/w", content=json.dumps(widget(parts=list(parts))), headers=headers, params={"fieldManager": manager})
+        answer = api.patch(
+            f"{widgets}/w",
+            content=json.dumps(widget(parts=list(parts))),
+            headers=headers,
+            params={"fieldManager": manager},
+        )
         assert answer.status_code in (200, 201), answer.text
         return answer.json()  # type: ignore[no-any-return]
 
@@ -139,7 +155,16 @@ def test_definitions_are_checked(api: httpx.Client) -> None:
         {"scope": "Everywhere"},
         {"versions": []},
         {"names": {"plural": "gadgets", "kind": "Widget"}},
-        {"versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"a": {}}}}}]},
+        {
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "properties": {"a": {}}}},
+                }
+            ]
+        },
         {"versions": [{"name": "v1", "served": True, "storage": True}]},
         {"group": "nodots"},
     ]

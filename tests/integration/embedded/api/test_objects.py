@@ -84,9 +84,17 @@ def test_generation_follows_the_spec_alone(api: httpx.Client, deployments: str) 
     merge = {"content-type": "application/merge-patch+json"}
     api.patch(f"{deployments}/web", content=json.dumps({"metadata": {"labels": {"a": "b"}}}), headers=merge)
     assert generation() == 1
-    api.patch(f"{deployments}/web/status", content=json.dumps({"status": {"replicas": 5}, "spec": {"replicas": 5}}), headers=merge)
+    api.patch(
+        f"{deployments}/web/status",
+        content=json.dumps({"status": {"replicas": 5}, "spec": {"replicas": 5}}),
+        headers=merge,
+    )
     assert generation() == 1
-    api.patch(f"{deployments}/web", content=json.dumps({"spec": {"replicas": 0, "paused": True}, "status": {"replicas": 7}}), headers=merge)
+    api.patch(
+        f"{deployments}/web",
+        content=json.dumps({"spec": {"replicas": 0, "paused": True}, "status": {"replicas": 7}}),
+        headers=merge,
+    )
     found = api.get(f"{deployments}/web").json()
     assert found["metadata"]["generation"] == 2
     assert found["status"].get("replicas") != 7
@@ -100,7 +108,9 @@ def test_the_scale_subresource(api: httpx.Client, deployments: str) -> None:
     del scale["metadata"]["resourceVersion"]  # the controller writes meanwhile
     assert api.put(f"{deployments}/web/scale", json=scale).json()["spec"] == {"replicas": 2}
     bad = api.patch(
-        f"{deployments}/web/scale", content='{"spec":{"replicas":-1}}', headers={"content-type": "application/merge-patch+json"}
+        f"{deployments}/web/scale",
+        content='{"spec":{"replicas":-1}}',
+        headers={"content-type": "application/merge-patch+json"},
     )
     assert bad.status_code == 422
 
@@ -111,7 +121,9 @@ def test_finalizers_hold_an_object(api: httpx.Client, maps: str) -> None:
     assert answer.status_code == 200
     assert answer.json()["metadata"]["deletionTimestamp"]
     patch = {"content-type": "application/merge-patch+json"}
-    more = api.patch(f"{maps}/a", content='{"metadata":{"finalizers":["example.com/hold","example.com/b"]}}', headers=patch)
+    more = api.patch(
+        f"{maps}/a", content='{"metadata":{"finalizers":["example.com/hold","example.com/b"]}}', headers=patch
+    )
     assert more.status_code == 422
     done = api.patch(f"{maps}/a", content='{"metadata":{"finalizers":null}}', headers=patch)
     assert done.status_code == 200
@@ -168,12 +180,17 @@ def test_a_pods_spec_is_fixed(api: httpx.Client, namespace: str) -> None:
 
 def test_services_get_addresses(api: httpx.Client, namespace: str) -> None:
     services = f"/api/v1/namespaces/{namespace}/services"
-    found = [api.post(services, json={"metadata": {"name": f"s{i}"}, "spec": {"ports": [{"port": 80}]}}).json() for i in range(3)]
+    found = [
+        api.post(services, json={"metadata": {"name": f"s{i}"}, "spec": {"ports": [{"port": 80}]}}).json()
+        for i in range(3)
+    ]
     addresses = {obj["spec"]["clusterIP"] for obj in found}
     assert len(addresses) == 3
     assert all(address.startswith("127.88.136.") for address in addresses)
     assert found[0]["spec"]["ports"] == [{"port": 80, "protocol": "TCP", "targetPort": 80}]
-    taken = api.post(services, json={"metadata": {"name": "t"}, "spec": {"ports": [{"port": 80}], "clusterIP": addresses.pop()}})
+    taken = api.post(
+        services, json={"metadata": {"name": "t"}, "spec": {"ports": [{"port": 80}], "clusterIP": addresses.pop()}}
+    )
     assert taken.status_code == 422
     updated = api.put(f"{services}/s0", json={"metadata": {"name": "s0"}, "spec": {"ports": [{"port": 81}]}}).json()
     assert updated["spec"]["clusterIP"] == found[0]["spec"]["clusterIP"]
@@ -222,7 +239,12 @@ def test_unknown_and_duplicate_fields(api: httpx.Client, deployments: str) -> No
 def test_server_side_apply(api: httpx.Client, deployments: str) -> None:
     def apply(manager: str, body: Obj, **more: str) -> httpx.Response:
         headers = {"content-type": "application/apply-patch+yaml"}
-        return api.patch(f"{deployments}/web", content=yaml.safe_dump(body), headers=headers, params={"fieldManager": manager, **more})
+        return api.patch(
+            f"{deployments}/web",
+            content=yaml.safe_dump(body),
+            headers=headers,
+            params={"fieldManager": manager, **more},
+        )
 
     assert apply("a", deployment(replicas=0)).status_code == 201
     assert apply("a", deployment(replicas=0)).status_code == 200
@@ -232,7 +254,9 @@ def test_server_side_apply(api: httpx.Client, deployments: str) -> None:
     assert apply("b", deployment(replicas=1), force="true").json()["spec"]["replicas"] == 1
     assert apply("", deployment()).status_code == 400
     assert apply("a", {**deployment(), "metadata": {"name": "other"}}).status_code == 400
-    managers = {(e["manager"], e["operation"]) for e in api.get(f"{deployments}/web").json()["metadata"]["managedFields"]}
+    managers = {
+        (e["manager"], e["operation"]) for e in api.get(f"{deployments}/web").json()["metadata"]["managedFields"]
+    }
     assert {("a", "Apply"), ("b", "Apply")} <= managers
 
 

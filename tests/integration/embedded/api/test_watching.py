@@ -100,7 +100,9 @@ async def test_pages_show_one_snapshot(async_api: httpx.AsyncClient, namespace: 
     assert names == [f"c{index}" for index in range(10)]
     assert len(rvs) == 1
     assert (await async_api.get(path, params={"limit": 3, "continue": "bogus"})).status_code == 400
-    exact = await async_api.get(path, params={"resourceVersion": rvs.pop(), "resourceVersionMatch": "Exact", "labelSelector": "group=g"})
+    exact = await async_api.get(
+        path, params={"resourceVersion": rvs.pop(), "resourceVersionMatch": "Exact", "labelSelector": "group=g"}
+    )
     assert [item["metadata"]["name"] for item in exact.json()["items"]] == names
 
 
@@ -110,7 +112,9 @@ async def test_a_selector_sees_objects_come_and_go(async_api: httpx.AsyncClient,
     await write(async_api, path, "a", color="red")
     headers = {"content-type": "application/merge-patch+json"}
     for color in ("blue", "red"):
-        await async_api.patch(f"{path}/a", content=json.dumps({"metadata": {"labels": {"color": color}}}), headers=headers)
+        await async_api.patch(
+            f"{path}/a", content=json.dumps({"metadata": {"labels": {"color": color}}}), headers=headers
+        )
     await async_api.delete(f"{path}/a")
     events = await take(watch(async_api, path, resourceVersion=start, labelSelector="color=red"), 4)
     assert [event["type"] for event in events] == ["ADDED", "DELETED", "ADDED", "DELETED"]

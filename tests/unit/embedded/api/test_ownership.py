@@ -81,7 +81,7 @@ def test_another_value_is_a_conflict_until_forced(deployments: ResourceInfo) -> 
         applied(deployments, live, deployment(replicas=3), "b")
     assert error.value.code == 409
     assert error.value.status["details"]["causes"] == [
-        {"reason": "FieldManagerConflict", "message": 'conflict with "a" using apps/v1', "field": ".spec.replicas"}
+        {"reason": "FieldManagerConflict", "message": 'conflict with "a"', "field": ".spec.replicas"}
     ]
     forced = applied(deployments, live, deployment(replicas=3), "b", force=True)
     assert forced["spec"]["replicas"] == 3

@@ -107,7 +107,8 @@ def test_built_in_types_are_complete() -> None:
     spec = DEFINITIONS["PodSpec"]["properties"]
     assert spec["containers"]["x-kubernetes-patch-merge-key"] == "name"
     assert spec["restartPolicy"]["default"] == "Always"
-    assert spec["securityContext"]["properties"] and spec["securityContext"]["default"] == {}
+    assert spec["securityContext"]["properties"]
+    assert spec["securityContext"]["default"] == {}
 
 
 @pytest.mark.parametrize(

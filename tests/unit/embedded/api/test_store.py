@@ -140,10 +140,12 @@ asyncio.run(main())
 
 
 async def test_an_acknowledged_write_survives_a_kill(tmp_path: Path) -> None:
-    newest = 0
+    newest = 0  # (The writer is awaited by its lines, so that blocking pipes serve best.)
     for round_number in range(4):
         path = tmp_path / "s"
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(60 + 37 * round_number)]
         os.kill(process.pid, signal.SIGKILL)

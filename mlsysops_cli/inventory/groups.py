@@ -63,11 +63,11 @@ def find_memberships(raw: RawInventory, faults: list[Fault], warnings: list[str]
     for host in raw.hosts:
         role = _role(raw, host, parents, faults)
         if role is None:
-            if _cluster_variable(raw, host):
+            if _cluster_variable(raw, host) or _below_cluster_group(raw, host, parents):
                 faults.append(
                     raw.fault(
                         host,
-                        message=f"host {host} names a cluster but is in no role group",
+                        message=f"host {host} belongs to a cluster but is in no role group",
                         hint="put it into management_cluster, master_nodes or worker_nodes",
                     )
                 )
@@ -146,6 +146,12 @@ def _role(raw: RawInventory, host: str, parents: dict[str, list[str]], faults: l
     labels = raw.hosts[host].get("labels")
     layer = labels.get(_LAYER_LABEL) if isinstance(labels, dict) else None
     return _LAYER_ROLES.get(str(layer)) if layer else None
+
+
+def _below_cluster_group(raw: RawInventory, host: str, parents: dict[str, list[str]]) -> bool:
+    """Whether a group above the host has groups of servers or workers below it."""
+    above = [group for level in _levels(raw, host, parents) for group in level]
+    return any(_group_role(child) in ("server", "worker") for group in above for child in raw.children.get(group, []))
 
 
 def _cluster_variable(raw: RawInventory, host: str) -> str:

@@ -87,7 +87,7 @@ class PlainProgress:
 
     def summary(self, result: RunResult) -> None:
         """Print the table of hosts."""
-        width = max([len(name) for name in result.hosts] or [4])
+        width = max(4, *(len(name) for name in result.hosts), 0)
         self._line(f"{'host':<{width}}  changed  failed  seconds")
         for name, host in result.hosts.items():
             self._line(f"{name:<{width}}  {host.changed:>7}  {host.failed + host.unreachable:>6}  {host.seconds:>7.1f}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import NotFound
 
-from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, prepare
+from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, forget_hosts, prepare
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.output import emit_document
@@ -99,9 +99,11 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
         result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
         if options.check and options.diff and not settings.quiet:
             settings.note(Path(result.log).read_text(encoding="utf-8").rstrip())
-        if not options.check:
+        if not options.check and layout.management.kubeconfig("admin").exists():
             save_slice_context(layout)
         error = result.error()
+        if error and not options.check and prepared.first and not result.changed:
+            forget_hosts(layout.slice.name)  # nothing was done: another inventory may take the name
         if error:
             raise error
         _report(settings, prepared, result, check=options.check)

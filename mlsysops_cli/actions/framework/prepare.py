@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import Slice
 
-__all__ = ["Prepared", "default_inventory", "overlay_descriptions", "prepare", "rendered_tree", "supported"]
+__all__ = [
+    "Prepared",
+    "default_inventory",
+    "forget_hosts",
+    "overlay_descriptions",
+    "prepare",
+    "rendered_tree",
+    "supported",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ class Prepared:
         directory: Where the files of this run are: the slice's state, or a temporary one for ``--check``.
         plan: File with the deployment plan.
         hosts: Inventory of our own that makes local hosts usable and is all that `destroy-all` needs.
+        first: The slice had no state before.
     """
 
     layout: SliceLayout
@@ -58,6 +67,7 @@ class Prepared:
     directory: Path
     plan: Path
     hosts: Path
+    first: bool
 
 
 def default_inventory(settings: Settings, given: str | None) -> str:
@@ -147,7 +157,13 @@ def prepare(
     plan_file, hosts_file = directory / "plan.json", directory / "hosts.json"
     write_private(plan_file, json.dumps({"mls_plan": plan}, indent=1) + "\n")
     write_private(hosts_file, json.dumps(_hosts(layout), indent=1) + "\n")
-    return Prepared(layout, tree, directory, plan_file, hosts_file)
+    return Prepared(layout, tree, directory, plan_file, hosts_file, first=state is None or not state.hosts)
+
+
+def forget_hosts(name: str) -> None:
+    """Let a slice of which nothing was deployed be another one next time."""
+    state = SliceState.load(name)
+    state.model_copy(update={"hosts": {}}).save()
 
 
 def _hosts(layout: SliceLayout) -> dict[str, Any]:

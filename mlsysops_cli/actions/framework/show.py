@@ -139,6 +139,6 @@ def create_test_description(settings: Settings, inventory: str | None, output: s
         with path.open("w" if force else "x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError as exc:
-        raise Conflict(f"{path} exists", hint="--force replaces it, --output writes elsewhere") from exc
+        raise Conflict(f"{path} exists", hint="--force replaces it, --file writes elsewhere") from exc
     settings.note(f"deploy it with: mls apps deploy-app --path {path}")
     write(f"{path}\n")

@@ -45,9 +45,14 @@ class _Connection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(30)
-        self.sock.connect(self._path)
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.settimeout(30)
+        try:
+            stream.connect(self._path)
+        except OSError:
+            stream.close()
+            raise
+        self.sock = stream
 
 
 class _Transport(xmlrpc.client.Transport):
@@ -56,7 +61,9 @@ class _Transport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _Connection(self._path)
+        connection = _Connection(self._path)
+        self._connection = (host, connection)  # what `close` closes
+        return connection
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> bool:
@@ -113,15 +120,24 @@ class Supervisor:
         base = Path("/tmp") / f"mls-{os.getuid()}"  # noqa: S108 - its owner and mode are checked before it is used
         return str(base / (digest + ".sock"))
 
-    @property
-    def rpc(self) -> Any:
-        """The interface's methods, e.g. ``rpc.getAllProcessInfo()``."""
-        return xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket)).supervisor
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the interface, e.g. ``call("getAllProcessInfo")``.
+
+        Raises:
+            OSError: It cannot be reached.
+            xmlrpc.client.Error: It refuses.
+        """
+        transport = _Transport(self.socket)
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        try:
+            return getattr(proxy.supervisor, method)(*arguments)
+        finally:
+            transport.close()
 
     def running(self) -> bool:
         """Whether it answers."""
         try:
-            return bool(self.rpc.getState()["statecode"] == 1)
+            return bool(self.call("getState")["statecode"] == 1)
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return False
 
@@ -139,7 +155,7 @@ class Supervisor:
             SupervisorError: It runs and does not answer properly.
         """
         try:
-            return [info for info in self.rpc.getAllProcessInfo() if info["name"] != "keeper"]
+            return [info for info in self.call("getAllProcessInfo") if info["name"] != "keeper"]
         except OSError:
             return []
         except (http.client.HTTPException, xmlrpc.client.Error) as exc:
@@ -350,7 +366,7 @@ class Supervisor:
     def _shutdown(self) -> None:
         pid = self.pid()
         try:
-            self.rpc.shutdown()
+            self.call("shutdown")
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             if pid is not None and _is_supervisord(pid, self.config):
                 os.kill(pid, 15)
@@ -366,20 +382,20 @@ class Supervisor:
 
     def _reload(self) -> None:
         """Apply what changed in the configuration files, also by an earlier run that did not come to its end."""
-        added, changed, removed = self.rpc.reloadConfig()[0]
+        added, changed, removed = self.call("reloadConfig")[0]
         for name in [*changed, *removed]:
-            self.rpc.stopProcessGroup(name)
-            self.rpc.removeProcessGroup(name)
+            self.call("stopProcessGroup", name)
+            self.call("removeProcessGroup", name)
         for name in [*changed, *added]:
             with contextlib.suppress(xmlrpc.client.Fault):  # ALREADY_ADDED
-                self.rpc.addProcessGroup(name)
+                self.call("addProcessGroup", name)
 
     def _start_stopped(self, programs: list[Program]) -> list[str]:
         states = {info["name"]: info["statename"] for info in self.processes()}
         started = []
         for program in programs:
             if states.get(program["name"]) in ("STOPPED", "EXITED", "FATAL", "UNKNOWN"):
-                self.rpc.startProcess(program["name"], False)
+                self.call("startProcess", program["name"], False)
                 started.append(program["name"])
         return started
 

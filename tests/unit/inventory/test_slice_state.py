@@ -1,0 +1,133 @@
+"""Slices live side by side on one machine, keep their addresses, and do not mistake each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mlsysops_core.errors import Conflict, InvalidInput, NotFound
+
+from mlsysops_cli.slice import (
+    Addresses,
+    Slice,
+    SliceState,
+    known_slices,
+    locked,
+    plan_layout,
+    preview_addresses,
+    release_addresses,
+    slices_root,
+)
+from mlsysops_cli.slice import addresses as addresses_module
+from mlsysops_cli.slice.state import host_roles
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    # Whether ports are free needs sockets; the test of the deployment looks at that.
+    monkeypatch.setattr(addresses_module, "_free", lambda block: True)
+
+
+def make(name: str = "one", workers: int = 2, **more: object) -> Slice:
+    hosts = {
+        "m": {"name": "m", "role": "management", "cluster": "m", "address": "m", "local": True},
+        "s": {"name": "s", "role": "server", "cluster": "c", "address": "s", "local": True},
+    }
+    names = [f"w{number}" for number in range(workers)]
+    for worker in names:
+        hosts[worker] = {"name": worker, "role": "worker", "cluster": "c", "address": worker, "local": True}
+    return Slice.model_validate(
+        {
+            "name": name,
+            "continuum": "m",
+            "engine": "embedded",
+            "management": "m",
+            "hosts": hosts,
+            "clusters": [{"name": "c", "servers": ["s"], "workers": names}],
+            **more,
+        }
+    )
+
+
+def test_addresses_follow_the_plan() -> None:
+    addresses = preview_addresses(make(loopback_block=20))
+    assert [addresses.host(name) for name in ("m", "s", "w0", "w1")] == [f"127.20.0.{n}" for n in (10, 11, 12, 13)]
+    assert [addresses.pod_cidr(name) for name in ("w0", "w1")] == ["127.20.64.0/24", "127.20.65.0/24"]
+    assert (addresses.service_cidr(""), addresses.service_cidr("c")) == ("127.20.128.0/21", "127.20.136.0/21")
+
+
+def test_a_host_that_joins_moves_nobody() -> None:
+    before = preview_addresses(make(workers=2))
+    after = preview_addresses(make(workers=3), before.to_dict())
+    assert all(after.host(name) == before.host(name) for name in before.hosts)
+    assert after.pod_cidr("w2") != before.pod_cidr("w1")
+
+
+def test_blocks_are_given_once_and_given_back() -> None:
+    first = addresses_module.allocate_addresses(make("one"))
+    again = addresses_module.allocate_addresses(make("one"))
+    other = addresses_module.allocate_addresses(make("two", loopback_block=None))
+    assert first.block == again.block != other.block
+    with pytest.raises(Conflict, match=f"127.{first.block}"):
+        addresses_module.allocate_addresses(make("three", loopback_block=first.block))
+    release_addresses("one")
+    release_addresses("two")
+    assert not slices_root().exists()
+
+
+def test_too_many_workers_for_one_machine() -> None:
+    with pytest.raises(InvalidInput, match="64 workers"):
+        preview_addresses(make(workers=65))
+
+
+def test_numbers_survive_their_json_form() -> None:
+    addresses = preview_addresses(make())
+    assert Addresses.from_dict(json.loads(json.dumps(addresses.to_dict()))) == addresses
+
+
+def test_another_inventory_of_the_same_name_is_a_conflict() -> None:
+    deployed = make(workers=2)
+    state = SliceState(name="one", inventory="a.yml", hosts=host_roles(deployed))
+    state.save()
+    found = SliceState.load("one")
+    found.check_extension(make(workers=3))
+    with pytest.raises(Conflict, match="w1 missing"):
+        found.check_extension(make(workers=1))
+    changed = make(workers=2)
+    changed.hosts["w1"] = changed.hosts["w1"].model_copy(update={"role": "server"})
+    with pytest.raises(Conflict, match="w1 was worker/c, is server/c"):
+        found.check_extension(changed)
+    assert known_slices() == ["one"]
+
+
+def test_state_is_private_and_damage_is_told(tmp_path: Path) -> None:
+    path = SliceState(name="one").save()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(InvalidInput, match="damaged"):
+        SliceState.load("one")
+    with pytest.raises(NotFound, match="'two' does not exist"):
+        SliceState.load("two")
+
+
+def test_one_command_at_a_time(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path, "slice one"),
+        pytest.raises(Conflict, match="is working on slice one"),
+        locked(tmp_path, "slice one"),
+    ):
+        pass
+    with locked(tmp_path, "slice one"):
+        pass
+
+
+def test_hosts_over_ssh_keep_their_own_addresses() -> None:
+    slice_ = make()
+    slice_.hosts["w1"] = slice_.hosts["w1"].model_copy(update={"local": False, "address": "10.0.0.4"})
+    layout = plan_layout(slice_, preview_addresses(slice_), directory=Path("/x"), python="/p")
+    assert layout.hosts["w1"].address == "10.0.0.4"
+    assert layout.hosts["w1"].pod_cidr is None
+    assert str(layout.hosts["w1"].directory) == "/var/lib/mlsysops/one/w1"
+    assert str(layout.hosts["w0"].directory) == "/x/hosts/w0"

@@ -1,0 +1,98 @@
+"""What a run was, and which error it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mlsysops_core.errors import Conflict, InvalidInput, MlsError, PartialFailure, TimedOut, Unreachable
+
+from mlsysops_cli.runner import RunResult
+
+
+def event(kind: str, host: str, *, task: str = "Run it", seconds: float = 0.5, **result: Any) -> dict[str, Any]:
+    return {"event": kind, "event_data": {"host": host, "task": task, "play": "P", "duration": seconds, "res": result}}
+
+
+def run(*events: dict[str, Any], returncode: int = 0) -> RunResult:
+    result = RunResult(returncode=returncode, log="/log")
+    for one in events:
+        result.record(one)
+    return result
+
+
+def test_hosts_are_counted() -> None:
+    result = run(
+        {"event": "playbook_on_task_start", "event_data": {"task": "Run it"}},
+        event("runner_on_ok", "a", changed=True),
+        event("runner_on_ok", "a", seconds=2),
+        event("runner_on_skipped", "b"),
+    )
+    assert (result.hosts["a"].ok, result.hosts["a"].changed, result.hosts["a"].seconds) == (2, 1, 2.5)
+    assert result.hosts["b"].skipped == 1
+    assert result.slowest == ("Run it (a)", 2)
+    assert (result.tasks, result.changed) == (1, 1)
+    assert result.error() is None
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "text"),
+    [
+        ([event("runner_on_failed", "a", msg="port 1 is taken", mls_error="conflict")], Conflict, "a: Run it: port 1"),
+        ([event("runner_on_failed", "a", msg="late", mls_error="timed-out")], TimedOut, "late"),
+        ([event("runner_on_unreachable", "a", msg="no route")], Unreachable, "no route"),
+        ([event("runner_on_failed", "a", msg="boom")], PartialFailure, "1 of 1 hosts failed: a: Run it: boom"),
+        (
+            [
+                event("runner_on_failed", "a", msg="x", mls_error="conflict"),
+                event("runner_on_unreachable", "b", msg="y"),
+            ],
+            PartialFailure,
+            "2 of 2 hosts failed",
+        ),
+        (
+            [
+                event("runner_on_ok", "b", changed=True),
+                event("runner_on_failed", "a", msg="x", mls_error="invalid-input"),
+            ],
+            PartialFailure,
+            "1 of 2",
+        ),
+        ([event("runner_on_failed", "a", msg="x", mls_error="invalid-input")], InvalidInput, "x"),
+    ],
+)
+def test_families_of_failures(events: list[dict[str, Any]], kind: type[MlsError], text: str) -> None:
+    error = run(*events, returncode=2).error()
+    assert type(error) is kind
+    assert text in str(error)
+    assert "\n" not in str(error)
+    assert "/log" in str(error)
+
+
+def test_ignored_failures_are_none() -> None:
+    failed = event("runner_on_failed", "a", msg="x")
+    failed["event_data"]["ignore_errors"] = True
+    assert run(failed).error() is None
+
+
+def test_a_run_that_never_began_says_why() -> None:
+    result = run({"event": "verbose", "stdout": "[ERROR]: couldn't parse\nthe playbook"}, returncode=4)
+    assert "couldn't parse the playbook" in str(result.error())
+
+
+def test_hidden_results_stay_hidden() -> None:
+    error = run(
+        event("runner_on_failed", "a", censored="the output has been hidden", msg="hunter2"), returncode=2
+    ).error()
+    assert "hunter2" not in str(error)
+
+
+def test_a_loop_tells_its_first_failure() -> None:
+    error = run(event("runner_on_failed", "a", results=[{"failed": False}, {"failed": True, "msg": "item 2"}])).error()
+    assert "item 2" in str(error)
+
+
+def test_facts_are_kept() -> None:
+    assert run(event("runner_on_ok", "a", ansible_facts={"mls_hardware": {"os": "debian"}})).facts == {
+        "a": {"os": "debian"}
+    }

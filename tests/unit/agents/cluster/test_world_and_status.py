@@ -1,0 +1,242 @@
+"""What a cluster agent knows and says, from objects in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agent_fakes import FakeObjects, FakeTelemetry
+from mlsysops_agents.cluster.handle import ClusterHandle
+from mlsysops_agents.cluster.health import cluster_status
+from mlsysops_agents.cluster.status import Evidence, application_status, is_urgent
+from mlsysops_agents.cluster.world import ClusterWorld
+from mlsysops_agents.loop import VirtualClock
+from mlsysops_agents.plugins.mechanisms import Fluidity
+from mlsysops_core.contracts import AgentIdentity
+
+NOW = 1_700_000_000.0
+
+
+def node(name: str, **spec: Any) -> dict[str, Any]:
+    body = {
+        "name": name,
+        "continuum_layer": "edge",
+        "cluster_id": "c1",
+        "environment": {"node_type": "virtualized"},
+        "hardware": {"cpu": {"architecture": "amd64", "cores": 2}, "memory": 4},
+        **spec,
+    }
+    return {"apiVersion": "mlsysops.eu/v1", "kind": "MLSysOpsNode", "metadata": {"name": name}, "spec": body}
+
+
+def kubernetes_node(name: str, ready: bool = True) -> dict[str, Any]:
+    status = {"conditions": [{"type": "Ready", "status": str(ready), "message": "kubelet stopped"}]}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
+
+
+def component(name: str, cpu: str = "1", **more: Any) -> dict[str, Any]:
+    container = {"image": "x", "platform_requirements": {"cpu": {"requests": cpu}}}
+    metric = {"application_metric_id": f"{name}_rate", "target": 10, "relation": "greater_or_equal"}
+    return {"metadata": {"name": name}, "containers": [container], "qos_metrics": [metric], **more}
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self.objects = FakeObjects()
+        self.telemetry = FakeTelemetry()
+        identity = AgentIdentity("cluster", "c1")
+        self.world = ClusterWorld(identity, self.objects, self.telemetry)
+        self.handle = ClusterHandle(identity, VirtualClock(), self.objects, self.telemetry, self.world)
+        self.fluidity = Fluidity(self.handle)
+        for name in ("n1", "n2"):
+            self.objects.put(node(name))
+            self.objects.put(kubernetes_node(name))
+
+    def app(self, name: str, *components: dict[str, Any], clusters: dict[str, str] | None = None, **spec: Any) -> None:
+        assigned = clusters or {item["metadata"]["name"]: "c1" for item in components}
+        metadata = {"name": name, "annotations": {"mlsysops.eu/component-clusters": json.dumps(assigned)}}
+        body = {"name": name, "components": list(components), **spec}
+        self.objects.put({"apiVersion": "mlsysops.eu/v1", "kind": "MLSysOpsApp", "metadata": metadata, "spec": body})
+
+    async def deploy(self, app: str, **places: str) -> None:
+        plan = {name: [{"action": "deploy", "host": host}] for name, host in places.items()}
+        await self.fluidity.apply({"name": app, "deployment_plan": plan})
+
+    def pod(self, app: str, name: str, host: str, *, ready: bool = True, **status: Any) -> None:
+        labels = {"mlsysops.eu/app": app, "mlsysops.eu/component": name}
+        state = {"phase": "Running", "conditions": [{"type": "Ready", "status": str(ready)}], **status}
+        pod = {"metadata": {"name": f"{app}-{name}-x", "labels": labels}, "spec": {"nodeName": host}, "status": state}
+        self.objects.put({"apiVersion": "v1", "kind": "Pod", **pod})
+
+    def status(self, app: str, before: dict[str, Any] | None = None, now: float = NOW) -> dict[str, Any]:
+        obj = self.objects.get("MLSysOpsApp", app)
+        assert obj is not None
+        description = self.world.application(app)
+        unplaced: dict[str, str] = {}
+        if description is not None and len(self.world.placed(app)) < len(self.world.assigned(app)):
+            outcome = self.world.place(app)
+            unplaced = {name: outcome.explain[name] for name in outcome.unplaced}
+        pods: dict[str, list[Any]] = {}
+        for pod in self.objects.items("Pod"):
+            pods.setdefault(pod["metadata"]["labels"]["mlsysops.eu/component"], []).append(pod)
+        return application_status(
+            Evidence(
+                obj=obj,
+                before=before or {},
+                application=description,
+                fault=self.world.descriptions.fault(obj),
+                cluster="c1",
+                assigned=self.world.assigned(app),
+                deployments={
+                    item["metadata"]["labels"]["mlsysops.eu/component"]: item for item in self.world.deployments(app)
+                },
+                pods=pods,
+                nodes=self.world.placed(app),
+                unplaced=unplaced,
+                unfit={},
+                telemetry=self.telemetry,
+                decisions=[],
+                now=now,
+            )
+        )
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {item["type"]: (item["status"], item["reason"]) for item in status["conditions"]}
+
+
+async def test_what_is_deployed_is_in_use_and_what_is_placed_stays() -> None:
+    cluster = Cluster()
+    cluster.app("first", component("a", "1500m"))
+    await cluster.deploy("first", a="n1")
+    cluster.app("second", component("b", "1"))
+    assert cluster.world.place("second").assignments == {"b": "n2"}
+    await cluster.deploy("second", b="n2")
+    cluster.app("third", component("c", "1"))
+    assert cluster.world.place("third").assignments == {"c": "n2"}
+    assert cluster.world.place("first").assignments == {"a": "n1"}
+    assert cluster.world.recheck("first") == {}  # its own use does not count against it
+    cluster.app("fourth", component("d", "1600m"))
+    outcome = cluster.world.place("fourth")
+    assert outcome.explain["d"].startswith("0/2 nodes fit: 2 removed by cpu (needs 1600m cores,")
+
+
+async def test_only_components_of_this_cluster_are_its_business() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a"), component("b"), clusters={"a": "c1", "b": "elsewhere"})
+    assert cluster.world.assigned("app") == ["a"]
+    assert set(cluster.world.place("app").assignments) == {"a"}
+    obj = cluster.objects.get("MLSysOpsApp", "app")
+    assert obj is not None
+    obj["metadata"]["annotations"] = {}
+    assert cluster.world.assigned("app") == []
+
+
+async def test_a_node_that_fails_is_an_objection_and_another_is_found() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a"))
+    await cluster.deploy("app", a="n1")
+    cluster.objects.put(kubernetes_node("n1", ready=False))
+    found = cluster.world.recheck("app")["a"]
+    assert (found.candidate, found.filter, found.reason) == ("n1", "ready", "not ready: kubelet stopped")
+    assert cluster.world.alternatives("app", "a").assignments == {"a": "n2"}
+    del cluster.objects.stored[("MLSysOpsNode", "n1")]
+    assert cluster.world.recheck("app")["a"].reason == "is not a node of this cluster"
+
+
+async def test_status_from_pending_to_running_to_degraded() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a"), component("b", depends_on=["a"]))
+    status = cluster.status("app")
+    assert status["phase"] == "Pending"
+    assert conditions(status) == {
+        "Ready": ("False", "NotRunning"),
+        "Placed": ("False", "Waiting"),
+        "TargetsMet": ("Unknown", "NoMetrics"),
+    }
+    assert status["components"][1]["message"] == "waits for a"
+    await cluster.deploy("app", a="n1", b="n2")
+    cluster.pod("app", "a", "n1")
+    status = cluster.status("app", status)
+    assert status["phase"] == "Deploying"
+    assert [item["phase"] for item in status["components"]] == ["Running", "Deploying"]
+    cluster.pod("app", "b", "n2", containerStatuses=[{"restartCount": 2}])
+    cluster.telemetry.values = {("a_rate", "a"): 12.0, ("b_rate", "b"): 8.0}
+    status = cluster.status("app", status, NOW + 60)
+    assert status["phase"] == "Running"
+    assert conditions(status) == {
+        "Ready": ("True", "AllRunning"),
+        "Placed": ("True", "Placed"),
+        "TargetsMet": ("False", "TargetsMissed"),
+    }
+    assert status["components"][1] == {
+        "name": "b",
+        "cluster": "c1",
+        "phase": "Running",
+        "ready": True,
+        "restarts": 2,
+        "node": "n2",
+        "pod": "app-b-x",
+        "since": "2023-11-14T22:14:20Z",
+    }
+    assert [item["satisfied"] for item in status["performance"]] == [True, False]
+    again = cluster.status("app", status, NOW + 120)
+    assert again == status  # nothing happened: not even a time moves
+    cluster.telemetry.values[("a_rate", "a")] = 13.0
+    measured = cluster.status("app", status, NOW + 120)
+    assert measured != status
+    assert not is_urgent(status, measured)
+    waiting = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}}
+    cluster.pod("app", "b", "n2", ready=False, containerStatuses=[waiting])
+    broken = cluster.status("app", status, NOW + 180)
+    assert broken["phase"] == "Degraded"
+    assert is_urgent(status, broken)
+    assert conditions(broken)["Ready"] == ("False", "ComponentFailed")
+    assert broken["components"][1]["message"] == "CrashLoopBackOff: back-off"
+
+
+async def test_an_application_that_fits_nowhere_says_so() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a", "64"))
+    status = cluster.status("app")
+    assert status["phase"] == "Pending"
+    placed = next(item for item in status["conditions"] if item["type"] == "Placed")
+    assert (placed["status"], placed["reason"]) == ("False", "NoFit")
+    assert placed["message"] == "0/2 nodes fit: 2 removed by cpu (needs 64 cores, 2 free)"
+
+
+def test_an_application_that_does_not_validate_says_so() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a"), component("a"))
+    status = cluster.status("app")
+    assert status["phase"] == "Failed"
+    assert conditions(status)["Ready"] == ("False", "Invalid")
+
+
+def test_the_clusters_health() -> None:
+    agents = [
+        {"name": "c1", "tier": "cluster", "ready": True, "lastSeen": ""},
+        {"name": "n1", "tier": "node", "ready": True, "lastSeen": ""},
+    ]
+
+    def made(**changes: Any) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "generation": 1,
+            "agents": agents,
+            "wanted": ["n1"],
+            "nodes": {"n1": True},
+            "policies": [],
+            "plugin_fault": "",
+            "now": NOW,
+        }
+        return cluster_status({}, **(arguments | changes))
+
+    assert conditions(made()) == {"Ready": ("True", "AllReady"), "PoliciesHealthy": ("True", "AllHealthy")}
+    assert made()["nodes"] == {"total": 1, "ready": 1}
+    silent = made(wanted=["n1", "n2"])
+    assert conditions(silent)["Ready"] == ("False", "AgentSilent")
+    assert "node agent n2 silent" in silent["conditions"][0]["message"]
+    assert conditions(made(nodes={"n1": False}))["Ready"] == ("False", "NodeNotReady")
+    open_circuit = [{"policy": "p", "asset": "application/a", "reason": "CircuitOpen", "message": "failed 3 times"}]
+    assert conditions(made(policies=open_circuit))["PoliciesHealthy"] == ("False", "CircuitOpen")
+    assert conditions(made(plugin_fault="policy x: broken"))["Ready"] == ("False", "PluginError")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kube_api import Api, Obj, config_map, failure, names, path
+from kube_api import Api, Obj, failure, hold, lease, names, path
 from kube_targets import Target
 
-URL = "configmaps"
+URL = "leases"
 
 
 def compact(target: Target, api: Api, namespace: str, since: str) -> None:
@@ -14,12 +14,12 @@ def compact(target: Target, api: Api, namespace: str, since: str) -> None:
         target.compact(int(since) + 1)
     url = path(URL, namespace)
     for _ in range(300):
-        api.merge(f"{url}/churn", {"data": {"n": str(_)}})
+        api.merge(f"{url}/churn", hold(str(_)))
     for count in range(60):
         if api.get(url, resourceVersion=since, resourceVersionMatch="Exact").status_code == 410:
             return
         for _ in range(5):
-            api.merge(f"{url}/churn", {"data": {"big": f"{count}-{_}" + "x" * 900_000}})
+            api.merge(f"{url}/churn", hold(f"{count}-{_}" + "x" * 900_000))
     raise AssertionError("the history of 270 MB is still kept")
 
 
@@ -27,8 +27,8 @@ def test_what_is_too_old(target: Target, api: Api, namespace: str) -> None:
     """One test, since forgetting is expensive."""
     url = path(URL, namespace)
     for index in range(6):
-        api.create(url, config_map(f"cm-{index}"))
-    api.create(url, config_map("churn"))
+        api.create(url, lease(f"cm-{index}"))
+    api.create(url, lease("churn"))
     first = api.read(url, limit=2, labelSelector="!none")
     since: str = first["metadata"]["resourceVersion"]
     api.remove(f"{url}/cm-4")

@@ -273,11 +273,12 @@ class TestSchema:
         assert api.read(widgets.url(namespace, "w"))["spec"]["size"] == 1
 
 
-class TestPruning:
-    SPEC = {"size": 1, "nonsense": 1, "nested": {"depth": 1, "nonsense": 2}, "open": {"kept": {"x": 1}}}
+LITTERED = {"size": 1, "nonsense": 1, "nested": {"depth": 1, "nonsense": 2}, "open": {"kept": {"x": 1}}}
 
+
+class TestPruning:
     def test_unknown_fields_are_dropped(self, api: Api, namespace: str, widgets: Definition) -> None:
-        response = api.post(widgets.url(namespace), widgets.widget("w", self.SPEC, nonsense=3))
+        response = api.post(widgets.url(namespace), widgets.widget("w", LITTERED, nonsense=3))
         created = answer(response, 201)
         assert "nonsense" not in created
         assert "nonsense" not in created["spec"]
@@ -288,7 +289,7 @@ class TestPruning:
             assert f'unknown field \\"{field}\\"' in found
 
     def test_strict(self, api: Api, namespace: str, widgets: Definition) -> None:
-        response = api.post(widgets.url(namespace), widgets.widget("w", self.SPEC), fieldValidation="Strict")
+        response = api.post(widgets.url(namespace), widgets.widget("w", LITTERED), fieldValidation="Strict")
         status = failure(response, 400, "BadRequest")
         assert "strict decoding error: " in status["message"]
         assert 'unknown field "spec.nonsense"' in status["message"]
@@ -459,34 +460,35 @@ class TestApply:
         assert sorted(entries) == [("alice", ""), ("reporter", "status")]
 
 
-class TestVersions:
-    @pytest.fixture(scope="class")
-    def two(self, api: Api) -> Iterator[Definition]:
-        versions = [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": False,
-                "deprecated": True,
-                "deprecationWarning": "v1alpha1 is old, use v1",
-                "schema": {"openAPIV3Schema": spec_schema(a=STRING, old=STRING)},
-            },
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": spec_schema(a=STRING, new=STRING)},
-            },
-            {
-                "name": "v0",
-                "served": False,
-                "storage": False,
-                "schema": {"openAPIV3Schema": spec_schema(a=STRING)},
-            },
-        ]
-        with defined(api, Definition(versions=versions)) as definition:
-            yield definition
+@pytest.fixture(scope="module")
+def two(api: Api) -> Iterator[Definition]:
+    versions = [
+        {
+            "name": "v1alpha1",
+            "served": True,
+            "storage": False,
+            "deprecated": True,
+            "deprecationWarning": "v1alpha1 is old, use v1",
+            "schema": {"openAPIV3Schema": spec_schema(a=STRING, old=STRING)},
+        },
+        {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "schema": {"openAPIV3Schema": spec_schema(a=STRING, new=STRING)},
+        },
+        {
+            "name": "v0",
+            "served": False,
+            "storage": False,
+            "schema": {"openAPIV3Schema": spec_schema(a=STRING)},
+        },
+    ]
+    with defined(api, Definition(versions=versions)) as definition:
+        yield definition
 
+
+class TestVersions:
     def test_one_object_in_each(self, api: Api, namespace: str, two: Definition) -> None:
         made = api.create(two.url(namespace, version="v1alpha1"), two.widget("w", {"a": "x"}, version="v1alpha1"))
         assert made["apiVersion"] == f"{two.group}/v1alpha1"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from kube_api import Api, Obj, config_map, failure, path, pod, version, wait_for
+from kube_api import Api, Obj, failure, hold, lease, path, pod, version, wait_for
 
-URL = "configmaps"
+URL = "leases"
 FINALIZER = "example.com/hold"
 
 
@@ -21,24 +21,24 @@ def owned_by(owner: Obj, **more: object) -> list[Obj]:
 
 class TestFinalizers:
     def test_hold_the_object(self, api: Api, namespace: str) -> None:
-        created = api.create(path(URL, namespace), config_map("cm", finalizers=[FINALIZER]))
+        created = api.create(path(URL, namespace), lease("cm", finalizers=[FINALIZER]))
         url = path(URL, namespace, "cm")
         held = api.remove(url)
-        assert held["kind"] == "ConfigMap"
+        assert held["kind"] == "Lease"
         assert held["metadata"]["deletionTimestamp"].endswith("Z")
         assert held["metadata"]["deletionGracePeriodSeconds"] == 0
         assert version(held) > version(created)
         # It can be changed and deleted again; time does not start anew.
-        changed = api.merge(url, {"data": {"key": "two"}})
+        changed = api.merge(url, hold("two"))
         assert changed["metadata"]["deletionTimestamp"] == held["metadata"]["deletionTimestamp"]
         assert api.remove(url)["metadata"]["deletionTimestamp"] == held["metadata"]["deletionTimestamp"]
-        failure(api.post(path(URL, namespace), config_map("cm")), 409, "AlreadyExists")
+        failure(api.post(path(URL, namespace), lease("cm")), 409, "AlreadyExists")
         api.merge(url, {"metadata": {"finalizers": None}})
         assert api.gone(url)
 
     def test_are_seen_by_watchers(self, api: Api, namespace: str) -> None:
         url = path(URL, namespace, "cm")
-        created = api.create(path(URL, namespace), config_map("cm", finalizers=[FINALIZER]))
+        created = api.create(path(URL, namespace), lease("cm", finalizers=[FINALIZER]))
         api.remove(url)
         api.merge(url, {"metadata": {"finalizers": []}})
         with api.watch(path(URL, namespace), resourceVersion=created["metadata"]["resourceVersion"]) as watch:
@@ -50,19 +50,19 @@ class TestFinalizers:
 
     def test_cannot_be_added_late(self, api: Api, namespace: str) -> None:
         url = path(URL, namespace, "cm")
-        api.create(path(URL, namespace), config_map("cm", finalizers=[FINALIZER]))
+        api.create(path(URL, namespace), lease("cm", finalizers=[FINALIZER]))
         api.remove(url)
         response = api.patch(url, {"metadata": {"finalizers": [FINALIZER, "example.com/more"]}})
         failure(response, 422, "Invalid")
         api.merge(url, {"metadata": {"finalizers": []}})
 
     def test_the_mark_cannot_be_forged(self, api: Api, namespace: str) -> None:
-        created = api.create(path(URL, namespace), config_map("cm", deletionTimestamp="2030-01-01T00:00:00Z"))
+        created = api.create(path(URL, namespace), lease("cm", deletionTimestamp="2030-01-01T00:00:00Z"))
         assert "deletionTimestamp" not in created["metadata"]
 
     def test_each_has_to_go(self, api: Api, namespace: str) -> None:
         url = path(URL, namespace, "cm")
-        api.create(path(URL, namespace), config_map("cm", finalizers=[FINALIZER, "example.com/b"]))
+        api.create(path(URL, namespace), lease("cm", finalizers=[FINALIZER, "example.com/b"]))
         api.remove(url)
         api.merge(url, {"metadata": {"finalizers": ["example.com/b"]}})
         assert api.read(url)["metadata"]["finalizers"] == ["example.com/b"]
@@ -131,12 +131,12 @@ class TestGrace:
 @pytest.mark.usefixtures("controllers")
 class TestOwners:
     def owner(self, api: Api, namespace: str) -> Obj:
-        return api.create(path(URL, namespace), config_map("owner"))
+        return api.create(path(URL, namespace), lease("owner"))
 
     def test_background(self, api: Api, namespace: str) -> None:
         owner = self.owner(api, namespace)
         for name in ("a", "b"):
-            api.create(path(URL, namespace), config_map(name, ownerReferences=owned_by(owner)))
+            api.create(path(URL, namespace), lease(name, ownerReferences=owned_by(owner)))
         api.remove(path(URL, namespace, "owner"), {"propagationPolicy": "Background"})
         assert api.gone(path(URL, namespace, "owner"))
         for name in ("a", "b"):
@@ -144,14 +144,14 @@ class TestOwners:
 
     def test_background_is_the_default(self, api: Api, namespace: str) -> None:
         owner = self.owner(api, namespace)
-        api.create(path(URL, namespace), config_map("a", ownerReferences=owned_by(owner)))
+        api.create(path(URL, namespace), lease("a", ownerReferences=owned_by(owner)))
         api.remove(path(URL, namespace, "owner"))
         wait_for("collected", lambda: api.gone(path(URL, namespace, "a")))
 
     def test_foreground(self, api: Api, namespace: str) -> None:
         """The owner waits for those that block it."""
         owner = self.owner(api, namespace)
-        body = config_map("a", ownerReferences=owned_by(owner, blockOwnerDeletion=True), finalizers=[FINALIZER])
+        body = lease("a", ownerReferences=owned_by(owner, blockOwnerDeletion=True), finalizers=[FINALIZER])
         api.create(path(URL, namespace), body)
         marked = api.remove(path(URL, namespace, "owner"), {"propagationPolicy": "Foreground"})
         assert marked["metadata"]["finalizers"] == ["foregroundDeletion"]
@@ -165,7 +165,7 @@ class TestOwners:
 
     def test_orphan(self, api: Api, namespace: str) -> None:
         owner = self.owner(api, namespace)
-        api.create(path(URL, namespace), config_map("a", ownerReferences=owned_by(owner)))
+        api.create(path(URL, namespace), lease("a", ownerReferences=owned_by(owner)))
         api.remove(path(URL, namespace, "owner"), {"propagationPolicy": "Orphan"})
         wait_for("owner goes", lambda: api.gone(path(URL, namespace, "owner")))
         url = path(URL, namespace, "a")
@@ -173,16 +173,16 @@ class TestOwners:
 
     def test_chain(self, api: Api, namespace: str) -> None:
         owner = self.owner(api, namespace)
-        middle = api.create(path(URL, namespace), config_map("middle", ownerReferences=owned_by(owner)))
-        api.create(path(URL, namespace), config_map("last", ownerReferences=owned_by(middle)))
+        middle = api.create(path(URL, namespace), lease("middle", ownerReferences=owned_by(owner)))
+        api.create(path(URL, namespace), lease("last", ownerReferences=owned_by(middle)))
         api.remove(path(URL, namespace, "owner"))
         wait_for("collected", lambda: api.gone(path(URL, namespace, "last")))
 
     def test_one_of_two_owners(self, api: Api, namespace: str) -> None:
         owner = self.owner(api, namespace)
-        other = api.create(path(URL, namespace), config_map("other"))
+        other = api.create(path(URL, namespace), lease("other"))
         both = owned_by(owner) + owned_by(other)
-        api.create(path(URL, namespace), config_map("a", ownerReferences=both))
+        api.create(path(URL, namespace), lease("a", ownerReferences=both))
         api.remove(path(URL, namespace, "owner"))
         url = path(URL, namespace, "a")
         wait_for("one reference is left", lambda: len(api.read(url)["metadata"].get("ownerReferences", ())) == 1)
@@ -190,16 +190,16 @@ class TestOwners:
         wait_for("collected", lambda: api.gone(url))
 
     def test_owner_that_never_was(self, api: Api, namespace: str) -> None:
-        owner = config_map("ghost", uid="11111111-2222-3333-4444-555555555555")
-        api.create(path(URL, namespace), config_map("a", ownerReferences=owned_by(owner)))
+        owner = lease("ghost", uid="11111111-2222-3333-4444-555555555555")
+        api.create(path(URL, namespace), lease("a", ownerReferences=owned_by(owner)))
         wait_for("collected", lambda: api.gone(path(URL, namespace, "a")))
 
     def test_owner_of_the_same_name_is_not_the_owner(self, api: Api, namespace: str) -> None:
         first = self.owner(api, namespace)
         api.remove(path(URL, namespace, "owner"))
         second = self.owner(api, namespace)
-        api.create(path(URL, namespace), config_map("stale", ownerReferences=owned_by(first)))
-        api.create(path(URL, namespace), config_map("fresh", ownerReferences=owned_by(second)))
+        api.create(path(URL, namespace), lease("stale", ownerReferences=owned_by(first)))
+        api.create(path(URL, namespace), lease("fresh", ownerReferences=owned_by(second)))
         wait_for("collected", lambda: api.gone(path(URL, namespace, "stale")))
         assert not api.gone(path(URL, namespace, "fresh"))
 
@@ -216,13 +216,13 @@ class TestOwners:
 
 
 def test_unknown_policy(api: Api, namespace: str) -> None:
-    api.create(path(URL, namespace), config_map("cm"))
+    api.create(path(URL, namespace), lease("cm"))
     failure(api.delete(path(URL, namespace, "cm"), {"propagationPolicy": "Sideways"}), 422, "Invalid")
 
 
 def test_only_one_controller(api: Api, namespace: str) -> None:
     references = []
     for name in ("o1", "o2"):
-        owner = api.create(path(URL, namespace), config_map(name))
+        owner = api.create(path(URL, namespace), lease(name))
         references += owned_by(owner, controller=True)
-    failure(api.post(path(URL, namespace), config_map("cm", ownerReferences=references)), 422, "Invalid")
+    failure(api.post(path(URL, namespace), lease("cm", ownerReferences=references)), 422, "Invalid")

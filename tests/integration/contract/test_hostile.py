@@ -37,8 +37,21 @@ JSON = st.recursive(
 FIELDS = ("metadata", "spec", "status", "data", "rules", "subjects", "roleRef", "type", "stringData")
 METADATA = st.dictionaries(
     st.sampled_from(
-        ["name", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "managedFields", "uid"]
-        + ["resourceVersion", "creationTimestamp", "deletionTimestamp", "generation", "generateName"]
+        [
+            "name",
+            "namespace",
+            "labels",
+            "annotations",
+            "finalizers",
+            "ownerReferences",
+            "managedFields",
+            "uid",
+            "resourceVersion",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "generation",
+            "generateName",
+        ]
     ),
     JSON,
     max_size=4,
@@ -290,8 +303,19 @@ class TestUrls:
 
     def test_random_parameters(self, api: Api, namespace: str) -> None:
         names = st.sampled_from(
-            ["labelSelector", "fieldSelector", "limit", "continue", "resourceVersion", "resourceVersionMatch"]
-            + ["dryRun", "fieldValidation", "pretty", "includeObject", "sendInitialEvents"]
+            [
+                "labelSelector",
+                "fieldSelector",
+                "limit",
+                "continue",
+                "resourceVersion",
+                "resourceVersionMatch",
+                "dryRun",
+                "fieldValidation",
+                "pretty",
+                "includeObject",
+                "sendInitialEvents",
+            ]
         )
         texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from kube_api import Api, Obj, config_map, failure, names, path, pod, version
+from kube_api import Api, Obj, failure, hold, lease, names, path, pod, version
 
-URL = "configmaps"
+URL = "leases"
 
 
 def fill(api: Api, namespace: str, count: int) -> list[str]:
     made = [f"cm-{index:02}" for index in range(count)]
     for name in made:
-        api.create(path(URL, namespace), config_map(name))
+        api.create(path(URL, namespace), lease(name))
     return made
 
 
@@ -24,20 +24,20 @@ def pages(api: Api, url: str, limit: int, **params: str) -> list[Obj]:
 
 def test_shape(api: Api, namespace: str) -> None:
     listing = api.read(path(URL, namespace))
-    assert (listing["kind"], listing["apiVersion"]) == ("ConfigMapList", "v1")
-    assert listing["items"] == [] or names(listing) == ["kube-root-ca.crt"]
+    assert (listing["kind"], listing["apiVersion"]) == ("LeaseList", "coordination.k8s.io/v1")
+    assert listing["items"] == []
     assert listing["metadata"]["resourceVersion"].isdigit()
     assert "continue" not in listing["metadata"]
 
 
 def test_order(api: Api, namespace: str) -> None:
     for name in ("b", "a-b", "a.b", "a", "c"):
-        api.create(path(URL, namespace), config_map(name))
+        api.create(path(URL, namespace), lease(name))
     assert names(api.read(path(URL, namespace))) == ["a", "a-b", "a.b", "b", "c"]
 
 
 def test_across_namespaces(api: Api, namespace: str) -> None:
-    api.create(path(URL, namespace), config_map("cm"))
+    api.create(path(URL, namespace), lease("cm"))
     items = api.read(path(URL))["items"]
     keys = [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items]
     assert (namespace, "cm") in keys
@@ -47,14 +47,14 @@ def test_across_namespaces(api: Api, namespace: str) -> None:
 class TestVersions:
     def test_unset_is_the_newest(self, api: Api, namespace: str) -> None:
         for index in range(20):
-            created = api.create(path(URL, namespace), config_map(f"cm-{index}"))
+            created = api.create(path(URL, namespace), lease(f"cm-{index}"))
             listing = api.read(path(URL, namespace))
             assert len(listing["items"]) == index + 1
             assert version(listing) >= version(created)
 
     def test_zero_and_not_older_than(self, api: Api, namespace: str) -> None:
         assert api.get(path(URL, namespace), resourceVersion="0").status_code == 200
-        created = api.create(path(URL, namespace), config_map("cm"))
+        created = api.create(path(URL, namespace), lease("cm"))
         for params in ({}, {"resourceVersionMatch": "NotOlderThan"}):
             listing = api.read(path(URL, namespace), resourceVersion=created["metadata"]["resourceVersion"], **params)
             assert names(listing) == ["cm"]
@@ -63,12 +63,12 @@ class TestVersions:
     def test_exact(self, api: Api, namespace: str) -> None:
         """The past as it was, whatever happened since."""
         url = path(URL, namespace)
-        api.create(url, config_map("kept", {"key": "old"}))
-        api.create(url, config_map("removed"))
+        api.create(url, lease("kept", "old"))
+        api.create(url, lease("removed"))
         then = api.read(url)
-        api.merge(f"{url}/kept", {"data": {"key": "new"}})
+        api.merge(f"{url}/kept", hold("new"))
         api.remove(f"{url}/removed")
-        api.create(url, config_map("later"))
+        api.create(url, lease("later"))
         exact = api.read(url, resourceVersion=then["metadata"]["resourceVersion"], resourceVersionMatch="Exact")
         assert exact == then
 
@@ -115,19 +115,19 @@ class TestPages:
         url = path(URL, namespace)
         first = api.read(url, limit=2)
         api.remove(f"{url}/cm-03")
-        api.merge(f"{url}/cm-04", {"data": {"key": "two"}})
-        api.create(url, config_map("cm-99"))
-        api.create(url, config_map("cm-00-later"))
+        api.merge(f"{url}/cm-04", hold("two"))
+        api.create(url, lease("cm-99"))
+        api.create(url, lease("cm-00-later"))
         second = api.read(url, limit=2, **{"continue": first["metadata"]["continue"]})
         third = api.read(url, limit=2, **{"continue": second["metadata"]["continue"]})
         assert names(first) + names(second) + names(third) == made
-        assert third["items"][0]["data"] == {"key": "value"}
+        assert third["items"][0]["spec"]["holderIdentity"] == "value"
         assert "continue" not in third["metadata"]
 
     def test_with_selectors(self, api: Api, namespace: str) -> None:
         for index in range(9):
             labels = {"third": "yes"} if index % 3 == 0 else {"third": "no"}
-            api.create(path(URL, namespace), config_map(f"cm-{index}", labels=labels))
+            api.create(path(URL, namespace), lease(f"cm-{index}", labels=labels))
         found = pages(api, path(URL, namespace), 2, labelSelector="third=yes")
         assert [names(page) for page in found] == [["cm-0", "cm-3"], ["cm-6"]]
         assert "remainingItemCount" not in found[0]["metadata"]
@@ -173,7 +173,7 @@ class TestLabelSelectors:
             "empty": {"color": ""},
             "none": {},
         }.items():
-            api.create(path(URL, namespace), config_map(name, labels=labels))
+            api.create(path(URL, namespace), lease(name, labels=labels))
         return path(URL, namespace)
 
     @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ class TestLabelSelectors:
     )
     def test_select(self, api: Api, labelled: str, selector: str, expected: list[str]) -> None:
         listing = api.read(labelled, labelSelector=selector)
-        assert [name for name in names(listing) if name != "kube-root-ca.crt"] == expected
+        assert names(listing) == expected
 
     @pytest.mark.parametrize("selector", ["a b", "a in b", "a in (b", "=x", "a=b=c", "a,,b", "a>x", "!a=b", "-a=b"])
     def test_malformed(self, api: Api, namespace: str, selector: str) -> None:
@@ -248,14 +248,14 @@ class TestFieldSelectors:
         assert names(api.read(path("events", namespace), fieldSelector="involvedObject.name=q")) == []
 
     @pytest.mark.parametrize(
-        ("resource", "selector"), [(URL, "data.key=value"), ("pods", "spec.hostname=x"), (URL, "nonsense")]
+        ("resource", "selector"), [(URL, "spec.holderIdentity=value"), ("pods", "spec.hostname=x"), (URL, "nonsense")]
     )
     def test_unsupported(self, api: Api, namespace: str, resource: str, selector: str) -> None:
         failure(api.get(path(resource, namespace), fieldSelector=selector), 400, "BadRequest")
 
 
 def test_one_object_of_the_future(api: Api, namespace: str) -> None:
-    created = api.create(path(URL, namespace), config_map("cm"))
+    created = api.create(path(URL, namespace), lease("cm"))
     url = path(URL, namespace, "cm")
     assert api.read(url, resourceVersion="0")["metadata"]["name"] == "cm"
     assert api.read(url, resourceVersion=created["metadata"]["resourceVersion"]) == created

@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from kube_api import Api, Obj, config_map, path, version
+from kube_api import Api, Obj, hold, lease, path, version
 
 NAMES = st.sampled_from([f"cm-{letter}" for letter in "abcdef"])
 VALUES = st.sampled_from(["1", "2", "3"])
@@ -23,7 +23,7 @@ def fits(obj: Obj, selector: str) -> bool:
 
 
 class Contents(RuleBasedStateMachine):
-    """The ConfigMaps of one namespace."""
+    """The Leases of one namespace."""
 
     api: Api
 
@@ -33,7 +33,7 @@ class Contents(RuleBasedStateMachine):
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         self.api.create(path("namespaces"), body)
         self.namespace = namespace
-        self.url = path("configmaps", namespace)
+        self.url = path("leases", namespace)
         self.state: dict[str, Obj] = {}
         # Version -> state then, and (version, type, name, object then or before) of each change.
         self.past: dict[int, dict[str, Obj]] = {version(self.api.read(self.url)): {}}
@@ -57,19 +57,19 @@ class Contents(RuleBasedStateMachine):
 
     @rule(name=NAMES, value=VALUES, team=TEAMS)
     def create(self, name: str, value: str, team: str) -> None:
-        response = self.api.post(self.url, config_map(name, {"v": value}, labels={"team": team}))
+        response = self.api.post(self.url, lease(name, value, labels={"team": team}))
         assert response.status_code == (409 if name in self.state else 201)
         if response.status_code == 201:
             self.changed("ADDED", response.json(), None)
 
     @rule(name=NAMES, value=VALUES, team=TEAMS)
     def update(self, name: str, value: str, team: str) -> None:
-        response = self.api.patch(f"{self.url}/{name}", {"data": {"v": value}, "metadata": {"labels": {"team": team}}})
+        response = self.api.patch(f"{self.url}/{name}", {**hold(value), "metadata": {"labels": {"team": team}}})
         before = self.state.get(name)
         assert response.status_code == (200 if before else 404)
         if before is None:
             return
-        if before["data"]["v"] == value and before["metadata"]["labels"]["team"] == team:
+        if before["spec"]["holderIdentity"] == value and before["metadata"]["labels"]["team"] == team:
             assert response.json() == before
         else:
             assert version(response.json()) > version(before)
@@ -116,7 +116,7 @@ class Contents(RuleBasedStateMachine):
             assert found == expected
             # Nothing more came: the next is what is made now.
             team = "blue" if selector == "team!=red" else "red"
-            marker = config_map(f"marker-{next(self.markers)}", {"v": "1"}, labels={"team": team})
+            marker = lease(f"marker-{next(self.markers)}", "1", labels={"team": team})
             made = self.api.create(self.url, marker)
             self.changed("ADDED", made, None)
             assert self.told(watch.next()) == ("ADDED", made["metadata"]["name"], version(made))
@@ -142,11 +142,7 @@ class Contents(RuleBasedStateMachine):
 
     @staticmethod
     def items(listing: Obj) -> list[Obj]:
-        return [
-            {"apiVersion": "v1", "kind": "ConfigMap", **item}
-            for item in listing["items"]
-            if item["metadata"]["name"] != "kube-root-ca.crt"
-        ]
+        return [{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **item} for item in listing["items"]]
 
     @staticmethod
     def expected(state: dict[str, Obj], selector: str) -> list[Obj]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_core(api_client: client.ApiClient, namespace: str) -> None:
     listing = core.list_namespaced_config_map(namespace, label_selector="app=x", limit=10)
     assert [item.metadata.name for item in listing.items] == ["cm"]
     status = core.delete_namespaced_config_map("cm", namespace)
-    assert status.status == "Success"
+    assert status["status"] == "Success"
     with pytest.raises(ApiException) as missing:
         core.read_namespaced_config_map("cm", namespace)
     assert missing.value.status == 404
@@ -109,7 +110,7 @@ def test_pods(api_client: client.ApiClient, namespace: str) -> None:
     core.patch_namespaced_pod_status(name, namespace, {"status": {"message": "hello"}})
     assert core.read_namespaced_pod_status(name, namespace).status.message == "hello"
     deleted = core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
-    assert deleted.metadata.name == name
+    assert deleted["metadata"]["name"] == name
     core.delete_collection_namespaced_pod(namespace)
 
 
@@ -161,9 +162,7 @@ def test_rbac(api_client: client.ApiClient, namespace: str) -> None:
 
 
 def test_leases_and_events(api_client: client.ApiClient, namespace: str) -> None:
-    import datetime
-
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     leases = client.CoordinationV1Api(api_client)
     made = leases.create_namespaced_lease(
         namespace,
@@ -179,7 +178,10 @@ def test_leases_and_events(api_client: client.ApiClient, namespace: str) -> None
         reason="Tested",
         message="m",
         type="Normal",
-        first_timestamp=now,
+        event_time=now,
+        action="Testing",
+        reporting_component="example.com/tester",
+        reporting_instance="tester-1",
     )
     client.CoreV1Api(api_client).create_namespaced_event(namespace, event)
     newer = client.EventsV1Api(api_client).list_namespaced_event(namespace).items

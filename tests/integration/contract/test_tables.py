@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kube_api import Api, Obj, config_map, deployment, path, pod
+from kube_api import Api, Obj, config_map, deployment, lease, path, pod
 from kube_crds import INTEGER, STRING, Definition, defined, spec_schema
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -162,10 +162,10 @@ def test_pages(api: Api, namespace: str) -> None:
 
 def test_watch(api: Api, namespace: str) -> None:
     """Only the first event repeats the columns."""
-    url = path("configmaps", namespace)
+    url = path("leases", namespace)
     since = api.read(url)["metadata"]["resourceVersion"]
-    api.create(url, config_map("a"))
-    api.create(url, config_map("b"))
+    api.create(url, lease("a"))
+    api.create(url, lease("b"))
     with api.watch(url, accept=TABLE, resourceVersion=since) as watch:
         first, second = watch.take(2)
     assert first["type"] == "ADDED"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from kube_api import Api, Obj, Watch, config_map, failure, names, path, version
+from kube_api import Api, Obj, Watch, failure, hold, lease, names, path, version
 
-URL = "configmaps"
+URL = "leases"
 
 
 def seen(event: Obj) -> tuple[str, str]:
@@ -28,20 +28,20 @@ def listed(api: Api, namespace: str) -> str:
 
 def test_changes_since_a_list(api: Api, namespace: str) -> None:
     url = path(URL, namespace)
-    api.create(url, config_map("before"))
+    api.create(url, lease("before"))
     since = listed(api, namespace)
-    created = api.create(url, config_map("cm"))
-    changed = api.merge(f"{url}/cm", {"data": {"key": "two"}})
+    created = api.create(url, lease("cm"))
+    changed = api.merge(f"{url}/cm", hold("two"))
     api.remove(f"{url}/cm")
     with api.watch(url, resourceVersion=since) as watch:
         added, modified, deleted = watch.take(3)
         assert added == {"type": "ADDED", "object": created}
         assert modified == {"type": "MODIFIED", "object": changed}
         assert seen(deleted) == ("DELETED", "cm")
-        assert deleted["object"]["data"] == {"key": "two"}
+        assert deleted["object"]["spec"]["holderIdentity"] == "two"
         assert version(deleted["object"]) > version(changed)
         # The watch goes on, live.
-        live = api.create(url, config_map("live"))
+        live = api.create(url, lease("live"))
         assert watch.next() == {"type": "ADDED", "object": live}
 
 
@@ -49,7 +49,7 @@ def test_every_event_can_be_resumed_from(api: Api, namespace: str) -> None:
     url = path(URL, namespace)
     since = listed(api, namespace)
     for index in range(5):
-        api.create(url, config_map(f"cm-{index}"))
+        api.create(url, lease(f"cm-{index}"))
     api.remove(f"{url}/cm-0")
     with api.watch(url, resourceVersion=since) as watch:
         events = watch.take(6)
@@ -64,17 +64,17 @@ def test_every_event_can_be_resumed_from(api: Api, namespace: str) -> None:
 def test_without_a_version_it_starts_with_what_is_there(api: Api, namespace: str, start: dict[str, str]) -> None:
     url = path(URL, namespace)
     for name in ("b", "a"):
-        api.create(url, config_map(name))
-    api.merge(f"{url}/a", {"data": {"key": "two"}})
+        api.create(url, lease(name))
+    api.merge(f"{url}/a", hold("two"))
     with api.watch(url, **start) as watch:
         assert sorted(seen(event) for event in watch.take(2)) == [("ADDED", "a"), ("ADDED", "b")]
-        api.create(url, config_map("c"))
+        api.create(url, lease("c"))
         assert seen(watch.next()) == ("ADDED", "c")
 
 
 def test_of_all_namespaces(api: Api, namespace: str) -> None:
     since = api.read(path(URL))["metadata"]["resourceVersion"]
-    created = api.create(path(URL, namespace), config_map("cm"))
+    created = api.create(path(URL, namespace), lease("cm"))
     with api.watch(path(URL), resourceVersion=since, labelSelector="") as watch:
         event = watch.next()
         while event["object"]["metadata"]["namespace"] != namespace:
@@ -84,8 +84,8 @@ def test_of_all_namespaces(api: Api, namespace: str) -> None:
 
 def test_other_namespaces_are_not_seen(api: Api, namespace: str) -> None:
     since = listed(api, namespace)
-    api.create(path(URL, "default"), config_map(f"elsewhere-{namespace}"))
-    api.create(path(URL, namespace), config_map("here"))
+    api.create(path(URL, "default"), lease(f"elsewhere-{namespace}"))
+    api.create(path(URL, namespace), lease("here"))
     with api.watch(path(URL, namespace), resourceVersion=since) as watch:
         assert seen(watch.next()) == ("ADDED", "here")
     api.remove(path(URL, "default", f"elsewhere-{namespace}"))
@@ -95,12 +95,12 @@ def test_selected_by_labels(api: Api, namespace: str) -> None:
     """An object that comes to fit is ADDED, one that ceases to is DELETED."""
     url = path(URL, namespace)
     since = listed(api, namespace)
-    api.create(url, config_map("cm", labels={"on": "no"}))
+    api.create(url, lease("cm", labels={"on": "no"}))
     api.merge(f"{url}/cm", {"metadata": {"labels": {"on": "yes"}}})
-    api.merge(f"{url}/cm", {"data": {"key": "two"}})
+    api.merge(f"{url}/cm", hold("two"))
     off = api.merge(f"{url}/cm", {"metadata": {"labels": {"on": "no"}}})
-    api.merge(f"{url}/cm", {"data": {"key": "three"}})
-    api.create(url, config_map("end", labels={"on": "yes"}))
+    api.merge(f"{url}/cm", hold("three"))
+    api.create(url, lease("end", labels={"on": "yes"}))
     with api.watch(url, resourceVersion=since, labelSelector="on=yes") as watch:
         events = watch.take(4)
     assert [seen(event) for event in events] == [
@@ -118,7 +118,7 @@ def test_selected_by_fields(api: Api, namespace: str) -> None:
     url = path(URL, namespace)
     since = listed(api, namespace)
     for name in ("a", "b", "c"):
-        api.create(url, config_map(name))
+        api.create(url, lease(name))
     with api.watch(url, resourceVersion=since, fieldSelector="metadata.name=b") as watch:
         assert seen(watch.next()) == ("ADDED", "b")
         api.remove(f"{url}/c")
@@ -135,14 +135,14 @@ def test_bookmarks(api: Api, namespace: str) -> None:
     """At the latest shortly before the end, so that the next watch need not repeat anything."""
     url = path(URL, namespace)
     since = listed(api, namespace)
-    api.create(url, config_map("other-kind-of-progress"))
+    api.create(url, lease("other-kind-of-progress"))
     params = {"resourceVersion": since, "allowWatchBookmarks": "true", "timeoutSeconds": 5}
     with api.watch(url, fieldSelector="metadata.name=none", **params) as watch:
         events = list(watch.rest())
     assert events, "no bookmark"
     assert {event["type"] for event in events} == {"BOOKMARK"}
     mark = events[-1]["object"]
-    assert (mark["kind"], mark["apiVersion"]) == ("ConfigMap", "v1")
+    assert (mark["kind"], mark["apiVersion"]) == ("Lease", "coordination.k8s.io/v1")
     assert mark["metadata"]["resourceVersion"].isdigit()
     assert version(mark) >= int(since)
 
@@ -152,32 +152,33 @@ def test_no_bookmarks_unasked(api: Api, namespace: str) -> None:
         assert list(watch.rest()) == []
 
 
+INITIAL = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+
+
 class TestInitialEvents:
     """`sendInitialEvents`: a list as a watch."""
-
-    PARAMS = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
 
     @pytest.mark.parametrize("start", ["", "0"])
     def test_what_is_there_then_a_bookmark_then_changes(self, api: Api, namespace: str, start: str) -> None:
         url = path(URL, namespace)
         for name in ("a", "b"):
-            api.create(url, config_map(name))
-        with api.watch(url, resourceVersion=start, **self.PARAMS) as watch:
+            api.create(url, lease(name))
+        with api.watch(url, resourceVersion=start, **INITIAL) as watch:
             assert sorted(seen(event) for event in watch.take(2)) == [("ADDED", "a"), ("ADDED", "b")]
             mark = watch.next()
             assert mark["type"] == "BOOKMARK"
             assert mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"] == "true"
-            api.create(url, config_map("c"))
+            api.create(url, lease("c"))
             assert seen(watch.next()) == ("ADDED", "c")
         with api.watch(url, resourceVersion=mark["object"]["metadata"]["resourceVersion"]) as watch:
             assert seen(watch.next()) == ("ADDED", "c")
 
     def test_without_them(self, api: Api, namespace: str) -> None:
         url = path(URL, namespace)
-        api.create(url, config_map("a"))
+        api.create(url, lease("a"))
         params = {"sendInitialEvents": "false", "resourceVersionMatch": "NotOlderThan"}
         with api.watch(url, resourceVersion=listed(api, namespace), **params) as watch:
-            api.create(url, config_map("b"))
+            api.create(url, lease("b"))
             assert seen(watch.next()) == ("ADDED", "b")
 
     @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_a_slow_reader_loses_nothing(api: Api, namespace: str) -> None:
     with api.watch(url, resourceVersion=since) as watch:
         expected = []
         for index in range(200):
-            api.create(url, config_map(f"cm-{index:03}", {"text": "x" * 2000}))
+            api.create(url, lease(f"cm-{index:03}", "x" * 2000))
             expected.append(("ADDED", f"cm-{index:03}"))
         assert [seen(event) for event in watch.take(200)] == expected
 
@@ -206,7 +207,7 @@ def test_a_slow_reader_loses_nothing(api: Api, namespace: str) -> None:
 def test_delete_collection_is_seen_one_by_one(api: Api, namespace: str) -> None:
     url = path(URL, namespace)
     for name in ("a", "b"):
-        api.create(url, config_map(name))
+        api.create(url, lease(name))
     since = listed(api, namespace)
     api.remove(url)
     with api.watch(url, resourceVersion=since) as watch:
@@ -226,5 +227,5 @@ def test_head_of_line(api: Api, namespace: str) -> None:
     with api.http.stream("GET", url, params={"watch": "true"}, timeout=httpx.Timeout(10)) as idle:
         assert idle.status_code == 200
         for index in range(30):
-            api.create(url, config_map(f"cm-{index}", {"text": "x" * 100_000}))
+            api.create(url, lease(f"cm-{index}", "x" * 100_000))
     assert len(api.read(url)["items"]) == 30

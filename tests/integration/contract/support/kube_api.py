@@ -223,6 +223,21 @@ def config_map(name: str, data: dict[str, str] | None = None, **metadata: Any) -
     }
 
 
+def lease(name: str, value: str = "value", **metadata: Any) -> Obj:
+    """A Lease: of these, unlike of ConfigMaps, nobody else puts one into a test's namespace."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, **metadata},
+        "spec": {"holderIdentity": value},
+    }
+
+
+def hold(value: str) -> Obj:
+    """Merge patch that changes a Lease."""
+    return {"spec": {"holderIdentity": value}}
+
+
 def pod(name: str, *, image: str = "example.com/simulated:1", **spec: Any) -> Obj:
     """A Pod with one container."""
     return {

@@ -321,8 +321,8 @@ class KubeApiserver:
             # The controllers that would make the default ServiceAccount are not there.
             "--disable-admission-plugins=ServiceAccount",
             "--feature-gates=WatchList=true",
-            # ConfigMaps are read from etcd itself, so that compaction of etcd shows.
-            "--watch-cache-sizes=configmaps#0",
+            # Leases are read from etcd itself, so that compaction of etcd shows.
+            "--watch-cache-sizes=leases.coordination.k8s.io#0",
         ]
         self.processes.append(Process(etcd, self.directory / "etcd.log"))
         self.processes.append(Process(apiserver, self.directory / "kube-apiserver.log"))

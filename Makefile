@@ -81,7 +81,7 @@ docs: setup ## Build the documentation, strictly, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 .PHONY: constraints
-constraints: ## Resolve every dependency anew and pin the versions
+constraints: ## Resolve every dependency anew and pin the versions (PYTHON: the oldest that is supported)
 	@tests/tools/constraints.sh "$(PYTHON)"
 
 .PHONY: clean

@@ -9,7 +9,7 @@ mkdir -p build
 run() { printf '\n$ %s\n' "$*" >&2; "$@"; }
 
 run mls framework deploy-all --inventory "$inventory"
-run mls framework create-app-test-description --force --output "$description"
+run mls framework create-app-test-description --force --file "$description"
 run mls apps deploy-app --path "$description" --wait
 run mls framework status
 run mls apps list-all

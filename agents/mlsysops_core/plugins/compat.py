@@ -10,13 +10,20 @@ import importlib.util
 import logging
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from .declaration import parse_interval
 
-__all__ = ["FrameworkLogger", "evaluate_condition", "install_framework_modules"]
+__all__ = [
+    "Frame",
+    "FrameworkLogger",
+    "FrameworkQuery",
+    "evaluate_condition",
+    "framework_telemetry",
+    "install_framework_modules",
+]
 
 #: Relations of the descriptions' QoS metrics.
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -51,6 +58,81 @@ def evaluate_condition(a: Any, b: Any, relation: str) -> bool:
 
 def _parse_analyze_interval(interval: str) -> int:
     return int(parse_interval(interval))
+
+
+class Column:
+    """One column of a `Frame`."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = list(values)
+        self.iloc = self.values
+
+    def __getitem__(self, index: int) -> Any:
+        return self.values[index]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Frame:
+    """The corner of a data frame that the framework's policies look at, where pandas is not in use.
+
+    A metric that has no value yet is a column of None, as those policies expect.
+    """
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self._row = dict(row)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the metrics."""
+        return list(self._row)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no metric at all."""
+        return not self._row
+
+    def __getitem__(self, metric: str) -> Column:
+        return Column([self._row.get(metric)])
+
+    def __contains__(self, metric: object) -> bool:
+        return metric in self._row
+
+    def __len__(self) -> int:
+        return int(bool(self._row))
+
+
+class FrameworkQuery:
+    """``telemetry["query"]`` for module policies: also the framework's ``await query(latest=True)``, a row of all metrics.
+
+    Args:
+        query: The agent's own query, a callable with ``latest`` and ``list``.
+    """
+
+    def __init__(self, query: Any) -> None:
+        self._query = query
+
+    def __call__(self, metric: str | None = None, *arguments: Any, **options: Any) -> Any:
+        """Return one metric's newest value, or (without a metric) a coroutine of the frame."""
+        return self._frame() if metric is None else self._query(metric, *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._query, name)
+
+    async def _frame(self) -> Any:
+        row = {name: self._query.latest(name) for name in self._query.list()}
+        # A policy that works with pandas has imported it; nobody else pays for it.
+        pandas = sys.modules.get("pandas")
+        return pandas.DataFrame([row]) if pandas is not None else Frame(row)
+
+
+def framework_telemetry(telemetry: dict[str, Any]) -> dict[str, Any]:
+    """Return the telemetry argument with a query that understands the framework's calls; the same object."""
+    query = telemetry.get("query")
+    if query is not None and not isinstance(query, FrameworkQuery) and hasattr(query, "list"):
+        telemetry["query"] = FrameworkQuery(query)
+    return telemetry
 
 
 def install_framework_modules() -> None:

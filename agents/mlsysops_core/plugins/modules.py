@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from mlsysops_core.contracts import Outcome, Policy
 
-from .compat import install_framework_modules
+from .compat import framework_telemetry, install_framework_modules
 from .declaration import PluginError
 
 __all__ = ["ModuleMechanism", "check_policy", "load_mechanism_file", "load_policy_file"]
@@ -36,6 +36,58 @@ class Outbox(asyncio.Queue[Any]):
     def put_nowait(self, item: Any) -> None:
         """Hand a message over at once."""
         self._listener(item)
+
+
+class ModulePolicy:
+    """A module policy in the shape of a typed one."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def initialize(self) -> dict[str, Any]:
+        """Return the first context."""
+        context: dict[str, Any] = self._module.initialize()
+        return context
+
+    async def analyze(
+        self,
+        context: dict[str, Any],
+        application_description: list[dict[str, Any]],
+        system_description: dict[str, Any],
+        mechanisms: dict[str, dict[str, Any]],
+        telemetry: dict[str, Any],
+        ml_connector: Any,
+    ) -> tuple[bool, dict[str, Any]]:
+        """Ask the module."""
+        result: tuple[bool, dict[str, Any]] = await self._module.analyze(
+            context,
+            application_description,
+            system_description,
+            mechanisms,
+            framework_telemetry(telemetry),
+            ml_connector,
+        )
+        return result
+
+    async def plan(
+        self,
+        context: dict[str, Any],
+        application_description: list[dict[str, Any]],
+        system_description: dict[str, Any],
+        mechanisms: dict[str, dict[str, Any]],
+        telemetry: dict[str, Any],
+        ml_connector: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Ask the module."""
+        result: tuple[dict[str, Any], dict[str, Any]] = await self._module.plan(
+            context,
+            application_description,
+            system_description,
+            mechanisms,
+            framework_telemetry(telemetry),
+            ml_connector,
+        )
+        return result
 
 
 class ModuleMechanism:
@@ -104,7 +156,7 @@ def load_policy_file(path: Path) -> tuple[str, Policy, str]:
     name = _name_of(path, "policy")
     module, digest = _load(name, path, "policy")
     check_policy(module, f"policy {name} ({path})")
-    return name, cast("Policy", module), digest
+    return name, ModulePolicy(module), digest
 
 
 def load_mechanism_file(

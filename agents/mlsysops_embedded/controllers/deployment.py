@@ -106,7 +106,7 @@ class _Controller:
         old = [rs for rs in sets if rs is not new]
         paused = bool(deployment["spec"].get("paused"))
         if not paused:
-            new = await self._ensure_new(deployment, new, old)
+            deployment, new = await self._ensure_new(deployment, new, old)
         if paused or self._resized(deployment, sets):
             new, old = await self._scale_proportionally(deployment, new, old)
         elif new is not None and (deployment["spec"].get("strategy") or {}).get("type") == "Recreate":
@@ -133,7 +133,7 @@ class _Controller:
         own = {_DESIRED: str(wanted), _MAXIMUM: str(wanted + surge)}
         return {**inherited, **own, **({_REVISION: str(revision)} if revision else {})}
 
-    async def _ensure_new(self, deployment: Object, new: Object | None, old: list[Object]) -> Object:
+    async def _ensure_new(self, deployment: Object, new: Object | None, old: list[Object]) -> tuple[Object, Object]:
         revision = max((_revision(rs) for rs in old), default=0) + 1
         if new is None:
             new = await self._create_set(deployment, old, revision)
@@ -142,8 +142,10 @@ class _Controller:
         if _revision(deployment) != _revision(new):
             patch = {"metadata": {"annotations": {_REVISION: str(_revision(new))}}}
             metadata = deployment["metadata"]
-            await self.client.patch(DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], patch_type="merge")
-        return new
+            deployment = await self.client.patch(
+                DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], patch_type="merge"
+            )
+        return deployment, new
 
     async def _create_set(self, deployment: Object, old: list[Object], revision: int) -> Object:
         metadata, spec = deployment["metadata"], deployment["spec"]

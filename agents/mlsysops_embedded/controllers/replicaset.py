@@ -26,6 +26,8 @@ __all__ = ["deletion_order", "pod_from_template", "run"]
 
 _log = logging.getLogger(__name__)
 _BURST = 500
+#: Seconds, for each replica asked for, that changes of pods are gathered before they are counted.
+_GATHER = 1e-4
 _COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -83,7 +85,10 @@ class _Controller:
                 continue
             owner = controller_of(pod)
             if owner is not None and owner["kind"] == "ReplicaSet":
-                self.queue.add((pod["metadata"]["namespace"], owner["name"]))
+                key = (pod["metadata"]["namespace"], owner["name"])
+                rs = self.sets.get(key[1], key[0])
+                # Counting thousands of pods for each of thousands of changes would be quadratic: large sets gather them.
+                self.queue.add_after(key, int((rs or {}).get("spec", {}).get("replicas") or 0) * _GATHER)
             elif owner is None and pod is new and pod["metadata"].get("labels"):
                 for rs in self.sets.items(pod["metadata"]["namespace"]):
                     if selector_matches(rs["spec"]["selector"], pod["metadata"]["labels"]):

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from mlsysops_embedded.client import Object
     from mlsysops_embedded.kubelet.container import Container
 
-__all__ = ["OWN_CONDITIONS", "conditions", "phase", "qos_class"]
+__all__ = ["SIMULATED", "conditions", "initialized", "phase", "pod_status", "qos_class"]
 
 SIMULATED = "embedded.kubernetes.local/Simulated"
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", SIMULATED)
 
 
 def initialized(containers: Iterable[Container]) -> bool:
@@ -100,6 +99,52 @@ def conditions(
 def _is(known: Iterable[Object], kind: str, status: str) -> bool:
     found = condition(known, kind)
     return bool(found and found.get("status") == status)
+
+
+def pod_status(
+    pod: Object,
+    containers: Sequence[Container],
+    *,
+    addresses: tuple[str, str],
+    started: str,
+    terminated: bool,
+    simulated: Sequence[str],
+) -> Object:
+    """The part of a pod's status that its kubelet writes.
+
+    Args:
+        pod: The pod as the API has it.
+        containers: Its containers.
+        addresses: hostIP and podIP.
+        started: When this kubelet took it on, where the API does not know.
+        terminated: It was stopped for good.
+        simulated: Names of containers without a program.
+    """
+    known, (host, own) = pod.get("status") or {}, addresses
+    uid = pod["metadata"]["uid"]
+    policy = pod["spec"].get("restartPolicy") or "Always"
+    final = known.get("phase") if known.get("phase") in ("Succeeded", "Failed") else None
+    pod_phase = final or phase(policy, containers, terminated=terminated)
+    result: Object = {
+        "phase": pod_phase,
+        "conditions": conditions(known.get("conditions"), containers, pod_phase, simulated=simulated),
+        "hostIP": host,
+        "hostIPs": [{"ip": host}],
+        "podIP": own,
+        "podIPs": [{"ip": own}],
+        "startTime": known.get("startTime") or started,
+        "qosClass": known.get("qosClass") or qos_class(pod["spec"]),
+    }
+    for field, init in (("initContainerStatuses", True), ("containerStatuses", False)):
+        listed = []
+        for container in containers:
+            if container.init is init:
+                runtime = "simulated" if container.name in simulated else "process"
+                image = f"{runtime}://{container.spec.get('image', '')}"
+                listed.append(container.status(image, f"{runtime}://{uid}/{container.name}"))
+        if listed:
+            result[field] = listed
+    return result
 
 
 def qos_class(spec: Object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -14,12 +13,8 @@ from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.kubelet import probes, status
 from mlsysops_embedded.kubelet.container import Container
-from mlsysops_embedded.kubelet.environment import (
-    ContainerConfigError,
-    command_line,
-    container_environment,
-)
-from mlsysops_embedded.kubelet.volumes import make_rootfs, make_volumes
+from mlsysops_embedded.kubelet.environment import ContainerConfigError
+from mlsysops_embedded.kubelet.program import Place, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,47 +193,15 @@ class PodWorker:
         program = self.shared.runtime.program(container.spec.get("image", ""))
         spec = None
         if program is not None:
-            spec = await self._program(container, program)
+            await self.resources.refresh(self.pod)
+            place = Place(self.directory, self.address, self.shared)
+            spec = await asyncio.to_thread(prepare, self.pod, container, program, place, self.resources)
         await container.start(spec)
         container.waiting = ("", "")
         self.shared.events.event(self.pod, "Normal", "Started", f"Started container {container.name}")
         if container.running:
             self._watch(container)
         return container.running
-
-    async def _program(self, container: Container, program: list[str]) -> Object:
-        """What the shim needs to know to run a container."""
-        await self.resources.refresh(self.pod)
-        pod = {**self.pod, "status": {"podIP": self.address, "hostIP": self.shared.address}}
-        volumes = self.directory / "volumes"
-        rootfs = self.directory / "rootfs" / container.name
-        await asyncio.to_thread(make_volumes, pod, volumes, self.resources.binary, self.resources.tokens)
-        await asyncio.to_thread(make_rootfs, container.spec, rootfs, volumes)
-        base = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(rootfs),
-            "HOSTNAME": pod["metadata"]["name"],
-            "EMBEDDED_ROOTFS": str(rootfs),
-            "EMBEDDED_POD_IP": self.address,
-            **self.resources.services,
-        }
-        allocatable = self.shared.allocatable
-        environment = container_environment(pod, container.spec, base, self.resources.text, allocatable)
-        limits = await asyncio.to_thread(
-            self.shared.cgroups.create, self.uid, container.name, container.spec.get("resources")
-        )
-        container.enforced_by = limits.enforced_by
-        cwd = rootfs / str(container.spec.get("workingDir") or "").lstrip("/")
-        await asyncio.to_thread(cwd.mkdir, parents=True, exist_ok=True)
-        return {
-            "argv": command_line(program, container.spec, environment),
-            "env": environment,
-            "cwd": str(cwd),
-            "log": str(container.log_path(container.attempt + 1)),
-            "cgroups": limits.groups,
-            "rlimits": limits.rlimits,
-            "nice": limits.nice,
-        }
 
     def _ended(self, container: Container) -> None:
         ended = container.last
@@ -382,29 +345,14 @@ class PodWorker:
     def publish(self) -> None:
         """Work out the status and queue it where the API's differs."""
         known = self.pod.get("status") or {}
-        policy = self.pod["spec"].get("restartPolicy") or "Always"
-        ended = known.get("phase") if known.get("phase") in ("Succeeded", "Failed") else None
-        pod_phase = ended or status.phase(policy, self.containers, terminated=self.stopped)
-        runtime = "simulated" if self.simulated else "process"
-        result: Object = {
-            "phase": pod_phase,
-            "conditions": status.conditions(
-                known.get("conditions"), self.containers, pod_phase, simulated=self.simulated
-            ),
-            "hostIP": self.shared.address,
-            "hostIPs": [{"ip": self.shared.address}],
-            "podIP": self.address,
-            "podIPs": [{"ip": self.address}],
-            "startTime": known.get("startTime") or self.start_time,
-            "qosClass": known.get("qosClass") or status.qos_class(self.pod["spec"]),
-        }
-        for field, init in (("initContainerStatuses", True), ("containerStatuses", False)):
-            listed = [c for c in self.containers if c.init is init]
-            if listed:
-                result[field] = [
-                    c.status(f"{runtime}://{c.spec.get('image', '')}", f"{runtime}://{self.uid}/{c.name}")
-                    for c in listed
-                ]
+        result = status.pod_status(
+            self.pod,
+            self.containers,
+            addresses=(self.shared.address, self.address),
+            started=self.start_time,
+            terminated=self.stopped,
+            simulated=self.simulated,
+        )
         self.status = result
         if any(known.get(field) != value for field, value in result.items()):
             metadata = self.pod["metadata"]

@@ -103,7 +103,8 @@ async def read(path: Path, **options: Any) -> bytes:
     return b"".join([chunk async for chunk in read_log(path, LogOptions(**options), lambda: False)])
 
 
-async def test_logs_come_back_as_they_were_written(tmp_path: Path) -> None:
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
     path = tmp_path / "0.log"
     Path(f"{path}.1").write_bytes(b"2026-01-01T00:00:00.000000Z stdout F old\n")
     path.write_bytes(
@@ -111,6 +112,11 @@ async def test_logs_come_back_as_they_were_written(tmp_path: Path) -> None:
         b"2026-01-01T00:00:01.000000Z stdout F tial\n"
         b"2026-01-01T00:00:02.000000Z stderr F new\n"
     )
+    return path
+
+
+async def test_logs_come_back_as_they_were_written(log: Path) -> None:
+    path = log
     assert await read(path) == b"old\npartial\nnew\n"
     assert await read(path, tail=1) == b"new\n"
     assert await read(path, since="2026-01-01T00:00:01.5") == b"new\n"

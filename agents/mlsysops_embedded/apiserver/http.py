@@ -27,6 +27,7 @@ MAX_BODY: Final = 3 * 1024 * 1024
 _BODY_SECONDS: Final = 60.0
 _MAX_DEPTH: Final = 200
 _MAX_YAML_NODES: Final = 400_000
+_CHUNK: Final = 256 * 1024
 _GZIP_FROM: Final = 128 * 1024
 #: The stdlib parser that sees duplicate fields is slow: not for what no person wrote.
 _CHECK_DUPLICATES_BELOW: Final = 64 * 1024
@@ -177,7 +178,7 @@ def _check_yaml(data: bytes) -> None:
     open_at: list[tuple[str | None, int]] = []
     for event in yaml.parse(data, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            nodes += sizes.get(event.anchor, _MAX_YAML_NODES)
+            nodes += sizes.get(event.anchor or "", _MAX_YAML_NODES)
         elif isinstance(event, yaml.CollectionStartEvent):
             open_at.append((event.anchor, nodes))
             nodes += 1
@@ -265,7 +266,9 @@ async def respond(
         )
         head.append((b"warning", f'299 - "{clean}"'.encode()))
     await request.send({"type": "http.response.start", "status": code, "headers": head})
-    await request.send({"type": "http.response.body", "body": data})
+    for start in range(0, len(data) - _CHUNK, _CHUNK):  # in parts, so that a slow reader holds back the sender
+        await request.send({"type": "http.response.body", "body": data[start : start + _CHUNK], "more_body": True})
+    await request.send({"type": "http.response.body", "body": data[max(0, (len(data) - 1) // _CHUNK * _CHUNK) :]})
 
 
 async def respond_status(request: Request, error: ApiError) -> None:

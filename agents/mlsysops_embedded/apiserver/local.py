@@ -72,7 +72,7 @@ class LocalClient:
             metadata["continue"] = page.continue_token
         if page.remaining is not None:
             metadata["remainingItemCount"] = page.remaining
-        items = [_load(item) for item in page.items]
+        items = [_light(item) for item in page.items]
         return {"apiVersion": info.api_version, "kind": info.list_kind, "metadata": metadata, "items": items}
 
     async def create(
@@ -177,7 +177,7 @@ class LocalClient:
         query = Query(label_selector, field_selector, resource_version=resource_version, bookmarks=allow_bookmarks)
         async for events in await self._registry.watch(self._info(resource), namespace or "", query):
             for event in events:
-                yield {"type": event.type, "object": _load(event.data)}
+                yield {"type": event.type, "object": _light(event.data)}
 
     async def discover(self) -> Sequence[Resource]:
         """See `Client.discover`."""
@@ -194,3 +194,10 @@ class LocalClient:
 
 def _load(data: bytes) -> Object:
     return orjson.loads(data)  # type: ignore[no-any-return]
+
+
+def _light(data: bytes) -> Object:
+    """An object as caches keep it: without managedFields, which weigh as much as the rest and which updates keep."""
+    obj = _load(data)
+    obj["metadata"].pop("managedFields", None)
+    return obj

@@ -125,6 +125,13 @@ class ApiError(Exception):
         return cls.of(422, "Invalid", f'{_qualified(kind, group)} "{name}" is invalid: {body}', details)
 
     @classmethod
+    def option(cls, kind: str, field: str, message: str) -> ApiError:
+        """422 of a request option; `message` starts with the kind of fault, e.g. ``Forbidden: ...``."""
+        words = {"Required": "Required", "Forbidden": "Forbidden", "Unsupported": "NotSupported", "Too": "TooLong"}
+        reason = f"FieldValue{words.get(message.split(' ', 1)[0].rstrip(':'), 'Invalid')}"
+        return cls.invalid(kind, "", [Cause(reason, field, message)], "meta.k8s.io")
+
+    @classmethod
     def bad_request(cls, message: str) -> ApiError:
         """400."""
         return cls.of(400, "BadRequest", message)

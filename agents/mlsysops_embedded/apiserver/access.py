@@ -106,4 +106,5 @@ class Access:
         found = self.authenticator.token_user(str(spec.get("token", "")), audiences)
         if found is None:
             return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
-        return {"authenticated": True, "user": self._user(found), "audiences": list(audiences)}
+        shared = self.authenticator.audiences(str(spec.get("token", "")), audiences)
+        return {"authenticated": True, "user": self._user(found), "audiences": shared}

@@ -148,7 +148,7 @@ class ApiServer:
     async def _health(self, request: Request, path: str) -> int:
         fine = self.ready or path.startswith("/livez")
         text = (
-            ("ok" if "verbose" not in request.query else "[+]ping ok\n[+]store ok\ncheck passed\n")
+            ("ok" if "verbose" not in request.query else f"[+]ping ok\n[+]store ok\n{path.strip('/')} check passed\n")
             if fine
             else "not ready"
         )

@@ -47,6 +47,7 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 _YIELD_EVERY: Final = 500
 _BOOKMARK_SECONDS: Final = 30.0
+_LAST_BOOKMARK_SECONDS: Final = 2.0
 _WAIT_FOR_VERSION_SECONDS: Final = 3.0
 
 
@@ -168,6 +169,10 @@ class Reader:
             raise ApiError.not_found(info.plural, name, info.group)
         return self.render(entry, info)
 
+    def present(self, info: ResourceInfo, namespace: str, name: str) -> bool:
+        """Whether there is such an object."""
+        return self.store.get(info.bucket, (namespace if info.namespaced else "", name)) is not None
+
     def read(self, bucket: str, namespace: str, name: str) -> Obj | None:
         """One object in stored form, for the server's own use."""
         entry = self.store.get(bucket, (namespace, name))
@@ -184,19 +189,35 @@ class Reader:
         start: tuple[str, str] | None = None
         rv = parse_rv(query.resource_version)
         if query.match and not query.resource_version:
-            raise ApiError.bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
+            raise ApiError.option(
+                "ListOptions",
+                "resourceVersionMatch",
+                "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            )
         if query.match not in ("", "Exact", "NotOlderThan"):
-            raise ApiError.bad_request(f"resourceVersionMatch: Unsupported value: {query.match!r}")
+            raise ApiError.option(
+                "ListOptions",
+                "resourceVersionMatch",
+                f'Unsupported value: "{query.match}": supported values: "Exact", "NotOlderThan"',
+            )
+        if query.initial_events is not None:
+            raise ApiError.option(
+                "ListOptions", "sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list"
+            )
         if query.continue_token:
             if query.resource_version not in ("", "0"):
                 raise ApiError.bad_request("specifying resource version is not allowed when using continue")
             rv, start = _decode_token(query.continue_token)
         elif query.match == "Exact":
             if not rv:
-                raise ApiError.bad_request('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
-            await self._reach(rv)
+                raise ApiError.option(
+                    "ListOptions",
+                    "resourceVersionMatch",
+                    'Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"',
+                )
+            await self.reach(rv)
         else:
-            await self._reach(rv)
+            await self.reach(rv)
             rv = self.store.rv
         objects = bucket.at(rv)
         current = objects is bucket.objects
@@ -224,7 +245,12 @@ class Reader:
                 await asyncio.sleep(0)
         return Page(rv, items)
 
-    async def _reach(self, rv: int) -> None:
+    async def reach(self, rv: int) -> None:
+        """Waits a little until a revision is reached.
+
+        Raises:
+            ApiError: 504 where it is not.
+        """
         deadline = time.monotonic() + _WAIT_FOR_VERSION_SECONDS
         while self.store.rv < rv:
             if time.monotonic() >= deadline:
@@ -249,14 +275,20 @@ class Reader:
         bucket = self.store.bucket(info.bucket)
         rv = parse_rv(query.resource_version)
         if query.initial_events and query.match != "NotOlderThan":
-            raise ApiError.bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+            raise ApiError.option(
+                "ListOptions",
+                "resourceVersionMatch",
+                "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            )
         if query.initial_events is not None and not query.initial_events and query.match not in ("", "NotOlderThan"):
-            raise ApiError.bad_request(
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            raise ApiError.option(
+                "ListOptions",
+                "resourceVersionMatch",
+                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
             )
         initial = query.initial_events if query.initial_events is not None else rv == 0
         if initial:
-            await self._reach(rv)
+            await self.reach(rv)
             rv = self.store.rv
             entries = [e for key, e in sorted(bucket.objects.items()) if wanted.key(key)]
             position = bucket.since(rv)
@@ -292,7 +324,10 @@ class Reader:
                 ]
             if query.initial_events and query.bookmarks:
                 yield [_bookmark(info, rv, initial=True)]
-            said = loop.time()
+            # A last bookmark comes shortly before the end, so that the next watch repeats nothing (cacher.go).
+            due = loop.time() + _BOOKMARK_SECONDS
+            if deadline is not None:
+                due = min(due, max(deadline - _LAST_BOOKMARK_SECONDS, loop.time()))
             while not self.closing.is_set():
                 awake.clear()
                 if position < bucket.base:
@@ -305,7 +340,7 @@ class Reader:
                     ]:
                         yield events
                     continue
-                timeout = _BOOKMARK_SECONDS - (loop.time() - said)
+                timeout = due - loop.time()
                 if deadline is not None:
                     timeout = min(timeout, deadline - loop.time())
                 if timeout > 0:
@@ -316,8 +351,11 @@ class Reader:
                         timer.cancel()
                 if deadline is not None and loop.time() >= deadline:
                     return
-                if loop.time() - said >= _BOOKMARK_SECONDS:
-                    said = loop.time()
+                if loop.time() >= due:
+                    due = loop.time() + _BOOKMARK_SECONDS
+                    if deadline is not None and due > deadline:
+                        last = deadline - _LAST_BOOKMARK_SECONDS
+                        due = last if last > loop.time() else deadline + _BOOKMARK_SECONDS
                     if query.bookmarks and position == bucket.base + len(bucket.changes):
                         yield [_bookmark(info, self.store.rv)]
         finally:

@@ -116,7 +116,20 @@ class Registry(Reader):
             )
         metadata["name"] = name
         self._place(info, namespace, metadata)
-        return await self.modify(call, info, namespace, name, lambda _: copy.deepcopy(obj), subresource)
+
+        def replaced(old: Obj) -> Obj:
+            uid = old["metadata"]["uid"]
+            if metadata.get("uid") not in (None, "", uid):
+                why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
+                raise ApiError.conflict(info.plural, name, why, info.group)
+            if info.custom and not metadata.get("resourceVersion"):
+                why = "Invalid value: 0: must be specified for an update"
+                raise ApiError.invalid(
+                    info.kind, name, [Cause("FieldValueInvalid", "metadata.resourceVersion", why)], info.group
+                )
+            return copy.deepcopy(obj)
+
+        return await self.modify(call, info, namespace, name, replaced, subresource)
 
     async def modify(
         self,
@@ -328,10 +341,7 @@ class Registry(Reader):
         """The wanted object with everything that this call may not change taken from the present one."""
         metadata = self._metadata(info, wanted)
         before = old["metadata"]
-        if metadata.get("uid") not in (None, "", before["uid"]):
-            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
-            raise ApiError.conflict(info.plural, before["name"], why, info.group)
-        for name in ("name", "namespace", "generateName"):
+        for name in ("name", "namespace", "generateName", "uid"):
             if name != "generateName" and metadata.get(name) not in (None, "", before.get(name)):
                 raise ApiError.invalid(
                     info.kind,

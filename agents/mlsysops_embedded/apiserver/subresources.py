@@ -9,11 +9,12 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.access import Access
-from mlsysops_embedded.apiserver.call import Call, DeleteOptions
+from mlsysops_embedded.apiserver.call import Call, DeleteOptions, User
 from mlsysops_embedded.apiserver.http import Request
 from mlsysops_embedded.apiserver.logs import LogProxy
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route
+from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import ResourceInfo, ScalePaths
@@ -118,6 +119,15 @@ class Subresources:
                 self._access.authorizer.check_escalation(call.user, info, obj, namespace)
             except (AttributeError, TypeError):
                 return  # malformed: the schema says what is wrong with it
+
+    def demand(self, user: User, asked: Attributes) -> None:
+        """Goes on where the user may.
+
+        Raises:
+            ApiError: 403.
+        """
+        if self._access is not None:
+            self._access.authorizer.demand(user, asked)
 
     # ------------------------------------------------------------------ parts
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import orjson
 
 from mlsysops_embedded.apiserver.call import ANONYMOUS, Call, DeleteOptions
 from mlsysops_embedded.apiserver.http import Request, decode_body, respond
-from mlsysops_embedded.apiserver.reading import Page, Query
+from mlsysops_embedded.apiserver.reading import Page, Query, WatchEvent, parse_rv
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.apiserver.streaming import Disconnect, event_line
 from mlsysops_embedded.apiserver.subresources import Subresources
+from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
 from mlsysops_embedded.machinery.resources import ResourceInfo
@@ -30,6 +31,12 @@ _PATCHES: Final = {
     "application/apply-patch+yaml": "apply",
 }
 _POLICIES: Final = ("", "Foreground", "Background", "Orphan")
+_OPTIONS: Final = {
+    "POST": "CreateOptions",
+    "PUT": "UpdateOptions",
+    "PATCH": "PatchOptions",
+    "DELETE": "DeleteOptions",
+}
 
 
 class Verbs:
@@ -74,6 +81,7 @@ class Verbs:
     # ------------------------------------------------------------------ reading
 
     async def _get(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        await self._registry.reach(parse_rv(request.query.get("resourceVersion", "")))
         data = self._registry.get(info, route.namespace, route.name)
         await self._object(request, info, 200, data)
         return 200
@@ -130,7 +138,12 @@ class Verbs:
         media, parameters = request.negotiate()
         if media != "application/json":
             raise ApiError.not_acceptable("application/json")
-        events = await self._registry.watch(info, route.namespace, self._query(request, route))
+        try:
+            events = await self._registry.watch(info, route.namespace, self._query(request, route))
+        except ApiError as exc:
+            if exc.code != 410:
+                raise
+            events = _failing(exc)  # a watch that cannot begin is told so by its first event
         form = parameters.get("as") or ""
         head = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")]
         await request.send({"type": "http.response.start", "status": 200, "headers": head})
@@ -163,15 +176,23 @@ class Verbs:
     def _call(self, request: Request, manager: str = "") -> Call:
         dry = request.query.get("dryRun")
         if dry not in (None, "", "All"):
-            raise ApiError.bad_request(f"Invalid value: {dry!r}: dryRun must be All")
+            raise ApiError.option(
+                _OPTIONS[request.method], "dryRun", f'Unsupported value: "{dry}": supported values: "All"'
+            )
         mode = request.query.get("fieldValidation") or "Warn"
         if mode not in ("Strict", "Warn", "Ignore"):
-            raise ApiError.bad_request(
-                f"fieldValidation: Unsupported value: {mode!r}: supported values: Ignore, Strict, Warn"
+            raise ApiError.option(
+                _OPTIONS[request.method],
+                "fieldValidation",
+                f'Unsupported value: "{mode}": supported values: "Ignore", "Strict", "Warn"',
             )
         name = request.query.get("fieldManager") or manager
         if len(name) > 128 or not name.isprintable():
-            raise ApiError.bad_request("fieldManager: Invalid value: must be printable and no more than 128 characters")
+            raise ApiError.option(
+                _OPTIONS[request.method],
+                "fieldManager",
+                "Invalid value: must be printable and no more than 128 characters",
+            )
         if not name:
             name = request.header(b"user-agent").partition("/")[0][:128] or "unknown"
         return Call(request.user or ANONYMOUS, name, dry == "All", mode, request.flag("force"), request.warnings)
@@ -227,6 +248,20 @@ class Verbs:
 
         return change
 
+    @staticmethod
+    def _applied(info: ResourceInfo, patch: Any) -> Obj:
+        if not isinstance(patch, dict):
+            raise ApiError.bad_request("an applied configuration must be an object")
+        for name in ("apiVersion", "kind"):
+            if not patch.get(name):
+                raise ApiError.bad_request(f"invalid object type: {name} must be set")
+        return patch
+
+    def _access_demand(self, request: Request, info: ResourceInfo, route: Route) -> None:
+        """What an apply makes anew needs the right to create, beside the right to patch."""
+        asked = Attributes("create", info.group, info.plural, route.subresource, route.namespace, route.name)
+        self._subresources.demand(request.user or ANONYMOUS, asked)
+
     def _patch_kind(self, request: Request, info: ResourceInfo) -> str:
         kind = _PATCHES.get(request.media_type)
         if kind is None or (kind == "strategic" and info.custom):
@@ -240,9 +275,10 @@ class Verbs:
         patch = await self._body(request)
         if kind == "apply":
             if not request.query.get("fieldManager"):
-                raise ApiError.bad_request(
-                    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-                )
+                raise ApiError.option("PatchOptions", "fieldManager", "Required value: is required for apply patch")
+            patch = self._applied(info, patch)
+            if not self._registry.present(info, route.namespace, route.name):
+                self._access_demand(request, info, route)
             self._subresources.check(call, info, patch, route.namespace)
             data, created = await self._registry.apply(
                 call, info, route.namespace, route.name, patch, route.subresource
@@ -250,6 +286,8 @@ class Verbs:
             code = 201 if created else 200
             await self._object(request, info, code, data)
             return code
+        if "force" in request.query:
+            raise ApiError.option("PatchOptions", "force", "Forbidden: may not be specified for non-apply patch")
         patcher = self._patcher(request, info, patch)
 
         def change(old: Obj) -> Obj:
@@ -272,8 +310,10 @@ class Verbs:
         if orphan is not None:
             policy = "Orphan" if orphan in (True, "true", "1") else policy or "Background"
         if policy not in _POLICIES:
-            raise ApiError.bad_request(
-                f"propagationPolicy: Unsupported value: {policy!r}: supported values: Background, Foreground, Orphan"
+            raise ApiError.option(
+                "DeleteOptions",
+                "propagationPolicy",
+                f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"',
             )
         grace = body.get("gracePeriodSeconds")
         if grace is None and query.get("gracePeriodSeconds", ""):
@@ -358,6 +398,12 @@ class Verbs:
         code = 201 if verb == "create" else 200
         await respond(request, code, orjson.dumps(answer), content_type=request.negotiate()[0])
         return code
+
+
+async def _failing(error: ApiError) -> AsyncGenerator[list[WatchEvent], None]:
+    """Events of a watch that fails at once."""
+    raise error
+    yield []  # what makes this a generator
 
 
 def _list_metadata(page: Page) -> Obj:

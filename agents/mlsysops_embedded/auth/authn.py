@@ -9,7 +9,7 @@ from typing import Any, Final
 from mlsysops_embedded.apiserver.call import ANONYMOUS, User
 from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.auth.tokens import AUDIENCE, TokenSigner
-from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
 
 __all__ = ["Authenticator"]
@@ -87,6 +87,11 @@ class Authenticator:
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return User(name, groups, account["uid"], extra)
 
+    def audiences(self, token: str, asked: tuple[str, ...]) -> list[str]:
+        """Which of the audiences asked for a token names."""
+        given = (self._signer.verify(token) or {}).get("aud") or []
+        return [audience for audience in asked if audience in (given if isinstance(given, list) else [given])]
+
     def token_request(self, account: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
         """Answers a TokenRequest for a ServiceAccount (authentication.k8s.io/v1).
 
@@ -96,9 +101,9 @@ class Authenticator:
         spec = request.get("spec") or {}
         seconds = spec.get("expirationSeconds") or 3600
         if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < _MIN_SECONDS:
-            raise ApiError.bad_request(
-                "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes"
-            )
+            why = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
+            cause = Cause("FieldValueInvalid", "spec.expirationSeconds", why)
+            raise ApiError.invalid("TokenRequest", "", [cause], "authentication.k8s.io")
         seconds = min(seconds, _MAX_SECONDS)
         audiences = spec.get("audiences") or [AUDIENCE]
         if not isinstance(audiences, list) or not all(isinstance(item, str) for item in audiences):

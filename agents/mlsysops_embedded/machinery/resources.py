@@ -78,6 +78,8 @@ class ResourceInfo:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+_VERBS: Final = {"namespaces": tuple(verb for verb in _ALL if verb != "deletecollection")}
+
 # group/version kind plural scope(n|c) shortNames subresources flags(g: generation, s: scale, a: category all, v=verbs)
 _TABLE: Final = """
 v1 Namespace namespaces c ns status,finalize
@@ -127,7 +129,7 @@ def _built_ins() -> Iterator[ResourceInfo]:
             singular=kind.lower(),
             short_names=tuple(short.split(",")) if short != "-" else (),
             categories=("all",) if "a" in flags else (),
-            verbs=("create",) if flags == "c" else _ALL,
+            verbs=("create",) if flags == "c" else _VERBS.get(plural, _ALL),
             subresources=subs,
             bucket="events" if twin else f"{plural}.{group}".rstrip("."),
             stored="v1" if twin else api_version,

@@ -86,7 +86,10 @@ def _split(text: str) -> list[str]:
             parts.append(text[start:index])
             start = index + 1
     parts.append(text[start:])
-    return [part.strip() for part in parts if part.strip()]
+    stripped = [part.strip() for part in parts]
+    if len(stripped) > 1 and not all(stripped[:-1]):
+        raise ApiError.bad_request(f"unable to parse selector {text!r}: found ',', expected: identifier")
+    return [part for part in stripped if part]
 
 
 def _bad(text: str, why: str) -> ApiError:
@@ -100,6 +103,8 @@ def _checked(key: str, operator: str, values: tuple[str, ...], text: str) -> Req
         for value in values:
             if not _VALUE.fullmatch(value):
                 raise _bad(text, f"invalid label value {value!r}")
+    elif not values[0].lstrip("-").isdecimal():
+        raise _bad(text, f"for 'Gt', 'Lt' operators, the value must be an integer, not {values[0]!r}")
     return key, operator, values
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import ResourceInfo
-from mlsysops_embedded.validation import builtin, schema
+from mlsysops_embedded.validation import builtin, schema, semantics
 from mlsysops_embedded.validation.quantities import quantity_faults
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = ["decode", "validate"]
 Obj = dict[str, Any]
 _MAX_ANNOTATION_BYTES: Final = 256 * 1024
 _TYPE: Final = "FieldValueTypeInvalid"
+_GO_FORMATS: Final = re.compile(r"must be of type (?:int32|int64|byte|date-time): ")
 
 
 def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True) -> Obj:
@@ -51,26 +53,48 @@ def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True) ->
     if default and shape:
         schema.default(obj, shape)
     causes = schema.validate(obj.get("metadata"), builtin.META, "metadata")
-    wrong = [cause for cause in causes if cause["reason"] == _TYPE]
     if not info.custom or default:
         causes += [cause for cause in schema.validate(obj, shape) if cause not in causes]
-        wrong = [
-            cause
-            for cause in causes
-            if cause["reason"] == _TYPE and (not info.custom or cause["field"].startswith("metadata"))
-        ]
+    wrong = [cause for cause in causes if _undecodable(info, cause)]
     if wrong:
         raise ApiError.bad_request(
             f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
             + "; ".join(cause["message"].partition(": ")[2].partition(": ")[2] for cause in wrong)
         )
+    if not info.custom:
+        # List types guide apply; what may not come twice in built-in kinds their own checks say.
+        causes = [cause for cause in causes if cause["reason"] != "FieldValueDuplicate"]
     if not default:
         causes = [cause for cause in causes if cause["reason"] != "FieldValueRequired"]
     if not info.custom:
         causes += quantity_faults(obj, shape)
     if causes:
+        if not info.custom and default:
+            causes += _others(info, obj, {cause["field"] for cause in causes})
         raise ApiError.invalid(info.kind, _name(obj), causes, info.group)
     return obj
+
+
+def _undecodable(info: ResourceInfo, cause: Cause) -> bool:
+    """Whether Go could not decode it: then it is a bad request, not an invalid object."""
+    if info.custom and not cause["field"].startswith("metadata"):
+        return False
+    return cause["reason"] == _TYPE or bool(_GO_FORMATS.search(cause["message"]))
+
+
+def _others(info: ResourceInfo, obj: Obj, known: set[str]) -> list[Cause]:
+    """What else is wrong with an object that the schema refuses already: faults are told all at once."""
+    try:
+        return [cause for cause in semantics.check(info, obj, None) if cause["field"] not in known]
+    except (KeyError, AttributeError, TypeError, ValueError):
+        return []  # the schema's faults are what the checks between fields stumble over
+
+
+def _finalizer_fault(info: ResourceInfo, name: str) -> str:
+    built_in = not info.custom and info.group != "apiextensions.k8s.io"
+    if built_in and "/" not in name and name not in ("kubernetes", "orphan", "foregroundDeletion"):
+        return "name is neither a standard finalizer name nor is it fully qualified"
+    return meta.qualified_fault(name)
 
 
 def _name(obj: Obj) -> str:
@@ -115,7 +139,7 @@ def _metadata_faults(info: ResourceInfo, obj: Obj, old: Obj | None) -> Iterator[
                 )
             )
     for finalizer in metadata.get("finalizers") or ():
-        if why := meta.qualified_fault(finalizer):
+        if why := _finalizer_fault(info, finalizer):
             (
                 yield Cause(
                     "FieldValueInvalid", "metadata.finalizers", f"Invalid value: {schema.json_text(finalizer)}: {why}"

@@ -19,6 +19,8 @@ from mlsysops_embedded.validation.schema import json_text
 __all__ = ["check"]
 
 Obj = dict[str, Any]
+#: Bytes of a ConfigMap or Secret (core/v1 MaxSecretSize); of text as encoded, which is never less.
+_MAX_DATA: Final = 1024 * 1024
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc")
 
 
@@ -211,6 +213,9 @@ def _frozen_data(obj: Obj, old: Obj | None) -> Iterator[Cause]:
             yield _invalid(
                 f"data[{key}]", key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
             )
+    size = sum(len(str(value)) for name in ("data", "binaryData") for value in (obj.get(name) or {}).values())
+    if size > _MAX_DATA:
+        yield Cause("FieldValueTooLong", "", f"Too long: may not be more than {_MAX_DATA} bytes")
     if old is not None and old.get("immutable"):
         if not obj.get("immutable"):
             yield _forbidden("immutable", "field is immutable when `immutable` is set")

@@ -1,0 +1,142 @@
+"""What the upper tiers share: read-your-writes caches, statuses of many objects, marks, Leases."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from agent_fakes import FakeObjects
+from mlsysops_agents.adapters.dirty import DirtySet
+from mlsysops_agents.adapters.health import agents_of, condition, next_expiry
+from mlsysops_agents.adapters.overlay import ReadYourWrites
+from mlsysops_agents.adapters.statuses import Statuses
+from mlsysops_agents.loop import VirtualClock
+
+
+class LaggingObjects(FakeObjects):
+    """Its caches show a write only after `catch_up`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cached: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def catch_up(self) -> None:
+        self.cached = dict(self.stored)
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        return self.cached.get((kind, name))
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        return [self.cached[key] for key in sorted(self.cached) if key[0] == kind]
+
+
+def thing(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "spec": spec}
+
+
+async def test_what_was_written_is_seen_before_the_watch_brings_it() -> None:
+    objects, now = LaggingObjects(), [0.0]
+    seen = ReadYourWrites(objects, monotonic=lambda: now[0])
+    await seen.apply(thing(n=1), field_manager="t")
+    assert [item["spec"] for item in seen.items("ConfigMap")] == [{"n": 1}]
+    objects.catch_up()
+    await seen.apply(thing(n=2), field_manager="t")
+    found = seen.get("ConfigMap", "a")
+    assert found is not None
+    assert found["spec"] == {"n": 2}
+    objects.put(thing(n=3))  # somebody else, later
+    objects.catch_up()
+    assert [item["spec"] for item in seen.items("ConfigMap")] == [{"n": 3}]
+    await seen.delete("ConfigMap", "a")
+    assert seen.get("ConfigMap", "a") is None
+    assert seen.items("ConfigMap") == []
+    objects.catch_up()
+    assert seen.get("ConfigMap", "a") is None
+
+
+async def test_a_write_is_not_believed_for_ever() -> None:
+    objects, now = LaggingObjects(), [0.0]
+    seen = ReadYourWrites(objects, monotonic=lambda: now[0])
+    await seen.apply(thing(n=1), field_manager="t")
+    now[0] = 60.0
+    assert seen.get("ConfigMap", "a") is None
+
+
+class Api:
+    def __init__(self) -> None:
+        self.patches: list[Any] = []
+
+    async def patch(
+        self, resource: Any, name: str, patch: Any, namespace: Any = None, *, subresource: Any = None
+    ) -> Any:
+        self.patches.append((name, patch["status"]))
+        return {}
+
+
+async def test_statuses_are_written_on_change_only() -> None:
+    api = Api()
+    obj = {"metadata": {"name": "a", "uid": "1"}, "status": {"phase": "Running"}}
+    async with Statuses(api, "MLSysOpsApp", "mlsysops", interval=60.0) as statuses:
+        statuses.offer(obj, {"phase": "Running"}, urgent=True)
+        await asyncio.sleep(0)
+        assert api.patches == []  # a restarted agent has nothing new to say
+        statuses.offer(obj, {"phase": "Degraded"}, urgent=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert api.patches == [("a", {"phase": "Degraded"})]
+        assert statuses.before(obj) == {"phase": "Degraded"}
+        statuses.offer(obj, {"phase": "Degraded"}, urgent=True)
+        anew = {"metadata": {"name": "a", "uid": "2"}}
+        assert statuses.before(anew) == {}
+        statuses.offer(anew, {"phase": "Pending"}, urgent=True)
+        await statuses.flush()
+        assert api.patches[1:] == [("a", {"phase": "Pending"})]
+
+
+async def test_many_marks_are_one_look_and_a_fault_hurts_only_itself() -> None:
+    clock = VirtualClock()
+    looked: list[str] = []
+
+    def look(name: str) -> None:
+        looked.append(name)
+        if name == "bad":
+            raise KeyError(name)
+
+    dirty = DirtySet(clock, look)
+    task = asyncio.create_task(dirty.run())
+    for name in ("b", "bad", "a", "b", "b"):
+        dirty.mark(name)
+    await clock.advance(1)
+    assert looked == ["a", "b", "bad"]
+    dirty.mark("a")
+    await clock.advance(1)
+    assert looked[3:] == ["a"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def lease(name: str, renewed: str, seconds: int = 40) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"renewTime": renewed, "leaseDurationSeconds": seconds}}
+
+
+def test_leases_tell_who_is_alive() -> None:
+    leases = [
+        lease("mlsysops-node-w1", "2026-01-01T00:00:30.000000Z"),
+        lease("mlsysops-cluster-my-cluster", "2026-01-01T00:00:00Z"),
+        lease("kube-scheduler", "2026-01-01T00:00:30Z"),
+        {"metadata": {"name": "mlsysops-node-w2"}, "spec": {}},
+    ]
+    now = 1767225645.0  # 00:00:45
+    found = {(item["tier"], item["name"]): item["ready"] for item in agents_of(leases, now)}
+    assert found == {("cluster", "my-cluster"): False, ("node", "w1"): True, ("node", "w2"): False}
+    assert next_expiry(leases[:2], now) == now + 25
+    assert next_expiry(leases[1:2], now) is None
+
+
+def test_the_transition_time_moves_only_when_the_status_does() -> None:
+    first = condition({}, "Ready", True, "A", "a", generation=1, now=0.0)
+    before = {"conditions": [first]}
+    same = condition(before, "Ready", True, "B", "b", generation=2, now=99.0)
+    assert (same["lastTransitionTime"], same["reason"], same["observedGeneration"]) == ("1970-01-01T00:00:00Z", "B", 2)
+    other = condition(before, "Ready", None, "C", "c", generation=None, now=99.0)
+    assert (other["status"], other["lastTransitionTime"]) == ("Unknown", "1970-01-01T00:01:39Z")

@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "ml": ("mlsysops_cli.commands.ml", "Deploy machine-learning models and see their state."),
     "manage": ("mlsysops_cli.commands.manage", "Ping the agents; set the slice's mode and targets."),
     "agent": ("mlsysops_cli.commands.agent", "Policies and configuration of running agents."),
+    "testbed": ("mlsysops_cli.commands.testbed", "Make machines for trying slices out, break them, remove them."),
     "context": ("mlsysops_cli.commands.context", "Choose the slice that commands talk to."),
     "completion": ("mlsysops_cli.commands.completion", "Print a completion script for bash, zsh or fish."),
 }

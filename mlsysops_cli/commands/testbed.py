@@ -1,0 +1,94 @@
+"""`mls testbed`: machines for trying a slice out, made and removed on this one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlsysops_cli.settings import settings_of
+
+app = typer.Typer(
+    help="Make machines for trying slices out, break them, remove them.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+)
+
+__all__ = ["app"]
+
+Install = Annotated[bool, typer.Option("--install", help="Install the Debian packages that are missing.")]
+Subnet = Annotated[
+    str, typer.Option("--subnet", metavar="CIDR", help="Private network of the hosts, a /24; 10.78.0.0/24 by default.")
+]
+Isolated = Annotated[bool, typer.Option("--isolated", help="The hosts reach only each other and this machine.")]
+
+
+@app.command()
+def up(ctx: typer.Context, install: Install = False, isolated: Isolated = False, subnet: Subnet = "") -> None:
+    """Bring up five systemd hosts on a private bridge, and print the path of their inventory.
+
+    Needs root and Debian or Ubuntu. The hosts are mgmt, server, worker1, worker2 and edge, opened by an SSH key.
+    """
+    from mlsysops_cli.output import write
+    from mlsysops_cli.testbed.bed import up as action
+    from mlsysops_cli.testbed.model import Testbed
+
+    settings = settings_of(ctx)
+    bed = Testbed.here(subnet)
+    action(bed, settings.note, install=install, isolated=isolated)
+    write(f"{bed.inventory}\n")
+
+
+@app.command()
+def down(
+    ctx: typer.Context,
+    purge: Annotated[bool, typer.Option("--purge", help="Also remove the kept image.")] = False,
+) -> None:
+    """Remove the hosts and everything that was made for them."""
+    from mlsysops_cli.testbed.bed import down as action
+    from mlsysops_cli.testbed.model import Testbed
+
+    there = action(Testbed.here(), purge=purge)
+    settings_of(ctx).note("the testbed is gone" if there else "there is no testbed")
+
+
+@app.command()
+def status(ctx: typer.Context) -> None:
+    """Show the hosts; exit code 1 where one is off or cut off."""
+    from mlsysops_cli.output import Column, Table, emit
+    from mlsysops_cli.testbed.bed import status as action
+    from mlsysops_cli.testbed.model import Testbed
+
+    rows = action(Testbed.here())
+    table = Table(
+        kind="host",
+        columns=(
+            Column("NAME", "name"),
+            Column("ADDRESS", "address"),
+            Column("POWER", "power"),
+            Column("LINK", "link"),
+            Column("MEMORY", lambda row: f"{row['memory'] // 1024**2}Mi"),
+            Column("CPU", "cpu"),
+            Column("SSH", "ssh", wide=True),
+        ),
+        empty="there is no testbed: `mls testbed up` makes one",
+    )
+    emit(settings_of(ctx), {"items": rows}, table)
+    if not rows or any(row["power"] == "off" or row["link"] == "down" for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ctl(
+    ctx: typer.Context,
+    action: Annotated[
+        str, typer.Argument(help="crash (power cut), stop, start, cut, heal, partition (two hosts), mend.")
+    ],
+    hosts: Annotated[list[str] | None, typer.Argument(help="The hosts it concerns.")] = None,
+) -> None:
+    """Break a host or its link, and mend it again."""
+    from mlsysops_cli.testbed.bed import fault
+    from mlsysops_cli.testbed.model import Testbed
+
+    settings_of(ctx).note(fault(Testbed.here(), action, hosts or []))

@@ -100,7 +100,7 @@ def test_service_account_tokens(api: httpx.Client, plane: Any, namespace: str) -
         assert (found["authenticated"], found["audiences"]) == (True, ["elsewhere"])
         api.delete(f"{accounts}/bob")
         assert bob.get("/api").status_code == 401
-    assert api.post(f"{accounts}/default/token", json={"spec": {"expirationSeconds": 5}}).status_code == 400
+    assert api.post(f"{accounts}/default/token", json={"spec": {"expirationSeconds": 5}}).status_code == 422
 
 
 def test_a_tampered_token_is_refused(api: httpx.Client, plane: Any) -> None:

@@ -134,7 +134,7 @@ def test_deletion_preconditions_and_policies(api: httpx.Client, maps: str) -> No
     created = api.post(maps, json=config_map()).json()
     for wrong in ({"uid": "x"}, {"resourceVersion": "1"}):
         assert api.request("DELETE", f"{maps}/a", json={"preconditions": wrong}).status_code == 409
-    assert api.request("DELETE", f"{maps}/a", json={"propagationPolicy": "Whatever"}).status_code == 400
+    assert api.request("DELETE", f"{maps}/a", json={"propagationPolicy": "Whatever"}).status_code == 422
     assert api.delete(f"{maps}/a", params={"dryRun": "All"}).status_code == 200
     held = api.request("DELETE", f"{maps}/a", json={"propagationPolicy": "Foreground", "dryRun": ["All"]}).json()
     assert held["metadata"]["finalizers"] == ["foregroundDeletion"]
@@ -252,7 +252,7 @@ def test_server_side_apply(api: httpx.Client, deployments: str) -> None:
     assert clash.status_code == 409
     assert clash.json()["details"]["causes"][0]["field"] == ".spec.replicas"
     assert apply("b", deployment(replicas=1), force="true").json()["spec"]["replicas"] == 1
-    assert apply("", deployment()).status_code == 400
+    assert apply("", deployment()).status_code == 422
     assert apply("a", {**deployment(), "metadata": {"name": "other"}}).status_code == 400
     managers = {
         (e["manager"], e["operation"]) for e in api.get(f"{deployments}/web").json()["metadata"]["managedFields"]

@@ -160,10 +160,10 @@ async def test_watches_as_tables(async_api: httpx.AsyncClient, namespace: str) -
 
 
 async def test_many_watchers_get_everything_soon(async_api: httpx.AsyncClient, namespace: str) -> None:
-    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    path = f"/api/v1/namespaces/{namespace}/secrets"
     start = (await async_api.get(path)).json()["metadata"]["resourceVersion"]
     watchers = [asyncio.create_task(take(watch(async_api, path, resourceVersion=start), 20)) for _ in range(50)]
     for index in range(20):
-        await write(async_api, path, f"c{index}")
+        assert (await async_api.post(path, json={"metadata": {"name": f"c{index}"}})).status_code == 201
     for events in await asyncio.gather(*watchers):
         assert [event["object"]["metadata"]["name"] for event in events] == [f"c{index}" for index in range(20)]

@@ -160,11 +160,13 @@ class Registry(Reader):
         async with self.store.lock(info.bucket, key) as entry:
             if entry is None:
                 raise ApiError.not_found(info.plural, name, info.group)
-            old = orjson.loads(self.render(entry, info))
+            data = self.render(entry, info)
+            # Two copies: patches share structure with what they are laid over, and the new object is completed in place.
+            old, present = orjson.loads(data), orjson.loads(data)
             if applied is not None:
-                wanted, managers = ownership.apply(old, applied, info, call.manager, subresource, call.force)
+                wanted, managers = ownership.apply(present, applied, info, call.manager, subresource, call.force)
             else:
-                wanted, managers = change(old), None
+                wanted, managers = change(present), None
             new = self._updated(call, info, old, wanted, subresource)
             metadata = new["metadata"]
             self._precondition(info, name, old, metadata)

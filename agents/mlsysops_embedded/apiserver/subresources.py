@@ -176,7 +176,7 @@ class Subresources:
             new["metadata"]["resourceVersion"] = version or old["metadata"]["resourceVersion"]
             return new
 
-        data = await self.registry.modify(call, info, namespace, name, rescaled)
+        data = await self.registry.modify(call, info, namespace, name, rescaled, "scale")
         return self._scale(info, orjson.loads(data))
 
     async def _finalize(self, call: Call, info: ResourceInfo, name: str, change: Callable[[Obj], Obj]) -> Obj:

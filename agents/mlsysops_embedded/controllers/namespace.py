@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client import WorkQueue, key_of, process
@@ -75,14 +76,14 @@ class _Controller:
         name = namespace["metadata"]["name"]
         resources = [r for r in await self.client.discover() if r.namespaced]
         left: list[str] = []
-        finalizers: set[str] = set()
+        finalizers: Counter[str] = Counter()
         for resource in resources:
             count, held = await self._delete_all(resource, name)
             if count:
                 left.append(
                     f"{resource.plural}{'.' if resource.group else ''}{resource.group} has {count} resource instances"
                 )
-            finalizers |= held
+            finalizers += held
         if left:
             await self._explain(namespace, left, finalizers)
             # Deletions elsewhere (a kubelet stopping pods) end the wait; nothing tells us of each, so look again.
@@ -100,13 +101,13 @@ class _Controller:
                 if exc.code != 404:
                     raise
 
-    async def _delete_all(self, resource: Resource, namespace: str) -> tuple[int, set[str]]:
+    async def _delete_all(self, resource: Resource, namespace: str) -> tuple[int, Counter[str]]:
         """Ask for the deletion of everything of a kind; what is left, and the finalizers that hold it."""
         try:
             items = (await self.client.list(resource, namespace)).get("items") or []
         except ApiError as exc:
             if exc.code in (404, 405):
-                return 0, set()
+                return 0, Counter()
             raise
         gate = asyncio.Semaphore(16)
 
@@ -126,15 +127,16 @@ class _Controller:
             return bool(metadata.get("finalizers")) or resource.plural == "pods"
 
         remain = await asyncio.gather(*(delete(obj) for obj in items))
-        held = {f for obj in items for f in obj["metadata"].get("finalizers") or ()}
+        held = Counter(f for obj in items for f in obj["metadata"].get("finalizers") or ())
         return sum(remain), held
 
-    async def _explain(self, namespace: Object, left: list[str], finalizers: set[str]) -> None:
+    async def _explain(self, namespace: Object, left: list[str], finalizers: Counter[str]) -> None:
         conditions = (namespace.get("status") or {}).get("conditions")
         text = "Some resources are remaining: " + ", ".join(left)
         conditions = set_condition(conditions, "NamespaceContentRemaining", "True", "SomeResourcesRemain", text)
         if finalizers:
-            text = "Some content in the namespace has finalizers remaining: " + ", ".join(sorted(finalizers))
+            told = [f"{name} in {count} resource instances" for name, count in sorted(finalizers.items())]
+            text = "Some content in the namespace has finalizers remaining: " + ", ".join(told)
             conditions = set_condition(conditions, "NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", text)
         status = {**(namespace.get("status") or {}), "conditions": conditions, "phase": "Terminating"}
         if status != namespace.get("status"):

@@ -24,6 +24,8 @@ __all__ = ["LEASE_NAMESPACE", "eviction_delay", "run", "wanted_taints"]
 
 _log = logging.getLogger(__name__)
 LEASE_NAMESPACE = "kube-node-lease"
+#: How long a pod whose node is missing is left alone, in seconds (podgc `quarantineTime`).
+_ORPHAN_QUARANTINE = 40.0
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _NOT_READY = "node.kubernetes.io/not-ready"
 _UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
@@ -90,6 +92,8 @@ class _Controller:
         self.leases = context.informers.informer(LEASES, LEASE_NAMESPACE)
         # When a heartbeat was last seen, by our own clock: skewed clocks of nodes must not evict pods.
         self.seen: dict[str, float] = {}
+        # Pods whose node is missing: uid, and since when.
+        self.orphans: dict[tuple[str, str], tuple[str, float]] = {}
         self.pods.add_index("node", lambda pod: [n for n in [pod["spec"].get("nodeName")] if n])
         self.nodes.add_handler(self._node_changed)
         self.leases.add_handler(self._lease_changed)
@@ -172,12 +176,14 @@ class _Controller:
         namespace, name = key
         pod = self.pods.get(name, namespace)
         if pod is None or not pod["spec"].get("nodeName"):
+            self.orphans.pop(key, None)
             return
         node = self.nodes.get(pod["spec"]["nodeName"])
         uid = pod["metadata"]["uid"]
         if node is None:
             await self._collect_orphan(pod)
             return
+        self.orphans.pop(key, None)
         if pod["metadata"].get("deletionTimestamp"):
             return
         taints = [t for t in node["spec"].get("taints") or () if t.get("effect") == "NoExecute"]
@@ -195,8 +201,18 @@ class _Controller:
         await self.client.delete(PODS, name, namespace, uid=uid)
 
     async def _collect_orphan(self, pod: Object) -> None:
-        """Nobody will ever stop a pod whose node is gone: it is removed at once."""
+        """Nobody will ever stop a pod whose node is gone: it is removed, unless its node comes in time (gc_controller.go)."""
         metadata = pod["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        uid, seen = self.orphans.get(key, ("", 0.0))
+        if uid != metadata["uid"]:
+            seen = time.monotonic()
+            self.orphans[key] = (metadata["uid"], seen)
+        left = seen + _ORPHAN_QUARANTINE - time.monotonic()
+        if left > 0:
+            self.evictions.add_after(key, left + 0.05)
+            return
+        del self.orphans[key]
         try:
             await self.client.get(NODES, pod["spec"]["nodeName"])
         except ApiError as exc:

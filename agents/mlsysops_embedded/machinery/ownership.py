@@ -154,6 +154,10 @@ def apply(
     (mine,) = applied_entry(config, info, manager, subresource)
     own = (manager, "Apply", subresource)
     entries = list(live["metadata"].get("managedFields") or ())
+    if not entries:
+        # What was there before anybody applied belongs to somebody (managedfields/internal/skipnonapplied.go).
+        fields = _stripped(fieldset.full_set(live, schema), info, subresource)
+        entries = [_entry("before-first-apply", "Update", info, "", fields)]
     others = [entry for entry in entries if _identity(entry) != own]
     last: Obj = {}
     for entry in entries:

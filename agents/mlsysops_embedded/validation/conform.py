@@ -43,6 +43,9 @@ def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True) ->
     unknown = schema.prune(obj, shape)
     if isinstance(obj.get("metadata"), dict) and info.custom:
         unknown += schema.prune(obj["metadata"], builtin.META, "metadata", root=False)
+    if unknown and not default:
+        text = "; ".join(f".{path}: field not declared in schema" for path in unknown)
+        raise ApiError.bad_request(f"failed to create typed patch object ({_name(obj)}; {info.kind}): {text}")
     if unknown and call.validation == "Strict":
         text = ", ".join(f'unknown field "{path}"' for path in unknown)
         raise ApiError.bad_request(

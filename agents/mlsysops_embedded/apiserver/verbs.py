@@ -402,8 +402,10 @@ class Verbs:
 
 async def _failing(error: ApiError) -> AsyncGenerator[list[WatchEvent], None]:
     """Events of a watch that fails at once."""
+    nothing: list[list[WatchEvent]] = []
+    for batch in nothing:  # what makes this a generator
+        yield batch
     raise error
-    yield []  # what makes this a generator
 
 
 def _list_metadata(page: Page) -> Obj:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from mlsysops_embedded.client.objects import quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mlsysops_embedded.client import Object
 
 __all__ = ["Cgroups", "Limits"]
@@ -71,8 +73,8 @@ class Cgroups:
         shares = max(2, int(quantity(requests.get("cpu", 0)) * 1024))
         groups = self._directories(pod_uid, container)
         try:
+            self._make(groups.values())
             for controller, directory in groups.items():
-                directory.mkdir(parents=True, exist_ok=True)
                 self._set(controller, directory, cpu, memory, shares)
         except OSError as exc:
             _log.info("no control groups for %s (%s): falling back to rlimits", container, exc)
@@ -83,6 +85,17 @@ class Cgroups:
         # RLIMIT_DATA counts private writable memory, which is close to what the memory controller charges.
         rlimits = {"RLIMIT_DATA": memory} if memory and hasattr(resource, "RLIMIT_DATA") else {}
         return Limits([], rlimits, 5 if 0 < cpu < 1 else 0)
+
+    @staticmethod
+    def _make(directories: Iterable[Path]) -> None:
+        for directory in directories:
+            for attempt in range(3):
+                try:
+                    directory.mkdir(parents=True, exist_ok=True)
+                    break
+                except FileNotFoundError:  # the last container of another pod took the parent away just now
+                    if attempt == 2:
+                        raise
 
     def _set(self, controller: str, directory: Path, cpu: float, memory: int, shares: int) -> None:
         quota = max(1000, int(cpu * _PERIOD)) if cpu else 0
@@ -105,18 +118,6 @@ class Cgroups:
             if {"cpu", "memory"} - set(control.read_text().split()):
                 control.write_text("+cpu +memory")
 
-    def oom_kills(self, pod_uid: str, container: str) -> int:
-        """How many processes of a container the kernel killed for want of memory."""
-        total = 0
-        for directory in self._directories(pod_uid, container).values():
-            for name in ("memory.events", "memory.oom_control"):
-                try:
-                    text = (directory / name).read_text()
-                except OSError:
-                    continue
-                total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill "))
-        return total
-
     def usage(self, pod_uid: str, container: str) -> tuple[int, int] | None:
         """(CPU time in nanoseconds, memory in bytes) of a container, or None where groups are not in use."""
         groups = self._directories(pod_uid, container)
@@ -134,7 +135,9 @@ class Cgroups:
     def remove(self, pod_uid: str, container: str | None = None) -> None:
         """Remove the (empty) groups of a container, or of a whole pod."""
         for directory in self._directories(pod_uid, container or "x").values():
-            targets = [directory] if container else [*directory.parent.glob("*/"), directory.parent]
+            targets = (
+                [directory] if container else [*directory.parent.glob("*/"), directory.parent, directory.parent.parent]
+            )
             for target in targets:
                 try:
                     os.rmdir(target)  # noqa: PTH106 - the kernel's files in it do not count

@@ -95,7 +95,6 @@ class Container:
         self.last: Ended | None = None
         self.previous: Ended | None = None
         self.waiting: tuple[str, str] = ("ContainerCreating", "")
-        self.reason = ""
         self.message = ""
         self.backoff = CrashBackoff()
         self.restart_at = self.ended_at = 0.0
@@ -103,7 +102,6 @@ class Container:
         self.probes_ready = False
         self.started = False
         self.stopping = False
-        self.oom_kills = 0
         self.probes: list[asyncio.Task[None]] = []
 
     @property
@@ -160,7 +158,7 @@ class Container:
         self.handle = handle
         self.stopping = False
         self.waiting = ("", "")
-        self.reason = self.message = ""
+        self.message = ""
         handle.on_end(self._on_end)
 
     def _on_end(self) -> None:
@@ -251,14 +249,16 @@ class Container:
 
     def _terminated(self, ended: Ended, container_id: str) -> Object:
         current = ended is self.last
-        default = "ContainerStatusUnknown" if ended.lost else "Completed" if ended.exit_code == 0 else "Error"
+        reason = "ContainerStatusUnknown" if ended.lost else "Completed" if ended.exit_code == 0 else "Error"
+        if ended.oom_killed and ended.exit_code:
+            reason = "OOMKilled"
         message = self.message if current else ""
         if ended.lost:
             message = "The container could not be located when the pod was looked at again"
         return {
             "exitCode": ended.exit_code,
             **({"signal": ended.signal} if ended.signal else {}),
-            "reason": (self.reason if current else "") or default,
+            "reason": reason,
             **({"message": message} if message else {}),
             "startedAt": _seconds(ended.started_at) or None,
             "finishedAt": _seconds(ended.finished_at) or None,

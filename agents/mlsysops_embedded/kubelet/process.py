@@ -35,6 +35,7 @@ class Ended:
         signal: Number of that signal, else 0.
         started_at: RFC 3339 time; empty where it is not known.
         finished_at: RFC 3339 time; empty where it is not known.
+        oom_killed: The kernel killed part of it for want of memory.
         lost: Nobody saw it end (host reboot, shim killed), so the exit code is a guess.
     """
 
@@ -42,6 +43,7 @@ class Ended:
     signal: int
     started_at: str
     finished_at: str
+    oom_killed: bool = False
     lost: bool = False
 
 
@@ -129,7 +131,8 @@ def _ended(directory: Path) -> Ended:
     started = str((state or {}).get("started_at") or "")
     if result is None:
         return Ended(_UNKNOWN, 0, started, "", lost=True)
-    return Ended(int(result["exit_code"]), int(result["signal"]), started, str(result["finished_at"]))
+    oom_killed = bool(result.get("oom_killed"))
+    return Ended(int(result["exit_code"]), int(result["signal"]), started, str(result["finished_at"]), oom_killed)
 
 
 def find(directory: Path) -> Running | Ended | None:

@@ -240,7 +240,28 @@ def _supervise(directory: Path, spec: dict[str, Any], started: int) -> None:
         log.close_stream(stream)
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     code = 128 + number if number else os.WEXITSTATUS(status)
-    _write_json(directory / "exit.json", {"exit_code": code, "signal": number, "finished_at": _stamp()})
+    oom_killed = _leave_groups(spec.get("cgroups") or [])
+    result = {"exit_code": code, "signal": number, "finished_at": _stamp(), "oom_killed": oom_killed}
+    _write_json(directory / "exit.json", result)
+
+
+def _leave_groups(groups: list[str]) -> bool:
+    """Remove the container's (empty) control groups and what they leave empty; whether memory ran out in them."""
+    oom_killed = False
+    for group in groups:
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                text = Path(group, name).read_text()
+            except OSError:
+                continue
+            oom_killed |= any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in text.splitlines())
+        # The pod's group and the engine's above it go with their last member.
+        for directory in (Path(group), Path(group).parent, Path(group).parent.parent):
+            try:
+                directory.rmdir()
+            except OSError:
+                break
+    return oom_killed
 
 
 def _reap(pid: int) -> int | None:

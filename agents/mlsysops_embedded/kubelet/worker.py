@@ -209,8 +209,6 @@ class PodWorker:
             return
         container.ended_at = time.monotonic()
         container.restart_at = container.ended_at + container.backoff.after_exit(container.ran())
-        if container.oom_kills < (kills := self.shared.cgroups.oom_kills(self.uid, container.name)):
-            container.reason, container.oom_kills = "OOMKilled", kills
         note = (
             self.directory
             / "rootfs"

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from embedded_plane import Plane, eventually, gone, node_ready, pod, pod_is, pod_ready
 from mlsysops_embedded.client import HttpClient, Object
 from mlsysops_embedded.client.resources import CONFIG_MAPS, PODS, SECRETS
+
+#: Mount point of the memory controller, version 1 or 2.
+GROUPS = next(
+    (p for p in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")) if (p / "cgroup.procs").exists()), Path()
+)
 
 
 def main_status(found: Object) -> Object:
@@ -236,3 +242,14 @@ async def test_logs_are_only_for_the_api_server(plane: Plane, client: HttpClient
     url = f"https://{plane.nodes['worker1']}:10250/stats/summary"
     async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
         assert response.status == 403
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not GROUPS.is_dir(), reason="needs root and the memory control group")
+async def test_memory_limit_kills_and_says_so_and_leaves_no_group(plane: Plane, client: HttpClient) -> None:
+    container = {"resources": {"limits": {"memory": "64Mi"}}}
+    hungry = pod("hungry", "x = b'x' * (512 * 2**20)", container=container, restartPolicy="Never")
+    await client.create(PODS, hungry, "default")
+    found = await eventually(lambda: pod_is(client, "hungry", "Failed"))
+    assert main_status(found)["state"]["terminated"]["reason"] == "OOMKilled"
+    assert not (GROUPS / "embedded" / f"pod{found['metadata']['uid']}").exists()
+    await client.delete(PODS, "hungry", "default")

@@ -76,7 +76,8 @@ class Access:
                 resource.get("namespace", ""), resource.get("name", ""),
             )  # fmt: skip
         allowed = self.authorizer.allowed(user, asked)
-        return {"allowed": allowed, "reason": "RBAC: allowed"} if allowed else {"allowed": False}
+        reason = self.authorizer.reason(user, asked) if allowed else ""
+        return {"allowed": allowed, **({"reason": reason} if reason else {})}
 
     def _own_access(self, user: User, spec: Obj, namespace: str) -> Obj:
         return self._decide(user, spec, "SelfSubjectAccessReview")

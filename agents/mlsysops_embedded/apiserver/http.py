@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -38,6 +39,7 @@ class Request:
     """One HTTP request."""
 
     __slots__ = (
+        "audit_id",
         "headers",
         "method",
         "path",
@@ -68,6 +70,7 @@ class Request:
         self.peer: User | None = (scope.get("extensions") or {}).get("embedded.peer")
         self.user: User | None = None
         self.warnings: list[str] = []
+        self.audit_id = self.header(b"audit-id")[:64] or str(uuid.uuid4())
 
     def header(self, name: bytes) -> str:
         """A header's text; empty where absent."""
@@ -164,7 +167,7 @@ def _pairs(duplicates: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str,
         result: dict[str, Any] = {}
         for key, value in pairs:
             if key in result:
-                duplicates.append(key)
+                duplicates.append(f'duplicate field "{key}"')
             result[key] = value
         return result
 
@@ -204,13 +207,28 @@ def _load_yaml(data: bytes) -> Any:
         raise ApiError.bad_request(f"error converting YAML to JSON: {' '.join(str(exc).split())}") from exc
 
 
+def _find_twice(node: Any, duplicates: list[str]) -> None:
+    """Notes keys that a YAML mapping has twice, in sigs.k8s.io/yaml's words."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    duplicates.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                seen.add(key.value)
+            _find_twice(value, duplicates)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _find_twice(item, duplicates)
+
+
 def decode_body(data: bytes, media_type: str, *, duplicates: list[str] | None = None) -> Any:
     """Parses a JSON or YAML body.
 
     Args:
         data: The body.
         media_type: Its type.
-        duplicates: Gets the names of fields that come twice; looking for them costs time.
+        duplicates: Gets what is to be said of fields that come twice; looking for them costs time.
 
     Raises:
         ApiError: 400 or 415.
@@ -218,7 +236,10 @@ def decode_body(data: bytes, media_type: str, *, duplicates: list[str] | None = 
     if media_type == MEDIA_TYPE:
         return decode_protobuf(data)
     if media_type in ("application/yaml", "text/yaml", "application/apply-patch+yaml"):
-        return _load_yaml(data)
+        value = _load_yaml(data)
+        if duplicates is not None and len(data) < _CHECK_DUPLICATES_BELOW:
+            _find_twice(yaml.compose(data, Loader=_Loader), duplicates)
+        return value
     if media_type and media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
         raise ApiError.unsupported_media_type()
     try:
@@ -250,9 +271,11 @@ async def respond(
     """Sends a whole response, as YAML where the client prefers it and gzipped where it is large."""
     if isinstance(data, str):
         data = data.encode()
-    head = list(headers)
+    head = [*headers, (b"audit-id", request.audit_id.encode())]
     if content_type == "application/yaml":
         data = _dump_yaml(data)
+    elif content_type == "application/json" and request.flag("pretty"):
+        data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if len(data) >= _GZIP_FROM and b"gzip" in request.headers.get(b"accept-encoding", b""):
         data = await asyncio.to_thread(gzip.compress, data, 1)
         head.append((b"content-encoding", b"gzip"))

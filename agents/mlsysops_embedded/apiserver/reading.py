@@ -25,6 +25,7 @@ from mlsysops_embedded.machinery.selectors import (
     parse_label_selector,
 )
 from mlsysops_embedded.store import Bucket, Change, Entry, Store
+from mlsysops_embedded.validation import schema
 
 __all__ = ["Page", "Query", "Reader", "WatchEvent"]
 
@@ -46,6 +47,12 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 _YIELD_EVERY: Final = 500
+_TOO_OLD_TO_CONTINUE: Final = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
 _BOOKMARK_SECONDS: Final = 30.0
 _LAST_BOOKMARK_SECONDS: Final = 2.0
 _WAIT_FOR_VERSION_SECONDS: Final = 3.0
@@ -156,7 +163,12 @@ class Reader:
     @staticmethod
     def render(entry: Entry, info: ResourceInfo) -> bytes:
         """An entry's bytes in the version of `info`."""
-        return convert.from_stored(info, entry.data)
+        data = convert.from_stored(info, entry.data)
+        if info.defaults:  # what the schema defaults now may have been stored before it did
+            obj = orjson.loads(data)
+            schema.default(obj, info.schema)
+            data = orjson.dumps(obj)
+        return data
 
     def get(self, info: ResourceInfo, namespace: str, name: str) -> bytes:
         """One object.
@@ -208,6 +220,8 @@ class Reader:
             if query.resource_version not in ("", "0"):
                 raise ApiError.bad_request("specifying resource version is not allowed when using continue")
             rv, start = _decode_token(query.continue_token)
+            if rv < 0:
+                rv = self.store.rv
         elif query.match == "Exact":
             if not rv:
                 raise ApiError.option(
@@ -219,7 +233,14 @@ class Reader:
         else:
             await self.reach(rv)
             rv = self.store.rv
-        objects = bucket.at(rv)
+        try:
+            objects = bucket.at(rv)
+        except ApiError as exc:
+            if start is not None:
+                # The rest of the list can still be had, though of the present (etcd3 store: inconsistent continue).
+                exc.status["message"] = _TOO_OLD_TO_CONTINUE
+                exc.status["metadata"]["continue"] = _encode_token(-1, start)
+            raise
         current = objects is bucket.objects
         if wanted.name is not None and wanted.namespace:
             keys = [(wanted.namespace, wanted.name)] if (wanted.namespace, wanted.name) in objects else []
@@ -233,7 +254,7 @@ class Reader:
 
     async def _cut(self, info: ResourceInfo, wanted: _Filter, entries: list[Entry], rv: int, limit: int) -> Page:
         items: list[bytes] = []
-        same = info.stored == info.api_version
+        same = info.stored == info.api_version and not info.defaults
         plain = wanted.plain and wanted.name is None
         for index, entry in enumerate(entries):
             if limit and len(items) == limit:
@@ -413,6 +434,6 @@ def _decode_token(token: str) -> tuple[int, tuple[str, str]]:
         rv, (namespace, name) = value["rv"], value["start"]
     except (ValueError, KeyError, TypeError, binascii.Error) as exc:
         raise ApiError.bad_request("continue key is not valid") from exc
-    if not isinstance(rv, int) or not isinstance(namespace, str) or not isinstance(name, str) or rv < 0:
+    if not isinstance(rv, int) or not isinstance(namespace, str) or not isinstance(name, str) or rv < -1:
         raise ApiError.bad_request("continue key is not valid")
     return rv, (namespace, name)

@@ -95,6 +95,8 @@ class Strategies:
         """Marks what ends."""
         if info.bucket == "namespaces":
             obj.setdefault("status", {})["phase"] = "Terminating"
+        elif info.bucket == "customresourcedefinitions.apiextensions.k8s.io":
+            definition.terminate(obj)
 
     # ------------------------------------------------------------------ completion
 

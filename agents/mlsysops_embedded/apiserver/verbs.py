@@ -146,6 +146,7 @@ class Verbs:
             events = _failing(exc)  # a watch that cannot begin is told so by its first event
         form = parameters.get("as") or ""
         head = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")]
+        head.append((b"audit-id", request.audit_id.encode()))
         await request.send({"type": "http.response.start", "status": 200, "headers": head})
         await request.send({"type": "http.response.body", "body": b"", "more_body": True})
         include, first = request.query.get("includeObject", ""), True
@@ -201,10 +202,9 @@ class Verbs:
         duplicates: list[str] | None = [] if call is not None and call.validation != "Ignore" else None
         value = decode_body(await request.body(), request.media_type, duplicates=duplicates)
         if duplicates and call is not None:
-            text = [f'duplicate field "{name}"' for name in duplicates]
             if call.validation == "Strict":
-                raise ApiError.bad_request(f"strict decoding error: {', '.join(text)}")
-            call.warnings += text
+                raise ApiError.bad_request(f"strict decoding error: {', '.join(duplicates)}")
+            call.warnings += duplicates
         return value
 
     async def _create(self, request: Request, route: Route, info: ResourceInfo) -> int:

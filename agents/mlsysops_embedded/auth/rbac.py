@@ -135,6 +135,22 @@ class Authorizer:
                 return True
         return any(_rule_allows(rule, asked) for rule in self.rules(user, asked.namespace))
 
+    def reason(self, user: User, asked: Attributes) -> str:
+        """Which binding lets the user do it, in Kubernetes' words; empty where none is needed."""
+        places = [("clusterrolebindings", ""), *([("rolebindings", asked.namespace)] if asked.namespace else [])]
+        for kind, namespace in places:
+            for binding in self._objects(kind, namespace):
+                reference, metadata = binding.get("roleRef") or {}, binding["metadata"]
+                for subject in binding.get("subjects") or ():
+                    if self._subject([subject], user, namespace) and any(
+                        _rule_allows(rule, asked) for rule in self.role_rules(reference, namespace)
+                    ):
+                        what = f'RoleBinding "{metadata["name"]}/{namespace}"' if namespace else ""
+                        what = what or f'ClusterRoleBinding "{metadata["name"]}"'
+                        who = f'{subject.get("kind")} "{subject.get("name")}"'
+                        return f'RBAC: allowed by {what} of {reference.get("kind")} "{reference.get("name")}" to {who}'
+        return ""
+
     def demand(self, user: User, asked: Attributes) -> None:
         """Goes on where the user may.
 

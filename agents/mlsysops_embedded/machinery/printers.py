@@ -358,6 +358,12 @@ _HEADS: Final = {
 }
 
 
+_DESCRIPTIONS: Final = {
+    "Name": "Name must be unique within a namespace.",
+    "Age": "CreationTimestamp is a timestamp representing the server time when this object was created.",
+}
+
+
 def _columns(text: str) -> tuple[Column, ...]:
     found = []
     for item in text.split("|"):
@@ -370,6 +376,7 @@ def _columns(text: str) -> tuple[Column, ...]:
                 match[2] or "string",
                 priority=int(bool(match[3])),
                 format="name" if match[1] == "Name" and not match[3] else "",
+                description=_DESCRIPTIONS.get(match[1], f"{match[1]} of the object."),
             )
         )
     return tuple(found)

@@ -44,6 +44,7 @@ class ResourceInfo:
         subresources: Names, e.g. ``status``.
         generation: Whether `metadata.generation` counts changes of the desired state.
         custom: Defined by a CustomResourceDefinition.
+        defaults: Whether a custom resource's schema has any, which then hold for objects stored before too.
     """
 
     group: str
@@ -66,6 +67,7 @@ class ResourceInfo:
     list_kind: str = ""
     warning: str = ""
     selectable: tuple[str, ...] = ()
+    defaults: bool = False
 
     @property
     def api_version(self) -> str:

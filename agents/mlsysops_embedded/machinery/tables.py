@@ -14,7 +14,9 @@ __all__ = ["json_path", "partial", "table"]
 
 Obj = dict[str, Any]
 _NAME: Final = Column("Name", "string", ".metadata.name", 0, "name", "Name must be unique within a namespace.")
-_AGE: Final = Column("Age", "date", ".metadata.creationTimestamp")
+_AGE: Final = Column(
+    "Age", "date", ".metadata.creationTimestamp", description="CreationTimestamp is a timestamp of the server time."
+)
 _STEP: Final = re.compile(
     r"\.([\w$-]+(?:\\\.[\w$/-]+)*)|\[(\d+|\*)\]|\['([^']+)'\]|\[\"([^\"]+)\"\]|\[\?\(@\.([\w.]+)\s*==\s*['\"]([^'\"]*)['\"]\)\]"
 )

@@ -19,7 +19,7 @@ from mlsysops_embedded.validation.schema import json_text
 if TYPE_CHECKING:
     from mlsysops_embedded.apiserver.reading import Reader
 
-__all__ = ["FINALIZER", "check", "complete", "resources"]
+__all__ = ["FINALIZER", "check", "complete", "resources", "terminate"]
 
 Obj = dict[str, Any]
 FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
@@ -86,6 +86,22 @@ def complete(crd: Obj, old: Obj | None, reader: Reader | None) -> None:
     status["acceptedNames"] = names if not clash else status.get("acceptedNames") or {"plural": "", "kind": ""}
     status["storedVersions"] = list(dict.fromkeys([*(status.get("storedVersions") or ()), *stored]))
     crd["status"] = status
+
+
+def terminate(crd: Obj) -> None:
+    """Says in its status that a definition is being deleted."""
+    conditions = crd.setdefault("status", {}).setdefault("conditions", [])
+    if not any(condition["type"] == "Terminating" for condition in conditions):
+        text = "CustomResource deletion is in progress"
+        conditions.append(
+            {
+                "type": "Terminating",
+                "status": "True",
+                "lastTransitionTime": meta.now(),
+                "reason": "InstanceDeletionInProgress",
+                "message": text,
+            }
+        )
 
 
 def _clash(crd: Obj, reader: Reader | None) -> str:
@@ -252,6 +268,13 @@ def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
             yield Cause("FieldValueInvalid", f"{path}.{cause['field']}", cause["message"])
 
 
+def _has_defaults(node: Any) -> bool:
+    if not isinstance(node, dict):
+        return False
+    children = [*(node.get("properties") or {}).values(), node.get("items"), node.get("additionalProperties")]
+    return "default" in node or any(_has_defaults(child) for child in children)
+
+
 def _dotted(path: str) -> str:
     return path.strip().lstrip(".")
 
@@ -305,6 +328,7 @@ def resources(crd: Obj) -> tuple[ResourceInfo, ...]:
                     for c in version.get("additionalPrinterColumns") or ()
                 ),
                 custom=True,
+                defaults=_has_defaults(version["schema"]["openAPIV3Schema"]),
                 list_kind=names.get("listKind") or f"{names['kind']}List",
                 warning=text if version.get("deprecated") else "",
                 selectable=tuple(_dotted(f["jsonPath"]) for f in version.get("selectableFields") or ()),

@@ -190,7 +190,7 @@ class TestEscalation:
             api,
             namespace,
             user(name),
-            rule(["*"], ["roles", "rolebindings"], group=RBAC),
+            rule(["get", "create", "update", "patch"], ["roles", "rolebindings"], group=RBAC),
             rule(["get", "list"], ["configmaps"]),
         )
         person.create(path("roles", namespace), role("less", rule(["get"], ["configmaps"])))

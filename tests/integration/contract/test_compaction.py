@@ -14,12 +14,12 @@ def compact(target: Target, api: Api, namespace: str, since: str) -> None:
         target.compact(int(since) + 1)
     url = path(URL, namespace)
     for _ in range(300):
-        api.merge(f"{url}/churn", hold(str(_)))
+        api.merge(f"{url}/zz-churn", hold(str(_)))
     for count in range(60):
         if api.get(url, resourceVersion=since, resourceVersionMatch="Exact").status_code == 410:
             return
         for _ in range(5):
-            api.merge(f"{url}/churn", hold(f"{count}-{_}" + "x" * 900_000))
+            api.merge(f"{url}/zz-churn", hold(f"{count}-{_}" + "x" * 900_000))
     raise AssertionError("the history of 270 MB is still kept")
 
 
@@ -28,7 +28,7 @@ def test_what_is_too_old(target: Target, api: Api, namespace: str) -> None:
     url = path(URL, namespace)
     for index in range(6):
         api.create(url, lease(f"cm-{index}"))
-    api.create(url, lease("churn"))
+    api.create(url, lease("zz-churn"))
     first = api.read(url, limit=2, labelSelector="!none")
     since: str = first["metadata"]["resourceVersion"]
     api.remove(f"{url}/cm-4")

@@ -209,7 +209,7 @@ class TestChange:
         assert 'conflict with "me"' in conflict.err
         kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=CONFIG_MAP)
         assert kubectl("get", "cm", "cm", "-o", "jsonpath={.data.a}").out == "1"
-        ran = kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=CONFIG_MAP.replace("1", "9"))
+        ran = kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=CONFIG_MAP.replace('"1"', '"9"'))
         assert ran.out == "configmap/cm serverside-applied (server dry run)\n"
 
     def test_apply_moves_from_client_to_server(self, kubectl: Kubectl) -> None:

@@ -110,7 +110,7 @@ def test_pods(api_client: client.ApiClient, namespace: str) -> None:
     core.patch_namespaced_pod_status(name, namespace, {"status": {"message": "hello"}})
     assert core.read_namespaced_pod_status(name, namespace).status.message == "hello"
     deleted = core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
-    assert deleted["metadata"]["name"] == name
+    assert deleted.metadata.name == name
     core.delete_collection_namespaced_pod(namespace)
 
 
@@ -119,6 +119,7 @@ def test_apps(api_client: client.ApiClient, namespace: str) -> None:
     apps.create_namespaced_deployment(namespace, deployment("d", replicas=0))
     scale = apps.read_namespaced_deployment_scale("d", namespace)
     scale.spec.replicas = 0
+    scale.metadata.resource_version = None  # controllers may have written since
     apps.replace_namespaced_deployment_scale("d", namespace, scale)
     # A list is a strategic merge patch to this client.
     apps.patch_namespaced_deployment(

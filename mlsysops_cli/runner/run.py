@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -162,22 +163,30 @@ class _Interrupts:
         self.count += 1
         if self.count == 1:
             print("stopping; Ctrl-C again stops at once", file=sys.stderr)  # noqa: T201 - to the person who pressed it
-            for pid in _children():
-                os.kill(pid, signal.SIGINT)
+        # Ansible ends its workers when it is interrupted. Killed, it leaves them and their modules behind.
+        chosen = _playbooks() if self.count == 1 else [pid for top in _playbooks() for pid in [top, *_below(top)]]
+        for pid in chosen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT if self.count == 1 else signal.SIGKILL)
 
 
-def _children() -> list[int]:
+def _playbooks() -> list[int]:
     """Return the process ids of our children that are ansible-playbook."""
     found = []
-    for task in Path("/proc/self/task").iterdir():
-        for word in (task / "children").read_text(encoding="ascii").split():
-            try:
-                command = Path(f"/proc/{word}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"ansible-playbook" in command:
-                found.append(int(word))
+    for pid in _below(os.getpid(), deep=False):
+        with contextlib.suppress(OSError):
+            if b"ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
     return found
+
+
+def _below(pid: int, *, deep: bool = True) -> list[int]:
+    """Return the children of a process, and theirs."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(word) for word in (task / "children").read_text(encoding="ascii").split()]
+    return found + [below for child in found for below in _below(child)] if deep else found
 
 
 def _ansible_playbook() -> str:

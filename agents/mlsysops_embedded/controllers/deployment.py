@@ -37,6 +37,7 @@ __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 _REVISION = "deployment.kubernetes.io/revision"
+_HISTORY = "deployment.kubernetes.io/revision-history"
 _DESIRED = "deployment.kubernetes.io/desired-replicas"
 _MAXIMUM = "deployment.kubernetes.io/max-replicas"
 _OWN_ANNOTATIONS = {
@@ -138,7 +139,11 @@ class _Controller:
         if new is None:
             new = await self._create_set(deployment, old, revision)
         elif _revision(new) < revision:
-            new = await self._scale(new, _replicas(new), self._annotations(deployment, revision))
+            annotations = self._annotations(deployment, revision)
+            if former := _revision(new):  # it serves again under a new number, and remembers those it had
+                known = (new["metadata"].get("annotations") or {}).get(_HISTORY)
+                annotations[_HISTORY] = f"{known},{former}" if known else str(former)
+            new = await self._scale(new, _replicas(new), annotations)
         if _revision(deployment) != _revision(new):
             patch = {"metadata": {"annotations": {_REVISION: str(_revision(new))}}}
             metadata = deployment["metadata"]

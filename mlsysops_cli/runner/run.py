@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from mlsysops_cli.assets import asset
 from mlsysops_cli.runner.events import RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
     from mlsysops_cli.runner.progress import Progress
@@ -103,7 +104,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
     private = Path(tempfile.mkdtemp(prefix="run-", dir=run.state))  # mkdtemp makes it 0700
     interrupts = _Interrupts()
     started = time.monotonic()
-    try:
+    with interrupts, _gone_afterwards(private):
         with log.open("a", encoding="utf-8") as stream, progress:
 
             def handle(event: dict[str, Any]) -> bool:
@@ -127,18 +128,25 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
                 envvars=_settings(run, private),
             )
             runner.config.env = _only_passed(runner.config.env)
-            with interrupts:
-                runner.run()
-    finally:
-        # Whatever ansible-runner wrote, the environment among it, goes: the log is ours.
-        shutil.rmtree(private, ignore_errors=True)
-    result.seconds = time.monotonic() - started
-    result.returncode = int(runner.rc or 0)
+            runner.run()
+        result.seconds = time.monotonic() - started
+        result.returncode = int(runner.rc or 0)
+        progress.summary(result)
     result.interrupted = interrupts.count > 0
-    progress.summary(result)
     if result.interrupted:
         raise KeyboardInterrupt
     return result
+
+
+@contextmanager
+def _gone_afterwards(directory: Path) -> Iterator[None]:
+    """Remove what ansible-runner wrote, the environment among it: the log is ours."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        # A process of a run that was killed may have added a file meanwhile.
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Interrupts:

@@ -122,15 +122,20 @@ def test_interrupting_ends_the_run_and_what_it_started(tmp_path: Path, inventory
         while not flag.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         for _ in range(times):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)  # two presses of one key, not one signal
+            if not over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+            over.wait(0.1)  # two presses of one key, not one signal
 
+    over = threading.Event()
     presser = threading.Thread(target=press)
     presser.start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, inventory, playbook)
-    presser.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, inventory, playbook)
+    finally:
+        over.set()
+        presser.join()
     assert time.monotonic() - started < 30
     deadline = time.monotonic() + 5
     while _sleeping() and time.monotonic() < deadline:

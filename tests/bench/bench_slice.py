@@ -36,7 +36,7 @@ def agents(person: Newcomer) -> list[psutil.Process]:
 
 def all_ready(person: Newcomer) -> bool:
     """Whether every agent reports Ready."""
-    states = {agent["ready"] for agent in person.run("mls framework status -o json").json()["agents"]}
+    states = {agent["ready"] for agent in person.run("mls framework status -o json").json()["state"]["agents"]}
     return states == {True}
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlsysops_embedded.errors import Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import Column, ResourceInfo, ScalePaths
-from mlsysops_embedded.validation import schema
+from mlsysops_embedded.validation import rules, schema
 from mlsysops_embedded.validation.schema import json_text
 
 if TYPE_CHECKING:
@@ -234,8 +234,8 @@ def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
         yield Cause("FieldValueRequired", f"{path}.items", "Required value: must be specified")
     if "pattern" in node:
         try:
-            re.compile(node["pattern"])
-        except (re.error, TypeError) as exc:
+            schema.compile_pattern(node["pattern"])
+        except (ValueError, TypeError) as exc:
             yield Cause(
                 "FieldValueInvalid",
                 f"{path}.pattern",
@@ -247,6 +247,8 @@ def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
             f"{path}.x-kubernetes-list-map-keys",
             "Required value: must not be empty if x-kubernetes-list-type is map",
         )
+    if "x-kubernetes-validations" in node:
+        yield from rules.check(node, path, root=depth == 0)
     for name, value in (("required", list), ("enum", list), ("properties", dict)):
         if name in node and not isinstance(node[name], value):
             yield Cause(
@@ -328,6 +330,7 @@ def resources(crd: Obj) -> tuple[ResourceInfo, ...]:
                     for c in version.get("additionalPrinterColumns") or ()
                 ),
                 custom=True,
+                rules=rules.plant(version["schema"]["openAPIV3Schema"]),
                 defaults=_has_defaults(version["schema"]["openAPIV3Schema"]),
                 list_kind=names.get("listKind") or f"{names['kind']}List",
                 warning=text if version.get("deprecated") else "",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from mlsysops_embedded.errors import Cause
 
-__all__ = ["parse_quantity", "quantity_faults"]
+__all__ = ["exact_quantity", "parse_quantity", "quantity_faults"]
 
 _FORM: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(|[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -21,19 +22,24 @@ def parse_quantity(value: str | int | float) -> float:
     Raises:
         ValueError: Not a quantity.
     """
-    if isinstance(value, (int, float)):
-        return float(value)
+    return float(value) if isinstance(value, (int, float)) else float(exact_quantity(value))
+
+
+def exact_quantity(value: str) -> Decimal:
+    """A quantity without rounding.
+
+    Raises:
+        ValueError: Not a quantity.
+    """
     match = _FORM.fullmatch(value)
     if match is None or len(value) > 64:
         raise ValueError(
             f"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$': {value!r}"
         )
-    number, unit = float(match[1]), match[2]
+    number, unit = Decimal(match[1]), match[2]
     if unit in _BINARY:
-        return float(number * 1024 ** _BINARY[unit])
-    if unit[:1] in ("e", "E") and len(unit) > 1:
-        return float(number * 10.0 ** int(unit[1:]))
-    return float(number * 10.0 ** _DECIMAL[unit])
+        return number * 1024 ** _BINARY[unit]
+    return number.scaleb(int(unit[1:]) if unit[:1] in ("e", "E") and len(unit) > 1 else _DECIMAL[unit])
 
 
 def quantity_faults(value: Any, schema: Mapping[str, Any], path: str = "") -> list[Cause]:

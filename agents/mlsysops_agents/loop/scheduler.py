@@ -7,15 +7,17 @@ set aside as superseded, and its policy looks again. That one rule keeps two pla
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlsysops_core.contracts import Clock, KnowledgeStore, Mechanism
 from mlsysops_core.errors import Conflict, MlsError, TimedOut, Unreachable
+from mlsysops_core.knobs import acting_policy
 
 from .clock import within
 
@@ -166,7 +168,9 @@ class PlanScheduler:
         self._knowledge.begin(plan.id, {"asset": plan.asset, "policy": plan.policy, "commands": dict(plan.commands)})
         result = PlanResult("failed", "interrupted")
         try:
-            result = await self._execute(plan)
+            # Mechanisms that keep their settings for a policy need to know for which.
+            with _acting_for(plan.policy):
+                result = await self._execute(plan)
             return result
         finally:
             now = self._clock.monotonic()
@@ -222,3 +226,12 @@ class PlanScheduler:
             else:
                 return PlanResult("executed" if outcome.ok else "failed", outcome.message, attempt)
         raise AssertionError("unreachable: the last attempt returns")
+
+
+@contextlib.contextmanager
+def _acting_for(policy: str) -> Iterator[None]:
+    token = acting_policy.set(policy)
+    try:
+        yield
+    finally:
+        acting_policy.reset(token)

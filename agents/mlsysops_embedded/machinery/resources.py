@@ -44,7 +44,6 @@ class ResourceInfo:
         subresources: Names, e.g. ``status``.
         generation: Whether `metadata.generation` counts changes of the desired state.
         custom: Defined by a CustomResourceDefinition.
-        rules: Those of a custom resource (validation.rules.RuleTree), or None.
         defaults: Whether a custom resource's schema has any, which then hold for objects stored before too.
     """
 
@@ -69,7 +68,6 @@ class ResourceInfo:
     warning: str = ""
     selectable: tuple[str, ...] = ()
     defaults: bool = False
-    rules: Any = field(default=None, hash=False, compare=False)
 
     @property
     def api_version(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import ResourceInfo
-from mlsysops_embedded.validation import builtin, rules, schema, semantics
+from mlsysops_embedded.validation import builtin, schema, semantics
 from mlsysops_embedded.validation.quantities import quantity_faults
 
 if TYPE_CHECKING:
@@ -106,9 +106,8 @@ def _name(obj: Obj) -> str:
 
 
 def validate(info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
-    """Faults of the metadata, and what the rules of a custom resource find."""
-    found = list(_metadata_faults(info, obj, old))
-    return found + rules.faults(info.rules, obj, old) if info.rules is not None else found
+    """Faults of the metadata."""
+    return list(_metadata_faults(info, obj, old))
 
 
 def _metadata_faults(info: ResourceInfo, obj: Obj, old: Obj | None) -> Iterator[Cause]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlsysops_embedded.errors import Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import Column, ResourceInfo, ScalePaths
-from mlsysops_embedded.validation import rules, schema
+from mlsysops_embedded.validation import schema
 from mlsysops_embedded.validation.schema import json_text
 
 if TYPE_CHECKING:
@@ -247,8 +247,6 @@ def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
             f"{path}.x-kubernetes-list-map-keys",
             "Required value: must not be empty if x-kubernetes-list-type is map",
         )
-    if "x-kubernetes-validations" in node:
-        yield from rules.check(node, path, root=depth == 0)
     for name, value in (("required", list), ("enum", list), ("properties", dict)):
         if name in node and not isinstance(node[name], value):
             yield Cause(
@@ -330,7 +328,6 @@ def resources(crd: Obj) -> tuple[ResourceInfo, ...]:
                     for c in version.get("additionalPrinterColumns") or ()
                 ),
                 custom=True,
-                rules=rules.plant(version["schema"]["openAPIV3Schema"]),
                 defaults=_has_defaults(version["schema"]["openAPIV3Schema"]),
                 list_kind=names.get("listKind") or f"{names['kind']}List",
                 warning=text if version.get("deprecated") else "",

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from mlsysops_core.contracts import Outcome, PluginHandle
 from mlsysops_core.errors import InvalidInput, NotFound
 from mlsysops_core.model import Application, Component, from_resource
+from mlsysops_core.permissions import ANY, is_permitted
+from pydantic import ValidationError
 
 from .actions import Action, read_command
 from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, OVERRIDE, Workload, component_hash, workload_name
@@ -22,13 +24,16 @@ __all__ = ["Fluidity"]
 
 _MANAGER = "mlsysops-fluidity"
 _HOSTNAME = "kubernetes.io/hostname"
-_ANY = "*"
-#: What of a component a policy may change, and which of the application's permitted_actions lets it.
+#: What of a component a policy may change, and which of the application's permitted_actions lets it. For anything else there
+#: is no word, so that only "*" permits it.
 _PERMISSIONS = {
     "image": "change_container_image",
     "runtime_class_name": "change_container_runtime_class",
     "platform_requirements": "change_container_resource_requirements",
+    "acceleration": "acceleration",
 }
+#: Environment variables by which a component's accelerator is chosen (vAccel).
+_ACCELERATION = "VACCEL_"
 _REASONS = {"deploy": "Scheduled", "move": "Relocated", "remove": "Removed", "change_spec": "Updated"}
 
 
@@ -108,7 +113,7 @@ class Fluidity:
             if action.source is not None and action.source != present:
                 return f"component {action.component} is on {present}, not on {action.source}"
             # A component whose node still serves may move only where its owner permits it.
-            if present is not None and "component_relocation" not in _permitted(description):
+            if present is not None and not _may_move(description):
                 still_fits = self._handle.objection(description.name, action.component, present) is None
                 if still_fits:
                     return f"component_relocation is not among the permitted_actions of {description.name}"
@@ -277,9 +282,8 @@ def _ready(deployment: Mapping[str, Any] | None) -> bool:
     return min(int(status.get("updatedReplicas") or 0), int(status.get("availableReplicas") or 0)) >= wanted
 
 
-def _permitted(description: Application) -> frozenset[str]:
-    given = frozenset(map(str, description.permitted_actions))
-    return given | {"component_relocation", *_PERMISSIONS.values()} if _ANY in given else given
+def _may_move(description: Application) -> bool:
+    return is_permitted("component_relocation", {"permitted_actions": description.permitted_actions})
 
 
 def _forbidden_change(description: Application, action: Action) -> str:
@@ -289,20 +293,33 @@ def _forbidden_change(description: Application, action: Action) -> str:
         return f"application {description.name} has no component {action.component}"
     before = component.model_dump(by_alias=True, exclude_none=True, mode="json")
     try:
-        wanted = Component.model_validate(before | dict(action.new_spec))
-    except ValueError as exc:
-        return f"the new specification of {action.component} does not validate: {exc}"
-    after = wanted.model_dump(by_alias=True, exclude_none=True, mode="json")
-    permitted = _permitted(description)
-    changed = {key for key in ("runtime_class_name",) if before.get(key) != after.get(key)}
-    if len(before["containers"]) != len(after["containers"]):
-        changed.add("image")
-    for old, new in zip(before["containers"], after["containers"], strict=False):
-        changed |= {key for key in ("image", "platform_requirements") if old.get(key) != new.get(key)}
-    for key in sorted(changed):
-        if _PERMISSIONS[key] not in permitted:
-            return f"{_PERMISSIONS[key]} is not among the permitted_actions of {description.name}"
+        wanted = Component.model_validate({**before, **action.new_spec})
+    except ValidationError as exc:
+        return f"the new specification of {action.component} is not valid: {exc.errors(include_url=False)[0]['msg']}"
+    for key in sorted(_changed(before, wanted.model_dump(by_alias=True, exclude_none=True, mode="json"))):
+        word = _PERMISSIONS.get(key)
+        if not is_permitted(word or ANY, {"permitted_actions": description.permitted_actions}):
+            what = f"{word} is" if word else f"a change of {key} is permitted by {ANY} alone, which is"
+            return f"{what} not among the permitted_actions of {description.name}"
     return ""
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Return which parts of a component differ, those of its containers by themselves."""
+    found = {key for key in before.keys() | after.keys() if key != "containers" and before.get(key) != after.get(key)}
+    old, new = before["containers"], after["containers"]
+    if len(old) != len(new):
+        return found | {"containers"}
+    for one, other in zip(old, new, strict=True):
+        found |= {key for key in one.keys() | other.keys() if key != "env" and one.get(key) != other.get(key)}
+        if one.get("env") != other.get("env"):
+            plain = [_without_acceleration(item.get("env") or ()) for item in (one, other)]
+            found.add("acceleration" if plain[0] == plain[1] else "env")
+    return found
+
+
+def _without_acceleration(environment: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [item for item in environment if not str(item["name"]).startswith(_ACCELERATION)]
 
 
 def _sentence(action: Action) -> str:

@@ -12,6 +12,7 @@ from operator import eq, ge, gt, le, lt
 from typing import Any, ClassVar
 
 from mlsysops_core.contracts import PlacementOutcome, PluginHandle, Rejected
+from mlsysops_core.permissions import is_permitted
 
 __all__ = ["RelocateComponents"]
 
@@ -26,7 +27,7 @@ _COOL_DOWN_SECONDS = 300.0
 _MARGIN = 0.1
 #: Filters that speak about new components; one that runs in spite of them is left in peace.
 _FOR_NEWCOMERS = frozenset({"unschedulable", "taint", "cpu", "memory", "disk", "gpu"})
-_PERMISSION = frozenset({"component_relocation", "*"})
+_PERMISSION = "component_relocation"
 
 _RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "lower_or_equal": le,
@@ -132,7 +133,7 @@ class RelocateComponents:
                 found[f"place:{component}"] = (_GRACE_SECONDS, _text(objection))
             elif not state.get(component, {}).get("ready"):
                 found[f"place:{component}"] = (_UNREADY_SECONDS, f"does not start, {_text(objection)}")
-        if _PERMISSION & set(application["spec"].get("permitted_actions") or ()):
+        if is_permitted(_PERMISSION, application["spec"]):
             for component, why in self._unmet(application, state):
                 found[f"quality:{component}"] = (_QUALITY_SECONDS, why)
         return found

@@ -24,6 +24,7 @@ __all__ = [
     "PlacementOutcome",
     "PluginHandle",
     "Policy",
+    "PolicyContext",
     "Rejected",
     "Sample",
     "Scope",
@@ -208,11 +209,29 @@ class Outcome:
         ok: Whether the command took effect.
         message: One line for people.
         details: More for machines.
+        undo: The command that takes back what was done, also of what was done by half where `ok` is False; None where the
+            mechanism cannot take it back, or there is nothing to.
     """
 
     ok: bool
     message: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    undo: Mapping[str, Any] | None = None
+
+
+class PolicyContext(dict[str, Any]):
+    """A policy's context for one asset; a dict to the policy, and to what runs it somewhere else a name and a version.
+
+    Args:
+        asset: The asset.
+        values: What is in it.
+    """
+
+    def __init__(self, asset: str, values: Mapping[str, Any] | None = None) -> None:
+        super().__init__(values or {})
+        self.asset = asset
+        #: Counts the calls that changed it where the policy runs; 0 where only these values are known.
+        self.generation = 0
 
 
 class KnowledgeStore(Protocol):

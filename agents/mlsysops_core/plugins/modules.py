@@ -17,7 +17,14 @@ from mlsysops_core.contracts import Outcome, Policy
 from .compat import framework_telemetry, install_framework_modules
 from .declaration import PluginError
 
-__all__ = ["ModuleMechanism", "check_policy", "load_mechanism_file", "load_policy_file"]
+__all__ = [
+    "ModuleMechanism",
+    "check_policy",
+    "load_mechanism_file",
+    "load_policy_file",
+    "load_policy_source",
+    "policy_name_of",
+]
 
 #: context, application_description, system_description, mechanisms, telemetry, ml_connector
 _POLICY_ARGUMENTS = 6
@@ -154,9 +161,23 @@ def load_policy_file(path: Path) -> tuple[str, Policy, str]:
         PluginError: The file does not load or does not have the functions of a policy.
     """
     name = _name_of(path, "policy")
-    module, digest = _load(name, path, "policy")
+    return load_policy_source(name, path, _read(name, path, "policy"))
+
+
+def load_policy_source(name: str, path: Path, source: bytes) -> tuple[str, Policy, str]:
+    """Load a module policy from its text; arguments, results and errors otherwise as of `load_policy_file`."""
+    module, digest = _load(name, path, "policy", source)
     check_policy(module, f"policy {name} ({path})")
     return name, ModulePolicy(module), digest
+
+
+def policy_name_of(path: Path) -> str:
+    """Return the ``<name>`` of ``policy-<name>.py``.
+
+    Raises:
+        PluginError: The file is not called like that.
+    """
+    return _name_of(path, "policy")
 
 
 def load_mechanism_file(
@@ -171,7 +192,7 @@ def load_mechanism_file(
         PluginError: The file does not load or does not have the functions of a mechanism.
     """
     name = _name_of(path, "mechanism")
-    module, digest = _load(name, path, "mechanism")
+    module, digest = _load(name, path, "mechanism", _read(name, path, "mechanism"))
     for function in ("initialize", "apply", "get_state", "get_options"):
         if not callable(getattr(module, function, None)):
             raise PluginError(f"mechanism {name} ({path}): function {function}() is missing")
@@ -208,12 +229,15 @@ def _name_of(path: Path, kind: str) -> str:
     return name
 
 
-def _load(name: str, path: Path, kind: str) -> tuple[ModuleType, str]:
-    install_framework_modules()
+def _read(name: str, path: Path, kind: str) -> bytes:
     try:
-        source = path.read_bytes()
+        return path.read_bytes()
     except OSError as exc:
         raise PluginError(f"{kind} {name}: cannot read {path}: {exc.strerror}") from exc
+
+
+def _load(name: str, path: Path, kind: str, source: bytes) -> tuple[ModuleType, str]:
+    install_framework_modules()
     digest = hashlib.sha256(source).hexdigest()
     # The digest keeps two versions of one file apart while an agent replaces the one by the other.
     module_name = f"mlsysops_plugin_{kind}_{name.replace('-', '_').replace('.', '_')}_{digest[:12]}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
+
+from mlsysops_core.plugins.asking import data_frame as frame
+from mlsysops_core.plugins.asking import has_pandas
 
 from .store import TelemetryStore
 
@@ -43,38 +44,9 @@ class Query:
         return self._store.metrics()
 
 
-def has_pandas() -> bool:
-    """Whether pandas is installed; it is never imported to find out."""
-    return importlib.util.find_spec("pandas") is not None
-
-
 def data_frame(store: TelemetryStore, metrics: Sequence[str], seconds: float = _WINDOW_SECONDS) -> Any:
-    """A pandas DataFrame: a column a metric, ``timestamp`` (epoch seconds) and ``human_timestamp``, a row an instant.
-
-    Policies of the MLSysOps framework expect these columns. None where pandas is not installed.
-
-    Args:
-        store: Where values come from.
-        metrics: Columns wanted; a metric without values gives an empty column.
-        seconds: How far back.
-    """
-    if not has_pandas():
-        return None
-    import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    rows: dict[float, dict[str, Any]] = {}
-    for metric in metrics:
-        for sample in store.window(metric, seconds):
-            rows.setdefault(sample.time, {})[metric] = sample.value
-    records = [
-        {
-            **rows[when],
-            "timestamp": when,
-            "human_timestamp": datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        }
-        for when in sorted(rows)
-    ]
-    return pd.DataFrame(records, columns=[*metrics, "timestamp", "human_timestamp"])
+    """The data frame of `mlsysops_core.plugins.asking.data_frame` over a store."""
+    return frame(Query(store).window, metrics, seconds)
 
 
 class TelemetryArgument(dict[str, Any]):

@@ -20,6 +20,7 @@ def test_contracts() -> None:
         "PlacementOutcome",
         "PluginHandle",
         "Policy",
+        "PolicyContext",
         "Rejected",
         "Sample",
         "Scope",

@@ -1,0 +1,264 @@
+"""One worker process: started, asked, limited, and killed when it does not give up a call that was given up.
+
+The protocol is that of `mlsysops_core.plugins.worker`: calls go out as pickles and come back as JSON on one socket pair; the
+policy's questions (telemetry, models) come and are answered as JSON on another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlsysops_core.plugins import PluginError
+
+__all__ = ["Ask", "WorkerLimits", "WorkerProcess"]
+
+_log = logging.getLogger(__name__)
+
+_HEAD = struct.Struct(">I")
+#: An answer larger than that is no decision.
+_LARGEST_ANSWER = 64 * 2**20
+#: Settings of the environment that a policy's process gets; everything else, secrets among it, stays with the agent.
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE")
+#: Libraries for numbers start a thread a core, each with address space of its own, unless told not to.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+#: Answers a question: call, operation, arguments.
+Ask = Callable[[int, str, list[Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What a worker may use.
+
+    Attributes:
+        memory: Address space in bytes (setrlimit(2), ``RLIMIT_AS``).
+        cpu_seconds: Processor time of one call in seconds (``RLIMIT_CPU``).
+        load_timeout: Seconds for starting and loading a policy.
+        grace: Seconds a worker has to give up a call that was given up; then it is killed.
+    """
+
+    memory: int = 2**30
+    cpu_seconds: float = 30.0
+    load_timeout: float = 30.0
+    grace: float = 1.0
+
+
+class WorkerProcess:
+    """A process for one policy.
+
+    Args:
+        name: The policy's name, for messages.
+        limits: What it may use.
+        directory: Where it runs.
+        ask: Answers what the policy asks for.
+    """
+
+    def __init__(self, name: str, limits: WorkerLimits, directory: Path, ask: Ask) -> None:
+        self._name = name
+        self._limits = limits
+        self._directory = directory
+        self._ask = ask
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._asks: asyncio.StreamWriter | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._end = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers calls."""
+        return not self._end and self._writer is not None and self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it lives."""
+        return self._process.pid if self._process is not None and self.alive else None
+
+    async def start(self) -> None:
+        """Start it."""
+        calls, calls_theirs = socket.socketpair()
+        asks, asks_theirs = socket.socketpair()
+        limits = self._limits
+        with calls_theirs, asks_theirs:
+            command = ["--calls", str(calls_theirs.fileno()), "--asks", str(asks_theirs.fileno())]
+            command += ["--parent", str(os.getpid()), "--memory", str(limits.memory), "--cpu", str(limits.cpu_seconds)]
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "mlsysops_core.plugins.worker",
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
+                cwd=self._directory,
+                env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ} | _ONE_THREAD,
+                pass_fds=(calls_theirs.fileno(), asks_theirs.fileno()),
+                start_new_session=True,
+            )
+        reader, self._writer = await asyncio.open_unix_connection(sock=calls)
+        questions, self._asks = await asyncio.open_unix_connection(sock=asks)
+        self._keep(self._read(reader))
+        self._keep(self._answer(questions, self._asks))
+
+    async def request(self, verb: str, *arguments: Any, number: int | None = None) -> dict[str, Any]:
+        """Send a request and return its answer; where the caller gives up, the worker must give up, too.
+
+        Raises:
+            PluginError: The worker is gone, or what it should be given cannot be sent.
+        """
+        number = self.next_number() if number is None else number
+        try:
+            data = pickle.dumps((verb, number, *arguments), protocol=pickle.HIGHEST_PROTOCOL)
+        except (pickle.PicklingError, TypeError, AttributeError) as exc:
+            raise PluginError(f"policy {self._name}: its arguments cannot be sent to its process: {exc}") from exc
+        if not self.alive or self._writer is None:
+            raise PluginError(f"policy {self._name}: {self._end or 'its process is gone'}")
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            self._writer.write(_HEAD.pack(len(data)) + data)
+            return await future
+        except asyncio.CancelledError:
+            self._keep(self._give_up(number))
+            raise
+        finally:
+            self._waiting.pop(number, None)
+
+    def next_number(self) -> int:
+        """Return a number for a request."""
+        return next(self._numbers)
+
+    def send(self, verb: str, *arguments: Any) -> None:
+        """Send what needs no answer."""
+        if self.alive and self._writer is not None:
+            data = pickle.dumps((verb, 0, *arguments))
+            self._writer.write(_HEAD.pack(len(data)) + data)
+
+    async def kill(self, why: str = "ended") -> None:
+        """End it at once, and all that it started."""
+        self._end = self._end or why
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        for writer in (self._writer, self._asks):
+            if writer is not None:
+                writer.close()
+        self._writer = self._asks = None
+        self._fail()
+        for task in tuple(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    async def _give_up(self, number: int) -> None:
+        """Have a call cancelled; a worker that does not even answer that hangs, and is killed."""
+        if not self.alive or self._writer is None:
+            return
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        data = pickle.dumps(("cancel", number))
+        self._writer.write(_HEAD.pack(len(data)) + data)
+        try:
+            async with asyncio.timeout(self._limits.grace):
+                await asyncio.wait({future})
+        except TimeoutError:
+            _log.warning("policy %s does not give up a call, its process %s is killed", self._name, self.pid)
+            await self.kill("its process hung and was killed")
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+                if length > _LARGEST_ANSWER:
+                    await self.kill(f"an answer of {length} bytes is too large")
+                    return
+                answer = json.loads(await reader.readexactly(length))
+                if answer.get("fatal"):  # before its caller hears of it: that one may call again at once
+                    self._end = f"out of memory (it may use {self._limits.memory // 2**20} MiB)"
+                waiting = self._waiting.get(answer["id"])
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+                if self._end:
+                    await self.kill()
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError, KeyError, TypeError) as exc:
+            if self._process is not None and not self._end:
+                code = await self._code() if isinstance(exc, asyncio.IncompleteReadError) else None
+                self._end = (
+                    _epitaph(code, self._limits) if code is not None else f"its process answered nonsense: {exc}"
+                )
+                _log.warning("policy %s: %s", self._name, self._end)
+            await self.kill(self._end)
+
+    async def _code(self) -> int | None:
+        """Return the exit code of a process that closed its connection; None where it goes on without one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.grace):
+                return await self._process.wait() if self._process is not None else None
+        return None
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+                if length > _LARGEST_ANSWER:
+                    await self.kill(f"a question of {length} bytes is too large")
+                    return
+                question = json.loads(await reader.readexactly(length))
+                try:
+                    answer: Mapping[str, Any] = {
+                        "value": await self._ask(question["call"], question["op"], question["args"])
+                    }
+                except Exception as exc:  # noqa: BLE001 -- a question that cannot be answered is the policy's to handle
+                    answer = {"error": f"{type(exc).__name__}: {exc}"}
+                data = json.dumps(answer, default=str).encode()
+                writer.write(_HEAD.pack(len(data)) + data)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError, KeyError, TypeError):
+            return  # the other socket tells why the process is gone
+
+    def _fail(self) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_result({"ok": False, "error": self._end})
+
+    def _keep(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _has_descriptor(stream: Any) -> bool:
+    try:
+        stream.fileno()
+    except (OSError, AttributeError, ValueError):
+        return False
+    return True
+
+
+def _epitaph(code: int, limits: WorkerLimits) -> str:
+    """Say why a process ended."""
+    if code == -signal.SIGXCPU:
+        return f"its process used more than {limits.cpu_seconds:g} s of processor time in one call"
+    if code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended by itself with code {code}"

@@ -238,8 +238,13 @@ class EmbeddedControlPlane:
             code = self.process.stop()
             assert code == 0, f"SIGTERM ended it with {code}:\n{self.process.tail()}"
 
-    def start_kubelet(self, node: str) -> Process:
-        """Start a kubelet whose images are all simulated."""
+    def start_kubelet(self, node: str, **more: Any) -> Process:
+        """Start a kubelet whose images are all simulated.
+
+        Args:
+            node: One of `nodes`.
+            more: Further keys of its configuration.
+        """
         runtime = self._write(f"{node}-runtime.yaml", {"images": []})
         config = self._write(
             f"{node}.yaml",
@@ -255,6 +260,7 @@ class EmbeddedControlPlane:
                 "taints": [],
                 "max_pods": 110,
                 "runtime_config": str(runtime),
+                **more,
             },
         )
         argv = [sys.executable, "-m", "mlsysops_embedded", "kubelet", "--config", str(config)]

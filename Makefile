@@ -61,7 +61,7 @@ test-matrix: setup ## Unit tests on every other Python from 3.11 to 3.14 that th
 
 .PHONY: contract
 contract: setup ## Kubernetes contract tests of the embedded engine (and of KUBEBUILDER_ASSETS where present)
-	$(BIN)/pytest tests/integration/embedded $(PYTEST_ARGS)
+	$(BIN)/pytest tests/integration/contract $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup ## Measure the published figures: make bench [BENCH=name]

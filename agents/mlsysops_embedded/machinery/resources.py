@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
+
+from mlsysops_embedded.errors import Cause
 
 __all__ = ["BUILT_INS", "Catalog", "Column", "ResourceInfo", "ScalePaths"]
 
@@ -33,6 +35,13 @@ class ScalePaths:
     selector: str = "spec.selector"
 
 
+class Rules(Protocol):
+    """Rules in CEL that objects of a resource obey."""
+
+    def check(self, obj: Any, old: Any) -> list[Cause]:
+        """Which rules an object breaks; `old` is None where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceInfo:
     """One resource in one version.
@@ -45,6 +54,7 @@ class ResourceInfo:
         generation: Whether `metadata.generation` counts changes of the desired state.
         custom: Defined by a CustomResourceDefinition.
         defaults: Whether a custom resource's schema has any, which then hold for objects stored before too.
+        rules: Validation rules of a custom resource.
     """
 
     group: str
@@ -68,6 +78,7 @@ class ResourceInfo:
     warning: str = ""
     selectable: tuple[str, ...] = ()
     defaults: bool = False
+    rules: Rules | None = field(default=None, hash=False, compare=False)
 
     @property
     def api_version(self) -> str:

@@ -106,8 +106,8 @@ def _name(obj: Obj) -> str:
 
 
 def validate(info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
-    """Faults of the metadata."""
-    return list(_metadata_faults(info, obj, old))
+    """Faults of the metadata, and the rules that a custom resource breaks."""
+    return [*_metadata_faults(info, obj, old), *(info.rules.check(obj, old) if info.rules else ())]
 
 
 def _metadata_faults(info: ResourceInfo, obj: Obj, old: Obj | None) -> Iterator[Cause]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mlsysops_embedded.errors import Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import Column, ResourceInfo, ScalePaths
-from mlsysops_embedded.validation import schema
+from mlsysops_embedded.validation import rules, schema
+from mlsysops_embedded.validation.rules import Rules
 from mlsysops_embedded.validation.schema import json_text
 
 if TYPE_CHECKING:
@@ -181,7 +182,10 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
                 f"{path}.type",
                 f"Invalid value: {json_text(root.get('type'))}: must be object at the root",
             )
-        yield from _structural(root, path)
+        shape = list(_structural(root, path))
+        yield from shape
+        if not shape and root != _root_before(old, version["name"]):
+            yield from rules.faults(root, path)
     if old is not None and old["spec"]["scope"] != spec["scope"]:
         yield Cause("FieldValueInvalid", "spec.scope", f"Invalid value: {json_text(spec['scope'])}: field is immutable")
     if old is not None:
@@ -193,6 +197,11 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
                     "status.storedVersions[0]",
                     f"Invalid value: {json_text(version)}: must appear in spec.versions",
                 )
+
+
+def _root_before(old: Obj | None, name: str) -> Any:
+    versions = old["spec"]["versions"] if old is not None else ()
+    return next((v.get("schema", {}).get("openAPIV3Schema") for v in versions if v["name"] == name), None)
 
 
 def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
@@ -331,6 +340,7 @@ def resources(crd: Obj) -> tuple[ResourceInfo, ...]:
                 defaults=_has_defaults(version["schema"]["openAPIV3Schema"]),
                 list_kind=names.get("listKind") or f"{names['kind']}List",
                 warning=text if version.get("deprecated") else "",
+                rules=Rules.of(version["schema"]["openAPIV3Schema"]),
                 selectable=tuple(_dotted(f["jsonPath"]) for f in version.get("selectableFields") or ()),
             )
         )

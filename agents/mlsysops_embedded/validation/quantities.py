@@ -38,7 +38,7 @@ def exact_quantity(value: str) -> Decimal:
         )
     number, unit = Decimal(match[1]), match[2]
     if unit in _BINARY:
-        return number * 1024 ** _BINARY[unit]
+        return number * Decimal(1024 ** _BINARY[unit])
     return number.scaleb(int(unit[1:]) if unit[:1] in ("e", "E") and len(unit) > 1 else _DECIMAL[unit])
 
 

@@ -17,7 +17,8 @@ from mlsysops_embedded.errors import Cause
 from mlsysops_embedded.validation.schema import json_text
 
 if TYPE_CHECKING:
-    from mlsysops_embedded.validation.cel import Program, Types
+    from mlsysops_embedded.validation.cel import Program
+    from mlsysops_embedded.validation.cel_types import Types
 
 __all__ = ["Rules", "faults"]
 
@@ -45,7 +46,7 @@ _BUDGET_TEXT: Final = (
 def faults(schema: Schema, path: str) -> Iterator[Cause]:
     """Faults of the rules in a schema; `path` is where the schema stands."""
     if _present(schema):
-        from mlsysops_embedded.validation.cel import Types
+        from mlsysops_embedded.validation.cel_types import Types
 
         yield from _walk_faults(schema, path, Types(), root=True, correlated=True)
 
@@ -102,14 +103,22 @@ def _rule_faults(
         expression = rule.get(key)
         if expression is None:
             continue
-        try:
-            if not isinstance(expression, str) or not expression.strip() or len(expression) > _MAX_RULE:
-                raise ValueError(f"must be text of at most {_MAX_RULE} characters that is not blank")
-            if types.check(expression, schema, root=root, optional=optional) not in (wanted, "DYN"):
-                raise ValueError(f"must evaluate to a {name}")
-        except ValueError as exc:
-            why = f"{key} compilation failed: {exc}" if key != "rule" else f"compilation failed: {exc}"
-            yield Cause("FieldValueInvalid", f"{path}.{key}", f"Invalid value: {json_text(expression)}: {why}")
+        if why := _expression_fault(expression, schema, types, (wanted, "DYN"), root=root, optional=optional):
+            why = f"compilation failed: {why}" if why != wanted else f"must evaluate to a {name}"
+            prefix = "" if key == "rule" else f"{key} "
+            yield Cause("FieldValueInvalid", f"{path}.{key}", f"Invalid value: {json_text(expression)}: {prefix}{why}")
+
+
+def _expression_fault(
+    expression: Any, schema: Schema, types: Types, wanted: tuple[str, str], *, root: bool, optional: bool
+) -> str:
+    """Why an expression is refused; the wanted type by itself where it gives another."""
+    if not isinstance(expression, str) or not expression.strip() or len(expression) > _MAX_RULE:
+        return f"must be text of at most {_MAX_RULE} characters that is not blank"
+    try:
+        return "" if types.check(expression, schema, root=root, optional=optional) in wanted else wanted[0]
+    except ValueError as exc:
+        return str(exc)
 
 
 def _reaches(schema: Schema, path: Any) -> bool:

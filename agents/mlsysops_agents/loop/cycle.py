@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _tracer = trace.get_tracer("mlsysops.loop")
 
 #: Results after which the policy should look again, and after how many seconds.
-_LOOK_AGAIN = {"superseded": 0.2, "stale": 0.5, "failed": 5.0, "refused": 10.0}
+_LOOK_AGAIN = {"superseded": 0.2, "stale": 0.5, "failed": 5.0, "rolled-back": 5.0, "refused": 10.0, "held": 60.0}
 #: How long a plan of another policy waits for core policies that are still deciding on the same asset.
 _CORE_SECONDS = 1.0
 
@@ -211,8 +211,8 @@ class Cycle:
     def _note(self, record: CycleRecord, result: PlanResult) -> float | None:
         record.scheduler = f"{result.action}: {result.reason}" if result.reason else result.action
         record.outcome = result.action
-        if result.action == "failed":
-            _log.warning("plan of %s on %s failed: %s", record.policy, record.asset, result.reason)
+        if result.action in {"failed", "rolled-back", "held"}:
+            _log.warning("plan of %s on %s %s: %s", record.policy, record.asset, result.action, result.reason)
         return _LOOK_AGAIN.get(result.action)
 
     def _remember(self, record: CycleRecord) -> None:

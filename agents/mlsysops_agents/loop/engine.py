@@ -8,19 +8,18 @@ none piles up.
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mlsysops_core.contracts import AgentIdentity, Clock, KnowledgeStore, Mechanism, Sample, Scope
+from mlsysops_core.contracts import AgentIdentity, Clock, KnowledgeStore, Mechanism, PolicyContext, Sample, Scope
 from mlsysops_core.plugins import LoadedPolicy
 
 from .breaker import Breaker
 from .cycle import Cycle, CycleSettings, Inputs
-from .record import Trigger
+from .record import CycleRecord, Trigger
 from .scheduler import PlanScheduler, SchedulerSettings
 from .timers import Timers
 
@@ -61,7 +60,7 @@ class DecisionSink(Protocol):
 class _Analysis:
     policy: LoadedPolicy
     asset: str
-    context: dict[str, Any]
+    context: PolicyContext
     breaker: Breaker
     pending: list[Trigger] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
@@ -99,10 +98,13 @@ class Engine:
         settings: EngineSettings | None = None,
         on_decision: DecisionSink | None = None,
     ) -> None:
+        self._agent = agent
         self._clock = clock
         self._knowledge = knowledge
         self._settings = settings or EngineSettings()
-        self._policies = list(policies)
+        self._on_decision = on_decision
+        self._policies = {policy.name: policy for policy in policies}
+        self._scopes: dict[str, Scope] = {}
         self._scheduler = PlanScheduler(mechanisms, clock, knowledge, self._settings.scheduler)
         self._cycle = Cycle(
             agent, clock, knowledge, inputs, mechanisms, self._scheduler, self._settings.cycle, on_decision
@@ -120,34 +122,114 @@ class Engine:
 
     def add_asset(self, asset: str, scope: Scope, trigger: Trigger | None = None) -> None:
         """Look after an asset: every policy of its scope analyses it now."""
-        if asset in self._by_asset:
+        if asset in self._scopes:
             return
-        for policy in self._policies:
-            if policy.declaration.scope is not scope:
-                continue
-            context = self._knowledge.load_context(_versioned(policy), asset) or copy.deepcopy(dict(policy.context))
-            analysis = _Analysis(policy, asset, context, Breaker())
-            self._analyses[analysis.key] = analysis
-            self._by_asset[asset].append(analysis)
-            for metric in policy.declaration.metrics:
-                self._by_metric[metric].add(analysis)
-            self._trigger(analysis, trigger or Trigger("start"))
+        self._scopes[asset] = scope
+        for policy in self._policies.values():
+            if policy.declaration.scope is scope:
+                self._add(policy, asset, trigger or Trigger("start"))
 
     def remove_asset(self, asset: str) -> None:
         """Look after an asset no longer."""
-        for analysis in self._by_asset.pop(asset, ()):
-            self._analyses.pop(analysis.key, None)
-            self._timers.cancel(analysis.key)
-            for metric in analysis.policy.declaration.metrics:
-                self._by_metric[metric].discard(analysis)
-            if analysis.task is not None:
-                analysis.task.cancel()
+        self._scopes.pop(asset, None)
+        for analysis in list(self._by_asset.get(asset, ())):
+            self._drop(analysis)
+            forget = getattr(analysis.policy.policy, "forget", None)
+            if forget is not None:
+                forget(asset)
+        self._by_asset.pop(asset, None)
         self._knowledge.forget(asset)
 
     @property
     def assets(self) -> frozenset[str]:
         """What is looked after."""
-        return frozenset(self._by_asset)
+        return frozenset(self._scopes)
+
+    # -- policies ----------------------------------------------------------------------------------------------
+
+    @property
+    def policies(self) -> Mapping[str, LoadedPolicy]:
+        """The policies that decide now, by name."""
+        return dict(self._policies)
+
+    def set_policy(self, policy: LoadedPolicy) -> None:
+        """Let a policy decide from now on; one of the same name does so no longer.
+
+        Assets keep their contexts where the version is the same.
+        """
+        before = self._policies.get(policy.name)
+        kept: dict[str, PolicyContext] = {}
+        for analysis in [item for item in self._analyses.values() if item.policy.name == policy.name]:
+            if before is not None and before.version == policy.version:
+                kept[analysis.asset] = analysis.context
+            self._drop(analysis)
+        self._policies[policy.name] = policy
+        for asset, scope in self._scopes.items():
+            if policy.declaration.scope is scope:
+                self._add(policy, asset, Trigger("start", f"policy {policy.name}"), kept.get(asset))
+        self._report_conditions()
+
+    def remove_policy(self, name: str, *, handed_over: str = "") -> None:
+        """Let a policy decide no longer.
+
+        Args:
+            name: Its name.
+            handed_over: Why its last effects stay; the other policies then look at its assets. Empty where they do not.
+        """
+        policy = self._policies.pop(name, None)
+        for analysis in [item for item in self._analyses.values() if item.policy.name == name]:
+            self._drop(analysis)
+            if policy is not None and handed_over:
+                self._hand_over(policy, analysis.asset, handed_over)
+        self._report_conditions()
+
+    def _add(self, policy: LoadedPolicy, asset: str, trigger: Trigger, context: PolicyContext | None = None) -> None:
+        kept = context if context is not None else self._knowledge.load_context(_versioned(policy), asset)
+        made = policy.make_context(asset, kept)
+        if context is not None and made == context:
+            made = context  # what runs it elsewhere knows this one
+        analysis = _Analysis(policy, asset, made, Breaker())
+        self._analyses[analysis.key] = analysis
+        self._by_asset[asset].append(analysis)
+        for metric in policy.declaration.metrics:
+            self._by_metric[metric].add(analysis)
+        self._trigger(analysis, trigger)
+
+    def _drop(self, analysis: _Analysis) -> None:
+        self._analyses.pop(analysis.key, None)
+        self._by_asset[analysis.asset].remove(analysis)
+        self._timers.cancel(analysis.key)
+        for metric in analysis.policy.declaration.metrics:
+            self._by_metric[metric].discard(analysis)
+        if analysis.task is not None:
+            analysis.task.cancel()
+
+    def _hand_over(self, policy: LoadedPolicy, asset: str, why: str) -> None:
+        """Record what stays in force of a policy that decides no longer, and have the others look at it."""
+        last = next(
+            (
+                item
+                for item in self._knowledge.decisions(asset, limit=200)
+                if item.get("policy") == policy.name and item.get("outcome") == "executed"
+            ),
+            None,
+        )
+        trigger = Trigger("request", f"takes over from {policy.name}")
+        record = self._new_record(policy.name, policy.version, asset, Trigger("change", why))
+        record.verdict, record.outcome = "handed-over", "kept" if last else "nothing to keep"
+        record.plan = dict((last or {}).get("plan") or {})
+        record.message = f"{why}; the effect of decision {last['id']} stays" if last else why
+        self._tell(record)
+        self.notify(asset, trigger)
+
+    def _new_record(self, policy: str, version: str, asset: str, trigger: Trigger) -> CycleRecord:
+        return CycleRecord(self._agent.tier, self._agent.name, asset, policy, version, (trigger,), self._clock.time())
+
+    def _tell(self, record: CycleRecord) -> None:
+        decision = record.as_dict()
+        self._knowledge.record(decision)
+        if self._on_decision is not None:
+            self._on_decision(decision)
 
     # -- triggers ----------------------------------------------------------------------------------------------
 
@@ -178,8 +260,7 @@ class Engine:
     async def run(self) -> None:
         """Run until cancelled; plans that a killed process had begun are looked at again first."""
         for plan in self._knowledge.interrupted():
-            _log.info("plan %s of %s on %s was interrupted", plan["id"], plan.get("policy"), plan.get("asset"))
-            self.notify(str(plan.get("asset")), Trigger("retry", "interrupted plan"))
+            self._was_interrupted(plan)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._timers.run())
@@ -190,8 +271,27 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
+    def _was_interrupted(self, plan: Mapping[str, Any]) -> None:
+        """Tell of a plan that a killed process had begun. It is never executed again: its policy looks at what became of it."""
+        asset, policy = str(plan.get("asset")), str(plan.get("policy"))
+        _log.info("plan %s of %s on %s was interrupted", plan["id"], policy, asset)
+        version = self._policies[policy].version if policy in self._policies else ""
+        trigger = Trigger("retry", "interrupted plan")
+        record = self._new_record(policy, version, asset, trigger)
+        record.id, record.verdict, record.outcome = str(plan["id"]), "adapt", "interrupted"
+        record.plan = dict(plan.get("commands") or {})
+        record.scheduler = "interrupted: the agent was ended while it executed this plan"
+        self._tell(record)
+        self.notify(asset, trigger)
+
     def conditions(self) -> list[dict[str, str]]:
-        """Return one entry for each analysis whose circuit breaker is open."""
+        """Return one entry for each analysis whose circuit breaker is open, and for each asset that swings to and fro."""
+        return [
+            *self._scheduler.oscillations(),
+            *self._broken(),
+        ]
+
+    def _broken(self) -> list[dict[str, str]]:
         return [
             {
                 "policy": analysis.policy.name,

@@ -13,7 +13,7 @@ from mlsysops_core.contracts import Rejected
 
 __all__ = ["CycleRecord", "Trigger", "Verdict", "current_cycle", "explain", "status_entry"]
 
-Verdict = Literal["no-change", "adapt", "no-plan", "error"]
+Verdict = Literal["no-change", "adapt", "no-plan", "error", "handed-over"]
 #: Rejections kept with one decision; a placement on thousands of nodes must not fill the store.
 _MAX_REJECTED = 200
 _MAX_REJECTED_IN_STATUS = 50

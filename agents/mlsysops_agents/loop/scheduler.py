@@ -7,11 +7,11 @@ set aside as superseded, and its policy looks again. That one rule keeps two pla
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
+import json
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from mlsysops_core.errors import Conflict, MlsError, TimedOut, Unreachable
 from mlsysops_core.knobs import acting_policy
 
 from .clock import within
+from .oscillation import Oscillations
 
 __all__ = ["Plan", "PlanResult", "PlanScheduler", "SchedulerSettings"]
 
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 _TRANSIENT = (Unreachable, TimedOut, Conflict, TimeoutError)
 #: Assets whose last touch is remembered; beyond that the longest untouched are forgotten.
 _REMEMBERED_ASSETS = 20_000
+_LONGEST_HOLD = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class SchedulerSettings:
         attempts: Tries of one command before its plan has failed.
         backoff: Wait before the second try; doubles each time.
         cool_down: Time after a plan in which policies that are not core leave its assets alone.
+        swing_window: Time within which changes to and fro count as oscillation.
+        swing_hold: How long an oscillating asset is left alone the first time; doubles up to an hour.
         timeout: Longest time for one try.
         workers: Plans executed side by side.
         queue: Plans waiting; more are turned away.
@@ -46,6 +50,8 @@ class SchedulerSettings:
     attempts: int = 4
     backoff: float = 0.5
     cool_down: float = 10.0
+    swing_window: float = 900.0
+    swing_hold: float = 300.0
     timeout: float = 60.0
     workers: int = 4
     queue: int = 1000
@@ -82,7 +88,7 @@ class PlanResult:
         attempts: Tries made.
     """
 
-    action: Literal["executed", "failed", "superseded", "cool-down", "stale", "refused"]
+    action: Literal["executed", "failed", "rolled-back", "superseded", "cool-down", "held", "stale", "refused"]
     reason: str = ""
     attempts: int = 0
 
@@ -120,6 +126,14 @@ class PlanScheduler:
         self._work = asyncio.Event()
         self._busy: dict[str, str] = {}
         self._touched: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._swings = Oscillations(self._settings.swing_window, self._settings.swing_hold, _LONGEST_HOLD)
+
+    def oscillations(self) -> list[dict[str, str]]:
+        """Return one condition for each asset that is left alone because policies change it to and fro."""
+        return [
+            {"policy": "scheduler", "asset": asset, "reason": "Oscillation", "message": message}
+            for asset, message in self._swings.conditions(self._clock.monotonic())
+        ]
 
     async def submit(self, plan: Plan) -> PlanResult:
         """Queue a plan and wait for what becomes of it."""
@@ -157,35 +171,37 @@ class PlanScheduler:
                 queued.done.set_result(result)
 
     async def _take(self, plan: Plan) -> PlanResult:
-        assets = frozenset[str]().union(
-            *(self._mechanisms[name].assets(command) for name, command in plan.commands.items())
-        )
-        refusal = self._conflict(plan, assets)
+        effects: dict[str, str] = {}
+        for name, command in plan.commands.items():
+            effects.update(_effects(self._mechanisms[name], name, command))
+        refusal = self._conflict(plan, effects)
         if refusal is not None:
             return refusal
-        for asset in assets:
+        for asset in effects:
             self._busy[asset] = plan.policy
         self._knowledge.begin(plan.id, {"asset": plan.asset, "policy": plan.policy, "commands": dict(plan.commands)})
         result = PlanResult("failed", "interrupted")
+        token = acting_policy.set(plan.policy)
         try:
-            # Mechanisms that keep their settings for a policy need to know for which.
-            with _acting_for(plan.policy):
-                result = await self._execute(plan)
+            result = await self._execute(plan)
             return result
         finally:
+            acting_policy.reset(token)
             now = self._clock.monotonic()
-            for asset in assets:
+            for asset, effect in effects.items():
                 self._busy.pop(asset, None)
                 if result.action != "stale":
                     self._touched[asset] = (now, plan.policy)
                     self._touched.move_to_end(asset)
+                if result.action == "executed":
+                    self._swings.note(asset, effect, plan.policy, now)
             while len(self._touched) > _REMEMBERED_ASSETS:
                 self._touched.popitem(last=False)
             self._knowledge.finish(plan.id, result.action)
 
-    def _conflict(self, plan: Plan, assets: frozenset[str]) -> PlanResult | None:
+    def _conflict(self, plan: Plan, effects: Mapping[str, str]) -> PlanResult | None:
         now = self._clock.monotonic()
-        for asset in sorted(assets):
+        for asset in sorted(effects):
             if asset in self._busy:
                 return PlanResult("superseded", f"{asset} is being changed by {self._busy[asset]}")
             touched, policy = self._touched.get(asset, (float("-inf"), ""))
@@ -194,44 +210,80 @@ class PlanScheduler:
             left = touched + self._settings.cool_down - now
             if not plan.core and left > 0:
                 return PlanResult("cool-down", f"{asset} was changed by {policy}; {left:.0f} s of cool-down left")
+            swinging, pause = self._swings.objection(asset, effects[asset], plan.policy, now)
+            if swinging and not plan.core:
+                return PlanResult("held", f"{swinging}; left alone for {pause:.0f} s")
+            if swinging:
+                _log.warning("%s; a core policy goes on", swinging)
         return None
 
     async def _execute(self, plan: Plan) -> PlanResult:
         messages: list[str] = []
+        done: list[tuple[str, Mapping[str, Any] | None]] = []
         attempts = 0
         for name, command in plan.commands.items():
-            result = await self._command(name, self._mechanisms[name], command)
+            result, undo = await self._command(name, self._mechanisms[name], command)
             attempts += result.attempts
             if result.action != "executed":
-                done = f" (after {', '.join(messages)})" if messages else ""
-                return PlanResult(result.action, f"{name}: {result.reason}{done}", attempts)
+                if undo is not None:
+                    done.append((name, undo))
+                reason = f"{name}: {result.reason}" + (f" (after {', '.join(messages)})" if messages else "")
+                return await self._roll_back(PlanResult(result.action, reason, attempts), done)
+            done.append((name, undo))
             messages.append(f"{name}: {result.reason}" if result.reason else name)
         return PlanResult("executed", "; ".join(messages), attempts)
 
-    async def _command(self, name: str, mechanism: Mechanism, command: Mapping[str, Any]) -> PlanResult:
+    async def _roll_back(self, broken: PlanResult, done: Sequence[tuple[str, Mapping[str, Any] | None]]) -> PlanResult:
+        """Take back what was done of a plan that broke half way, the last first."""
+        if not done:
+            return broken
+        told: list[str] = []
+        complete = True
+        for name, undo in reversed(done):
+            if undo is None:
+                complete = False
+                told.append(f"{name} cannot take back what it did")
+                continue
+            try:
+                result, _ = await self._command(name, self._mechanisms[name], undo)
+            except Exception as exc:  # noqa: BLE001 -- the other steps must be taken back all the same
+                result = PlanResult("failed", f"{type(exc).__name__}: {exc}")
+            complete = complete and result.action == "executed"
+            verb = "taken back" if result.action == "executed" else "not taken back"
+            told.append(f"{name} {verb}" + (f" ({result.reason})" if result.reason else ""))
+        return PlanResult(
+            "rolled-back" if complete else "failed", f"{broken.reason}; {'; '.join(told)}", broken.attempts
+        )
+
+    async def _command(
+        self, name: str, mechanism: Mechanism, command: Mapping[str, Any]
+    ) -> tuple[PlanResult, Mapping[str, Any] | None]:
+        """Carry out one command; returns also the command that takes it back, where there is one."""
         settings = self._settings
         for attempt in range(1, settings.attempts + 1):
             objection = mechanism.check(command)
             if objection:
-                return PlanResult("stale", objection, attempt - 1)
+                return PlanResult("stale", objection, attempt - 1), None
             try:
                 outcome = await within(self._clock, settings.timeout, mechanism.apply(command))
             except _TRANSIENT as exc:
                 if attempt == settings.attempts:
-                    return PlanResult("failed", f"{exc} (tried {attempt} times)", attempt)
+                    return PlanResult("failed", f"{exc} (tried {attempt} times)", attempt), None
                 _log.info("mechanism %s, try %d of %d: %s", name, attempt, settings.attempts, exc)
                 await self._clock.sleep(settings.backoff * 2 ** (attempt - 1))
             except MlsError as exc:
-                return PlanResult("failed", str(exc), attempt)
+                return PlanResult("failed", str(exc), attempt), None
+            except Exception as exc:  # noqa: BLE001 -- a mechanism is a plug-in: its faults end its plan, not the scheduler
+                _log.exception("mechanism %s", name)
+                return PlanResult("failed", f"{type(exc).__name__}: {exc}", attempt), None
             else:
-                return PlanResult("executed" if outcome.ok else "failed", outcome.message, attempt)
+                return PlanResult("executed" if outcome.ok else "failed", outcome.message, attempt), outcome.undo
         raise AssertionError("unreachable: the last attempt returns")
 
 
-@contextlib.contextmanager
-def _acting_for(policy: str) -> Iterator[None]:
-    token = acting_policy.set(policy)
-    try:
-        yield
-    finally:
-        acting_policy.reset(token)
+def _effects(mechanism: Mechanism, name: str, command: Mapping[str, Any]) -> dict[str, str]:
+    """Return what each asset is to become, as far as the mechanism tells; else the command stands for it."""
+    tell = getattr(mechanism, "effects", None)
+    told: Mapping[str, str] = tell(command) if tell is not None else {}
+    whole = f"{name} {json.dumps(command, sort_keys=True, default=str)}"
+    return {asset: told.get(asset, whole) for asset in mechanism.assets(command)}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from mlsysops_core.contracts import Mechanism, PluginHandle, Policy
+from mlsysops_core.contracts import Mechanism, PluginHandle, Policy, PolicyContext
 
 from .declaration import Declaration, PluginError
 from .modules import check_policy, load_mechanism_file, load_policy_file
@@ -32,6 +33,7 @@ class LoadedPolicy:
         context: Its first context; every asset gets a copy.
         version: Version of the distribution, or ``sha256:…`` of the file.
         source: Entry point or path.
+        configuration: What people set over the ``configuration`` of its context.
     """
 
     name: str
@@ -40,6 +42,16 @@ class LoadedPolicy:
     context: Mapping[str, Any]
     version: str
     source: str
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_context(self, asset: str, kept: Mapping[str, Any] | None = None) -> PolicyContext:
+        """Return the context for an asset: the one kept, or a copy of the first one, with what people set over it."""
+        context = PolicyContext(asset, copy.deepcopy(dict(self.context if kept is None else kept)))
+        if self.configuration:
+            present = context.get("configuration")
+            given = dict(present) if isinstance(present, Mapping) else {}
+            context["configuration"] = {**given, **copy.deepcopy(dict(self.configuration))}
+        return context
 
 
 @dataclass(frozen=True, slots=True)

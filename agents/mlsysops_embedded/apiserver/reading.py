@@ -372,12 +372,13 @@ class Reader:
                         timer.cancel()
                 if deadline is not None and loop.time() >= deadline:
                     return
-                if loop.time() >= due:
+                # Changes elsewhere in the bucket wake nobody here: they are passed over first.
+                if loop.time() >= due and position == bucket.base + len(bucket.changes):
                     due = loop.time() + _BOOKMARK_SECONDS
                     if deadline is not None and due > deadline:
                         last = deadline - _LAST_BOOKMARK_SECONDS
                         due = last if last > loop.time() else deadline + _BOOKMARK_SECONDS
-                    if query.bookmarks and position == bucket.base + len(bucket.changes):
+                    if query.bookmarks:
                         yield [_bookmark(info, self.store.rv)]
         finally:
             waiters = bucket.waiters.get(topic, set())

@@ -67,7 +67,7 @@ def nodes(target: Target, api: Api) -> list[str]:
         good = [
             node["metadata"]["name"]
             for node in listing
-            for condition in node["status"].get("conditions", ())
+            for condition in node.get("status", {}).get("conditions", ())
             if condition["type"] == "Ready" and condition["status"] == "True"
         ]
         return set(plane.nodes) <= set(good)

@@ -151,7 +151,13 @@ def _waits(evidence: Evidence, name: str) -> str:
         return f"waits for {', '.join(needs)}"
     if evidence.unplaced:
         return f"waits until {', '.join(evidence.unplaced)} fits"
-    return "waits for placement"
+    return _in_vain(evidence) or "waits for placement"
+
+
+def _in_vain(evidence: Evidence) -> str:
+    """Return what became of the newest plan, where it failed."""
+    last = next((item for item in evidence.decisions if item.get("plan")), {})
+    return str(last.get("scheduler") or last.get("message") or "") if last.get("outcome") == "failed" else ""
 
 
 def _newest(pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -244,6 +250,8 @@ def _placed(
         return _condition(before, "Placed", False, "NoFit", message, generation, evidence.now)
     if waiting or not components:
         message = f"waiting: {', '.join(waiting)}" if waiting else "no component is assigned here"
+        if waiting and (failure := _in_vain(evidence)):
+            return _condition(before, "Placed", False, "PlanFailed", f"{message}: {failure}", generation, evidence.now)
         return _condition(before, "Placed", False, "Waiting", message, generation, evidence.now)
     places = ", ".join(f"{item['name']} on {item.get('node')}" for item in components)
     return _condition(before, "Placed", True, "Placed", places, generation, evidence.now)
@@ -282,10 +290,11 @@ def _performance(evidence: Evidence) -> list[dict[str, Any]]:
         component = evidence.application.component(name) if evidence.application is not None else None
         for metric in component.qos_metrics if component is not None else ():
             sample = None
-            # The pod knows best; several applications may have a component of one name.
+            # The pod knows best; several applications may have a component of one name, so without a pod it is theirs.
             if (pod := _newest(evidence.pods.get(name, ()))) is not None:
-                sample = evidence.telemetry.latest(metric.application_metric_id, k8s_pod_name=pod["metadata"]["name"])
-            sample = sample or evidence.telemetry.latest(metric.application_metric_id, service_name=name)
+                key = metric.application_metric_id
+                sample = evidence.telemetry.latest(key, k8s_pod_name=pod["metadata"]["name"])
+                sample = sample or evidence.telemetry.latest(key, service_name=name)
             value = sample.value if sample is not None else None
             entry = {
                 "component": name,

@@ -18,6 +18,7 @@ from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
+from mlsysops_agents.loop.story import repeats, story
 
 from .handle import ContinuumHandle
 from .merge import MAX_DECISIONS, Reports, is_urgent, merged_status
@@ -241,7 +242,7 @@ class ContinuumAgent:
         )
         known = self._decisions_of(name)
         # The first look into the knowledge store may have found it there already.
-        if decision["id"] not in {item["id"] for item in known}:
+        if decision["id"] not in {item["id"] for item in known} and not repeats(decision, known):
             known.appendleft(decision)
         self._dirty.mark(f"{APP}/{name}")
         if decision["verdict"] == "no-plan" and decision["message"]:
@@ -257,8 +258,9 @@ class ContinuumAgent:
     def _decisions_of(self, name: str) -> deque[Mapping[str, Any]]:
         if name not in self._decisions:
             known = self._knowledge.decisions(_ASSET + name, limit=5 * MAX_DECISIONS) if self._knowledge else ()
-            told = [item for item in known if item.get("verdict") != "no-change"]
-            self._decisions[name] = deque(told[:MAX_DECISIONS], maxlen=MAX_DECISIONS)
+            obj = self._objects.get(APP, name)
+            since = str(obj["metadata"].get("creationTimestamp") or "") if obj is not None else ""
+            self._decisions[name] = story(known, since=since, limit=MAX_DECISIONS)
         return self._decisions[name]
 
     # -- statuses ----------------------------------------------------------------------------------------------

@@ -200,9 +200,9 @@ def _placed(reports: Reports, components: Sequence[Mapping[str, Any]]) -> dict[s
         for item in status.get("conditions") or ()
         if item.get("type") == "Placed"
     ]
-    refused = [item for item in said if item.get("reason") == "NoFit"]
-    if refused:
-        return _made(reports, "Placed", False, "NoFit", "; ".join(str(item.get("message")) for item in refused))
+    for reason in ("NoFit", "PlanFailed"):
+        if messages := [str(item.get("message")) for item in said if item.get("reason") == reason]:
+            return _made(reports, "Placed", False, reason, "; ".join(messages))
     waiting = [item["name"] for item in components if item["phase"] == "Pending"]
     if waiting:
         return _made(reports, "Placed", False, "Waiting", f"waiting: {', '.join(waiting)}")

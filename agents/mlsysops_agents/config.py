@@ -92,6 +92,7 @@ class AgentConfig(_Strict):
         state_dir: Directory for what the agent remembers.
         telemetry: Telemetry in and out.
         plugin_dirs: Directories with module plug-ins.
+        host_root: Where the host's root directory is; a container has it mounted somewhere.
         lease: Heartbeat.
         log_level: Least level logged.
     """
@@ -105,6 +106,7 @@ class AgentConfig(_Strict):
     state_dir: AbsolutePath
     telemetry: TelemetryConfig = TelemetryConfig()
     plugin_dirs: tuple[AbsolutePath, ...] = ()
+    host_root: AbsolutePath = Path("/")
     lease: LeaseConfig = LeaseConfig()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -38,6 +38,14 @@ class Restorable(Protocol):
         """
         ...
 
+    async def tidy(self) -> Sequence[str]:
+        """Put back, or forget, what was set for something that is gone meanwhile: a container, an address; as `restore`."""
+        ...
+
+    def policies(self) -> frozenset[str]:
+        """Return the policies whose settings are in force."""
+        ...
+
 
 class NodePluginHandle(PluginHandle, Protocol):
     """What plug-ins of the node tier can reach beside the rest."""

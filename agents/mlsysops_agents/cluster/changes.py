@@ -59,6 +59,7 @@ def _node(obj: Mapping[str, Any]) -> tuple[Any, ...]:
         status.get("allocatable"),
         status.get("capacity"),
         status.get("runtimeHandlers"),
+        status.get("requests") or [],
     )
 
 

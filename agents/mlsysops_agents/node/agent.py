@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.contracts import Scope
+from mlsysops_core.contracts import Mechanism, Scope
 from mlsysops_core.errors import MlsError
 from mlsysops_core.plugins import PluginError, load_mechanisms, load_policies
 
@@ -16,6 +17,7 @@ from mlsysops_agents.adapters.kubernetes.resources import MLSYSOPS_NODES
 from mlsysops_agents.adapters.telemetry import HostMetrics, HostSnapshot
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
+from .settings import UNINSTALL, is_uninstalled, orphaned, put_back, tidy
 from .status import NodeReport
 from .world import NodeHandle, NodeWorld, components_here
 
@@ -62,6 +64,9 @@ class NodeAgent:
         )
         self._appeared = asyncio.Event()
         self._engine: Engine | None = None
+        self._handle: NodeHandle | None = None
+        self._mechanisms: Mapping[str, Mechanism] = {}
+        self._settling: set[asyncio.Task[None]] = set()
         self._ready = (True, "AgentRunning", "")
 
     async def run(self) -> None:
@@ -106,6 +111,8 @@ class NodeAgent:
         changed = self._report.ready(*self._ready)
         if self._engine is not None:
             changed |= self._report.policies(self._engine.conditions())
+        if self._handle is not None:
+            changed |= self._report.requests(self._handle.requests())
         self._writer.offer(self._report.status(self._snapshot), urgent=urgent or changed)
 
     async def _measure(self) -> None:
@@ -121,13 +128,34 @@ class NodeAgent:
     async def _loop(self) -> None:
         runtime = self._runtime
         clock = SystemClock()
-        handle = NodeHandle(runtime.identity, clock, runtime.objects, runtime.telemetry)
+        config = runtime.config
+        handle = self._handle = NodeHandle(
+            runtime.identity,
+            clock,
+            runtime.objects,
+            runtime.telemetry,
+            root=config.host_root,
+            state_dir=config.state_dir,
+        )
+        node = runtime.objects.get("MLSysOpsNode", self._name) or {}
+        handle.remember((node.get("status") or {}).get("requests") or ())
+        loop = asyncio.get_running_loop()
+
+        def requested() -> None:
+            loop.call_soon_threadsafe(self._publish)
+
+        handle.on_requests = requested
         try:
             mechanisms = load_mechanisms(handle, runtime.config.plugin_dirs)
             policies = load_policies(handle, runtime.config.plugin_dirs)
         except PluginError as exc:
             await self._last_words("PluginUnusable", str(exc))
             raise
+        self._mechanisms = {loaded.name: loaded.mechanism for loaded in mechanisms}
+        # An agent that starts is not on its way out, whatever its predecessor was told.
+        (config.state_dir / UNINSTALL).unlink(missing_ok=True)
+        for policy in orphaned(self._mechanisms, {policy.name for policy in policies}):
+            await self.policy_removed(policy)
         knowledge = SqliteKnowledge(runtime.config.state_dir / "knowledge.sqlite")
         try:
             engine = Engine(
@@ -136,7 +164,7 @@ class NodeAgent:
                 knowledge=knowledge,
                 inputs=NodeWorld(runtime.identity, runtime.objects, runtime.telemetry),
                 policies=policies,
-                mechanisms={loaded.name: loaded.mechanism for loaded in mechanisms},
+                mechanisms=self._mechanisms,
                 on_decision=_log_decision,
             )
             self._engine = engine
@@ -149,17 +177,56 @@ class NodeAgent:
             )
             if policies:
                 runtime.objects.follow("MLSysOpsApp", self._on_application)
+                runtime.objects.follow("Pod", self._on_pod, field_selector=f"spec.nodeName={self._name}")
                 runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _: None))
             engine.add_asset(self._name, Scope.NODE)
             await engine.run()
         finally:
             self._engine = None
+            if is_uninstalled(config.state_dir):
+                await self._settle("uninstalled", put_back(self._mechanisms))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                        await self._writer.flush()
             knowledge.close()
+
+    # -- what mechanisms have set --------------------------------------------------------------------------------
+
+    async def policy_removed(self, name: str) -> None:
+        """Put back what a policy that no longer runs had set."""
+        await self._settle(f"policy {name} is removed", put_back(self._mechanisms, policy=name))
+
+    async def _settle(self, why: str, work: Awaitable[Sequence[str]]) -> None:
+        try:
+            for line in await work:
+                _log.info("%s: %s", why, line)
+        except MlsError as exc:
+            # It stays on record: the next occasion, or the next process, tries again.
+            _log.error("%s: %s", why, exc)
+
+    def _later(self, why: str, work: Coroutine[Any, Any, Sequence[str]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._settle(why, work))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    def _on_pod(self, change: Change) -> None:
+        """What was set for a pod's containers and addresses must not befall those who get them next."""
+        if change.kind is ChangeKind.DELETED:
+            self._later(f"pod {change.new['metadata']['name']} is gone", tidy(self._mechanisms))
+
+    def _components_left(self, change: Change) -> None:
+        name = str(change.new["metadata"]["name"])
+        before = components_here(change.old or change.new, self._name)
+        now = [] if change.kind is ChangeKind.DELETED else components_here(change.new, self._name)
+        left = frozenset(f"application/{name}/{component}" for component in set(before) - set(now))
+        if left:
+            self._later(f"{', '.join(sorted(left))} left", put_back(self._mechanisms, assets=left))
 
     def _on_application(self, change: Change) -> None:
         engine = self._engine
         if engine is None:
             return
+        self._components_left(change)
         name = str(change.new["metadata"]["name"])
         asset = f"application/{name}"
         if change.kind is ChangeKind.DELETED or not components_here(change.new, self._name):

@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from mlsysops_core.model.status import Condition, NodeAgent, NodeMetrics, NodeResources, NodeStatus, set_condition
+from mlsysops_core.model.status import (
+    ComponentRequest,
+    Condition,
+    NodeAgent,
+    NodeMetrics,
+    NodeResources,
+    NodeStatus,
+    set_condition,
+)
 
 from mlsysops_agents.adapters.telemetry import HostSnapshot
 
@@ -24,7 +32,9 @@ class NodeReport:
     """
 
     def __init__(self, before: Mapping[str, Any] | None = None) -> None:
-        self._conditions = list(NodeStatus.model_validate(before or {}).conditions)
+        known = NodeStatus.model_validate(before or {})
+        self._conditions = list(known.conditions)
+        self._requests = list(known.requests)
         self._generation: int | None = None
         self._agent_version = version(_DISTRIBUTION)
 
@@ -46,9 +56,18 @@ class NodeReport:
             "; ".join(messages)[:1024],
         )
 
+    def requests(self, requests: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Set what the node asks its cluster for; whether it changed."""
+        made = [ComponentRequest.model_validate({"key": key, **requests[key]}) for key in sorted(requests)]
+        changed = made != self._requests
+        self._requests = made
+        return changed
+
     def status(self, snapshot: HostSnapshot | None) -> dict[str, Any]:
         """The status as it should be now; without measurements where there are none yet."""
-        status = NodeStatus(observed_generation=self._generation, conditions=list(self._conditions))
+        status = NodeStatus(
+            observed_generation=self._generation, conditions=list(self._conditions), requests=list(self._requests)
+        )
         if snapshot is not None:
             seen = _time(snapshot.time)
             status.agent = NodeAgent(version=self._agent_version, last_seen=seen)

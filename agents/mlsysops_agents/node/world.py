@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from mlsysops_core.contracts import AgentIdentity, Clock, PlacementOutcome, Rejected
+from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.errors import MlsError
 from mlsysops_core.plugins import LoadedPolicy
 
@@ -77,17 +78,56 @@ class NodeHandle:
         clock: Its time.
         objects: Its control plane.
         telemetry: Its metrics.
+        root: Where the host's root directory is.
+        state_dir: Directory of the agent that outlives it; None for one that remembers nothing.
     """
 
     def __init__(
-        self, agent: AgentIdentity, clock: Clock, objects: KubernetesObjects, telemetry: TelemetryStore
+        self,
+        agent: AgentIdentity,
+        clock: Clock,
+        objects: Objects,
+        telemetry: Telemetry,
+        *,
+        root: Path = Path("/"),
+        state_dir: Path | None = None,
     ) -> None:
         self.agent = agent
         self.clock = clock
         self.objects = objects
         self.telemetry = telemetry
+        self.root = root
+        self._state_dir = state_dir
+        self._requests: dict[str, dict[str, Any]] = {}
         #: Set by the agent once its loop exists.
         self.on_notify: Callable[[str, str], None] | None = None
+        #: Called when what the node asks its cluster for has changed; from any thread.
+        self.on_requests: Callable[[], None] | None = None
+
+    @property
+    def state_dir(self) -> Path:
+        """Directory of the agent that outlives it."""
+        if self._state_dir is None:
+            raise MlsError("this agent has no directory for its state")
+        return self._state_dir
+
+    def requests(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the changes of components that this node asks its cluster for, by key."""
+        return self._requests
+
+    def request(self, key: str, change: Mapping[str, Any] | None) -> None:
+        """Ask the cluster for a change of a component's specification, or with None no longer."""
+        # Replaced as a whole: mechanisms act in threads, and others may be reading.
+        requests = {name: value for name, value in self._requests.items() if name != key}
+        self._requests = requests if change is None else {**requests, key: dict(change)}
+        if self.on_requests is not None:
+            self.on_requests()
+
+    def remember(self, requests: Iterable[Mapping[str, Any]]) -> None:
+        """Take up the requests that an earlier process of this agent left in the node's status."""
+        self._requests = {
+            str(item["key"]): {name: value for name, value in item.items() if name != "key"} for item in requests
+        }
 
     def place(self, application: str) -> PlacementOutcome:
         """A node places nothing."""

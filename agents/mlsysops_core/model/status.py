@@ -18,6 +18,7 @@ __all__ = [
     "ApplicationStatus",
     "ClusterStatus",
     "ComponentPhase",
+    "ComponentRequest",
     "ComponentStatus",
     "Condition",
     "ContinuumStatus",
@@ -235,6 +236,20 @@ class NodeMetrics(StatusModel):
     observed_at: str | None = Field(None, description="When it was measured (RFC 3339).")
 
 
+class ComponentRequest(StatusModel):
+    """A change of a component's specification that a node asks its cluster for; it stands until taken back."""
+
+    key: str = Field(description="Names the request: application, component, container and kind of change.")
+    application: str = Field("", description="The application.")
+    component: str = Field("", description="The component; the request counts while it is on this node.")
+    container: int = Field(0, description="Which of its containers, counted from 0.")
+    action: str = Field("", description="The word of permitted_actions that it needs.")
+    image: str | None = Field(None, description="Image to run.")
+    runtime_class_name: str | None = Field(None, description="Runtime class to run with.")
+    resources: dict[str, dict[str, str]] | None = Field(None, description="Requests and limits of cpu and memory.")
+    environment: dict[str, str] | None = Field(None, description="Environment variables.")
+
+
 class NodeStatus(StatusModel):
     """Status of a node."""
 
@@ -244,6 +259,9 @@ class NodeStatus(StatusModel):
     capacity: NodeResources | None = Field(None, description="What the node has.")
     free: NodeResources | None = Field(None, description="What is not spoken for.")
     metrics: NodeMetrics | None = Field(None, description="Measurements of the node.")
+    requests: Annotated[list[ComponentRequest], BeforeValidator(_none_to_empty)] = Field(
+        default_factory=list, description="Changes of components that the node asks its cluster for."
+    )
 
 
 class AgentHealth(StatusModel):

@@ -58,6 +58,7 @@ class KubernetesObjects:
         namespace: str | None = None,
         name: str | None = None,
         label_selector: str = "",
+        field_selector: str = "",
     ) -> Informer:
         """Keep objects of a kind in a cache, and call ``handler`` on each change (an ADDED for each that is there).
 
@@ -70,10 +71,11 @@ class KubernetesObjects:
             namespace: The agent's own where None; ``"*"`` for all.
             name: Only the object of that name (least privilege: RBAC may allow no more).
             label_selector: As in the API.
+            field_selector: As in the API.
         """
         resource = _resource(kind)
         where = None if namespace == "*" or not resource.namespaced else namespace or self._namespace
-        field_selector = f"metadata.name={name}" if name else ""
+        field_selector = f"metadata.name={name}" if name else field_selector
         key = (resource, where, label_selector, field_selector)
         informer = self._informers.get(key)
         if informer is None:

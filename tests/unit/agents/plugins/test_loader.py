@@ -117,6 +117,7 @@ def test_built_ins_are_found_by_entry_point_and_run_in_their_tier() -> None:
         "staticPlacedComponents",
         "dynamicPlacedComponents",
         "relocateComponents",
+        "componentRequests",
     }
     assert [policy.name for policy in load_policies(continuum)] == ["clusterPlacement"]
     assert load_policies(node) == []

@@ -150,6 +150,31 @@ class NodeMechanism(ABC):
             for entry in self._ledger.entries().values()
             if (policy is None or entry.policy == policy) and (assets is None or entry.asset in assets)
         ]
+        return await self._give_back(chosen)
+
+    async def tidy(self) -> Sequence[str]:
+        """Put back, or forget, what was set for something that is gone meanwhile.
+
+        Raises:
+            PartialFailure: Some could not be put back; they stay on record.
+        """
+        return await self._give_back([entry for entry in self._ledger.entries().values() if self._is_obsolete(entry)])
+
+    def policies(self) -> frozenset[str]:
+        """Return the policies whose settings are in force."""
+        return frozenset(entry.policy for entry in self._ledger.entries().values() if entry.policy)
+
+    def _is_obsolete(self, entry: Entry) -> bool:
+        """Say whether what an entry was set for is gone."""
+        try:
+            self._knob(entry).read()
+        except NotFound:
+            return True
+        except MlsError:
+            return False
+        return False
+
+    async def _give_back(self, chosen: Sequence[Entry]) -> list[str]:
         if not chosen:
             return []
         try:

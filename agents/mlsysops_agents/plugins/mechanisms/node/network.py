@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from mlsysops_core.contracts import Object
 from mlsysops_core.errors import InvalidInput, NotFound
 from mlsysops_core.knobs import NodePluginHandle
 
@@ -86,9 +87,8 @@ class TrafficRedirection(ComponentMechanism):
             raise NotFound(f"component {command.component} of {command.application} does not run on this node")
         for pod in pods:
             status = pod.get("status") or {}
-            own = {str(item["ip"]) for item in status.get("podIPs") or ()} | {str(status.get("podIP") or "")} - {""}
-            host = {str(item["ip"]) for item in status.get("hostIPs") or ()} | {str(status.get("hostIP") or "")} - {""}
-            for text in sorted(own - {""}):
+            host = {str(item["ip"]) for item in status.get("hostIPs") or ()} | {str(status.get("hostIP"))}
+            for text in sorted(_pod_addresses(pod)):
                 address = _address(text, "podIP")
                 # Rules go by address: one that others share, or that never leaves the machine, cannot be told apart or redirected.
                 if text in host or (pod.get("spec") or {}).get("hostNetwork") or address.is_loopback:
@@ -100,6 +100,12 @@ class TrafficRedirection(ComponentMechanism):
 
     def _knob(self, entry: Entry) -> Knob:
         return PathKnob.at(self._routes, entry.key)
+
+    def _is_obsolete(self, entry: Entry) -> bool:
+        """The address may be somebody else's soon."""
+        _, application, component = entry.asset.split("/")
+        pods = self._pods(application, component)
+        return not any(entry.key.split("|")[1] in _pod_addresses(pod) for pod in pods)
 
     def _look(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -120,6 +126,15 @@ class TrafficRedirection(ComponentMechanism):
                 for item in self._routes.interfaces().values()
             }
         }
+
+
+def _pod_addresses(pod: Object) -> set[str]:
+    status = pod.get("status") or {}
+    return (
+        {str(item["ip"]) for item in status.get("podIPs") or ()} | {str(status["podIP"])}
+        if status.get("podIP")
+        else set()
+    )
 
 
 def _address(text: str, what: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -365,7 +365,12 @@ class ClusterAgent:
             generation=obj["metadata"].get("generation"),
             agents=agents_of(self._leases.items(), now),
             wanted=[str(name) for name in (obj.get("spec") or {}).get("nodes") or ()],
-            nodes={facts.name: facts.ready is True for facts in self._world.facts()},
+            # A device behind a gateway joins through it, and is no node of the cluster before.
+            nodes={
+                facts.name: facts.ready is True
+                for facts in self._world.facts()
+                if facts.description is None or facts.description.continuum_layer != "far_edge"
+            },
             policies=self._engine.conditions() if self._engine is not None else (),
             plugin_fault=self._plugin_fault,
             now=now,

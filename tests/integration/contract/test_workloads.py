@@ -295,7 +295,9 @@ def test_daemon_set(api: Api, namespace: str, nodes: list[str]) -> None:
     assert {item["spec"]["nodeName"] for item in pods(api, namespace, app="ds")} == set(nodes)
     api.merge(url, {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": nodes[0]}}}}})
     wait_for(
-        "only on one", lambda: [p["spec"]["nodeName"] for p in pods(api, namespace, app="ds")] == [nodes[0]], timeout=30
+        "only on one",
+        lambda: [p["spec"].get("nodeName") for p in pods(api, namespace, app="ds")] == [nodes[0]],
+        timeout=30,
     )
 
 

@@ -258,7 +258,7 @@ def _deployments(count: int, replicas: int) -> Iterator[dict[str, Any]]:
 async def until_counted(count: Callable[[], Awaitable[int]], wanted: int, timeout: float = 300) -> int:
     """Wait until a count is reached, or for `timeout` seconds; the last count."""
     deadline = time.perf_counter() + timeout
-    while (found := await count()) < wanted and time.perf_counter() < deadline:
+    while (found := await count()) < wanted and time.perf_counter() < deadline:  # noqa: ASYNC110 - it is elsewhere
         await asyncio.sleep(1.0)
     return found
 

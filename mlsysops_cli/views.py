@@ -187,8 +187,14 @@ def _rejected(rejections: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for name, items in by_filter.items():
         lines.append(f"  removed by {name}:")
-        lines += [f"    {item['candidate']}" + (f": {item['reason']}" if item.get("reason") else "") for item in items]
+        # Components that a candidate cannot take for one and the same reason are one line.
+        lines += dict.fromkeys(f"    {_rejection(item)}" for item in items)
     return lines
+
+
+def _rejection(item: Mapping[str, Any]) -> str:
+    name, reason = str(item["candidate"]), str(item.get("reason") or "")
+    return f"{name}: {reason.removeprefix(f'{name}: ')}" if reason else name
 
 
 def _plan(command: Any) -> str:

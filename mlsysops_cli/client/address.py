@@ -25,12 +25,14 @@ class Target:
         token: Bearer token; empty where there is none.
         ca_file: PEM file the server's certificate is checked with; None for the system's.
         context: Name of the context it comes from; empty where it comes from the environment alone.
+        environment: Whether the environment's address or port stands over the context's.
     """
 
     url: str
     token: str = field(default="", repr=False)
     ca_file: str | None = None
     context: str = ""
+    environment: bool = False
 
 
 def resolve(load: Context | None, error: NotFound | None = None) -> Target:
@@ -68,7 +70,9 @@ def resolve(load: Context | None, error: NotFound | None = None) -> Target:
         raise Refused(
             f"the token would go to {url} in clear text", hint="use an https address, or an SSH tunnel to loopback"
         )
-    return Target(url, token, load.api.ca_file if load is not None else None, load.name if load is not None else "")
+    if load is None:
+        return Target(url, token, environment=True)
+    return Target(url, token, load.api.ca_file, load.name, environment=bool(host or port))
 
 
 def _loopback(host: str) -> bool:

@@ -206,7 +206,7 @@ class Northbound:
                 f"the northbound API at {url} did not answer in time", hint="`mls framework status` shows its state"
             )
         hint = "is the slice up? `mls framework status` tells"
-        if not self._target.context:
+        if self._target.environment:
             hint = "check MLS_API_IP and MLS_API_PORT"
         return Unreachable(f"the northbound API at {url} does not answer: {_reason(error)}", hint=hint)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlsysops_core.errors import Fault, InvalidInput, NotFound, TimedOut, UsageError
+from mlsysops_core.errors import Fault, InvalidInput, TimedOut, UsageError
 
 __all__ = ["RawInventory", "ansible_program", "load_inventory"]
 
@@ -91,14 +91,13 @@ def load_inventory(path: str, *, vault_password_file: str | None = None) -> RawI
         vault_password_file: File that decrypts vaulted parts.
 
     Raises:
-        NotFound: There is no such file.
-        InvalidInput: Ansible cannot read it.
+        InvalidInput: There is no such file, or Ansible cannot read it.
         TimedOut: A dynamic inventory does not come to an end.
         UsageError: Ansible is not installed.
     """
     source = Path(path).expanduser()
     if not source.exists():
-        raise NotFound(f"{path}: no such inventory", hint="name one with --inventory")
+        raise InvalidInput(f"{path}: no such inventory", hint="name one with --inventory")
     _check_text(source, path)
     argv = [ansible_program("ansible-inventory"), "--inventory", str(source.absolute()), "--list"]
     if vault_password_file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlsysops_core.errors import InvalidInput, NotFound
+from mlsysops_core.errors import InvalidInput
 
 from mlsysops_cli.inventory import load_slice
 
@@ -147,6 +147,6 @@ def test_unreadable_inventory_is_one_fault(tmp_path: Path, content: bytes, expec
     assert "\n" not in str(fault)
 
 
-def test_missing_inventory_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="no such inventory"):
+def test_missing_inventory_is_invalid_input_as_every_missing_file_is(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no such inventory"):
         load_slice(str(tmp_path / "nothing.yml"))

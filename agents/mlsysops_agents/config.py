@@ -10,7 +10,7 @@ from mlsysops_core.contracts import AgentIdentity
 from mlsysops_core.errors import Fault, InvalidInput
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-__all__ = ["AgentConfig", "LeaseConfig", "ListenConfig", "TelemetryConfig", "load_config"]
+__all__ = ["AgentConfig", "LeaseConfig", "ListenConfig", "TelemetryConfig", "WorkerConfig", "load_config"]
 
 _MAX_BYTES = 1024 * 1024
 
@@ -79,6 +79,18 @@ class LeaseConfig(_Strict):
         return self
 
 
+class WorkerConfig(_Strict):
+    """Limits of a process that runs a user's policy.
+
+    Attributes:
+        memory: Address space in bytes.
+        cpu_seconds: Processor time of one call.
+    """
+
+    memory: Annotated[int, Field(ge=128 * 2**20, strict=True)] = 2**30
+    cpu_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+
+
 class AgentConfig(_Strict):
     """One agent process.
 
@@ -92,6 +104,8 @@ class AgentConfig(_Strict):
         state_dir: Directory for what the agent remembers.
         telemetry: Telemetry in and out.
         plugin_dirs: Directories with module plug-ins.
+        policy_digests: SHA-256 digests of the policies that may be sent to this agent; None where any may.
+        worker: What the process of a user's policy may use.
         host_root: Where the host's root directory is; a container has it mounted somewhere.
         lease: Heartbeat.
         log_level: Least level logged.
@@ -106,9 +120,18 @@ class AgentConfig(_Strict):
     state_dir: AbsolutePath
     telemetry: TelemetryConfig = TelemetryConfig()
     plugin_dirs: tuple[AbsolutePath, ...] = ()
+    policy_digests: tuple[Annotated[str, Field(pattern=r"^(sha256:)?[0-9a-f]{64}$")], ...] | None = None
+    worker: WorkerConfig = WorkerConfig()
     host_root: AbsolutePath = Path("/")
     lease: LeaseConfig = LeaseConfig()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def allowed_digests(self) -> frozenset[str] | None:
+        """Digests of the policies that may be sent, in hexadecimal; None where any may."""
+        if self.policy_digests is None:
+            return None
+        return frozenset(item.removeprefix("sha256:") for item in self.policy_digests)
 
     @property
     def identity(self) -> AgentIdentity:

@@ -69,6 +69,7 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
             "crds": [crd["metadata"]["name"] for crd in crds.values()],
             "namespaces": namespaces,
             "namespace": NAMESPACE,
+            "framework_namespace": FRAMEWORK_NAMESPACE,
             "clusters": [cluster.name for cluster in slice_.clusters],
             "api_version": f"{GROUP}/{VERSION}",
         },

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.contracts import Clock, Sample, Scope
 from mlsysops_core.errors import MlsError
 from mlsysops_core.model import Application
-from mlsysops_core.plugins import PluginError, load_mechanisms, load_policies
+from mlsysops_core.plugins import PluginError, load_mechanisms
 
 from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import agents_of, next_expiry
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
+from mlsysops_agents.adapters.worker import WorkerLimits
+from mlsysops_agents.extension import PolicyManager, TargetedInputs
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 from mlsysops_agents.loop.story import repeats, story
 
@@ -79,6 +81,16 @@ class ClusterAgent:
         self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
         self._waiting: set[str] = set()
         self._metrics: dict[str, set[str]] = {}
+        config = runtime.config
+        self._inputs = TargetedInputs(self._world)
+        self._manager = PolicyManager(
+            self._handle,
+            config.plugin_dirs,
+            config.state_dir,
+            self._inputs,
+            limits=WorkerLimits(memory=config.worker.memory, cpu_seconds=config.worker.cpu_seconds),
+            allowed=config.allowed_digests,
+        )
         self._plugin_fault = ""
         self._leases: Informer | None = None
         self._leases_changed = asyncio.Event()
@@ -94,6 +106,7 @@ class ClusterAgent:
         for kind in ("Deployment", "ConfigMap"):
             objects.follow(kind, label_selector=_MANAGED)
         self._leases = objects.follow("Lease", namespace=self._identity.framework_namespace)
+        objects.follow("ConfigMap", namespace=self._identity.framework_namespace)
         # Decisions need the whole picture: what is not in a cache yet would look like not deployed.
         await objects.wait_synced()
         async with self._app_statuses, self._cluster_statuses, asyncio.TaskGroup() as tasks:
@@ -105,7 +118,7 @@ class ClusterAgent:
         config = self._runtime.config
         try:
             mechanisms = load_mechanisms(self._handle, config.plugin_dirs, listener=self._message)
-            policies = load_policies(self._handle, config.plugin_dirs)
+            policies = await self._manager.load()
         except PluginError as exc:
             await self._last_words(str(exc))
             raise
@@ -115,12 +128,13 @@ class ClusterAgent:
                 self._identity,
                 clock=self._clock,
                 knowledge=knowledge,
-                inputs=self._world,
-                policies=policies,
+                inputs=self._inputs,
+                policies=(),
                 mechanisms={loaded.name: loaded.mechanism for loaded in mechanisms},
                 on_decision=self._decided,
             )
             engine.on_conditions = lambda _conditions: self._dirty.mark(_CLUSTER)
+            self._manager.on_statuses = lambda: self._dirty.mark(_CLUSTER)
             self._handle.on_notify = lambda name, reason: engine.notify(_ASSET + name, Trigger("request", reason))
             _log.info(
                 "policies: %s; mechanisms: %s",
@@ -132,6 +146,7 @@ class ClusterAgent:
             self._subscribe(engine)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(engine.run(), name="engine")
+                tasks.create_task(self._manager.run(engine), name="policies")
                 tasks.create_task(self._watch_leases(), name="leases")
         finally:
             self._engine = None
@@ -144,7 +159,8 @@ class ClusterAgent:
         objects.follow("Node", self._on_node)
         objects.follow("Deployment", self._on_deployment, label_selector=_MANAGED)
         objects.follow("Pod", self._on_pod)
-        objects.follow("MLSysOpsCluster", lambda change: self._dirty.mark(_CLUSTER) if spec_changed(change) else None)
+        objects.follow("MLSysOpsCluster", self._on_cluster)
+        objects.follow("ConfigMap", self._manager.on_config_map, namespace=self._identity.framework_namespace)
         objects.follow(
             "Lease", lambda _change: self._leases_changed.set(), namespace=self._identity.framework_namespace
         )
@@ -177,6 +193,13 @@ class ClusterAgent:
             engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
         else:
             engine.add_asset(asset, Scope.APPLICATION, Trigger("change", f"MLSysOpsApp {name}"))
+
+    def _on_cluster(self, change: Change) -> None:
+        if not spec_changed(change):
+            return
+        self._dirty.mark(_CLUSTER)
+        if change.new["metadata"]["name"] == self._identity.name:
+            self._manager.on_own_object(change.new)
 
     def _on_node(self, change: Change) -> None:
         if not node_changed(change):
@@ -371,10 +394,11 @@ class ClusterAgent:
                 for facts in self._world.facts()
                 if facts.description is None or facts.description.continuum_layer != "far_edge"
             },
-            policies=self._engine.conditions() if self._engine is not None else (),
+            policies=[*self._engine.conditions(), *self._manager.conditions()] if self._engine is not None else (),
             plugin_fault=self._plugin_fault,
             now=now,
         )
+        status["policies"] = self._manager.statuses()
         urgent = _without_times(before) != _without_times(status)
         self._cluster_statuses.offer(obj, status, urgent=urgent)
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.contracts import Clock, Scope
 from mlsysops_core.errors import MlsError
-from mlsysops_core.plugins import PluginError, load_mechanisms, load_policies
+from mlsysops_core.plugins import PluginError, load_mechanisms
 
 from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import agents_of, next_expiry
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
+from mlsysops_agents.adapters.worker import WorkerLimits
+from mlsysops_agents.extension import PolicyManager, TargetedInputs
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 from mlsysops_agents.loop.story import repeats, story
 
@@ -78,6 +80,16 @@ class ContinuumAgent:
         self._dirty = DirtySet(self._clock, self._look)
         self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
         self._waiting: set[str] = set()
+        config = runtime.config
+        self._inputs = TargetedInputs(self._world)
+        self._manager = PolicyManager(
+            self._handle,
+            config.plugin_dirs,
+            config.state_dir,
+            self._inputs,
+            limits=WorkerLimits(memory=config.worker.memory, cpu_seconds=config.worker.cpu_seconds),
+            allowed=config.allowed_digests,
+        )
         self._plugin_fault = ""
         self._leases: Informer | None = None
         self._leases_changed = asyncio.Event()
@@ -91,6 +103,7 @@ class ContinuumAgent:
         for kind in (APP, _NODE, _CLUSTER, _CONTINUUM, "MLSysOpsDatacenter", "ResourceBinding", "Cluster"):
             objects.follow(kind)
         self._leases = objects.follow("Lease", namespace=self._identity.framework_namespace)
+        objects.follow("ConfigMap", namespace=self._identity.framework_namespace)
         # Decisions need the whole picture: what is not in a cache yet would look like not there.
         await objects.wait_synced()
         async with (
@@ -108,7 +121,7 @@ class ContinuumAgent:
         config = self._runtime.config
         try:
             mechanisms = load_mechanisms(self._handle, config.plugin_dirs, listener=self._message)
-            policies = load_policies(self._handle, config.plugin_dirs)
+            policies = await self._manager.load()
         except PluginError as exc:
             await self._last_words(str(exc))
             raise
@@ -118,12 +131,13 @@ class ContinuumAgent:
                 self._identity,
                 clock=self._clock,
                 knowledge=knowledge,
-                inputs=self._world,
-                policies=policies,
+                inputs=self._inputs,
+                policies=(),
                 mechanisms={loaded.name: loaded.mechanism for loaded in mechanisms},
                 on_decision=self._decided,
             )
             engine.on_conditions = lambda _conditions: self._dirty.mark(f"{_CONTINUUM}/")
+            self._manager.on_statuses = lambda: self._dirty.mark(f"{_CONTINUUM}/")
             self._handle.on_notify = lambda name, reason: engine.notify(_ASSET + name, Trigger("request", reason))
             _log.info(
                 "policies: %s; mechanisms: %s",
@@ -135,6 +149,7 @@ class ContinuumAgent:
             self._subscribe(engine)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(engine.run(), name="engine")
+                tasks.create_task(self._manager.run(engine), name="policies")
                 tasks.create_task(self._watch_leases(), name="leases")
         finally:
             self._engine = None
@@ -147,9 +162,8 @@ class ContinuumAgent:
             objects.follow(kind, self._on_infrastructure)
         objects.follow("Cluster", self._on_karmada_cluster)
         objects.follow("ResourceBinding", self._on_binding)
-        objects.follow(
-            _CONTINUUM, lambda change: self._dirty.mark(f"{_CONTINUUM}/") if _intent_changed(change) else None
-        )
+        objects.follow(_CONTINUUM, self._on_continuum)
+        objects.follow("ConfigMap", self._manager.on_config_map, namespace=self._identity.framework_namespace)
         objects.follow(
             "Lease", lambda _change: self._leases_changed.set(), namespace=self._identity.framework_namespace
         )
@@ -176,6 +190,13 @@ class ContinuumAgent:
                 engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
             else:
                 engine.add_asset(asset, Scope.APPLICATION, Trigger("change", f"MLSysOpsApp {name}"))
+
+    def _on_continuum(self, change: Change) -> None:
+        if not _intent_changed(change):
+            return
+        self._dirty.mark(f"{_CONTINUUM}/")
+        if change.new["metadata"]["name"] == self._identity.name:
+            self._manager.on_own_object(change.new)
 
     def _on_infrastructure(self, change: Change) -> None:
         kind, name = str(change.new["kind"]), str(change.new["metadata"]["name"])
@@ -328,10 +349,11 @@ class ContinuumAgent:
             own_agents=agents_of(self._leases.items(), now),
             clusters={name: next(iter(self._reports(_CLUSTER, name)[0].values()), {}) for name in names},
             silent=self._silent(names),
-            policies=self._engine.conditions() if self._engine is not None else (),
+            policies=[*self._engine.conditions(), *self._manager.conditions()] if self._engine is not None else (),
             plugin_fault=self._plugin_fault,
             now=now,
         )
+        status["policies"] = self._manager.statuses()
         urgent = _without_times(before) != _without_times(status)
         self._statuses[_CONTINUUM].offer(obj, status, urgent=urgent)
 

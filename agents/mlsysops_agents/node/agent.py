@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.contracts import Mechanism, Scope
 from mlsysops_core.errors import MlsError
-from mlsysops_core.plugins import PluginError, load_mechanisms, load_policies
+from mlsysops_core.plugins import PluginError, load_mechanisms
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind, StatusWriter
 from mlsysops_agents.adapters.kubernetes.resources import MLSYSOPS_NODES
 from mlsysops_agents.adapters.telemetry import HostMetrics, HostSnapshot
+from mlsysops_agents.adapters.worker import WorkerLimits
+from mlsysops_agents.extension import PolicyManager, TargetedInputs
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
 from .settings import UNINSTALL, is_uninstalled, orphaned, put_back, tidy
@@ -65,6 +67,7 @@ class NodeAgent:
         self._appeared = asyncio.Event()
         self._engine: Engine | None = None
         self._handle: NodeHandle | None = None
+        self._manager: PolicyManager | None = None
         self._mechanisms: Mapping[str, Mechanism] = {}
         self._settling: set[asyncio.Task[None]] = set()
         self._ready = (True, "AgentRunning", "")
@@ -99,6 +102,8 @@ class NodeAgent:
             self._publish(urgent=True)
             if self._engine is not None:
                 self._engine.notify(self._name, Trigger("change", f"MLSysOpsNode {self._name}"))
+            if self._manager is not None:
+                self._manager.on_own_object(change.new)
         if made_anew:
             self._writer.invalidate()
 
@@ -110,7 +115,10 @@ class NodeAgent:
             self._report.observed(node["metadata"].get("generation"))
         changed = self._report.ready(*self._ready)
         if self._engine is not None:
-            changed |= self._report.policies(self._engine.conditions())
+            broken = self._manager.conditions() if self._manager is not None else []
+            changed |= self._report.policies([*self._engine.conditions(), *broken])
+        if self._manager is not None:
+            changed |= self._report.policy_statuses(self._manager.statuses())
         if self._handle is not None:
             changed |= self._report.requests(self._handle.requests())
         self._writer.offer(self._report.status(self._snapshot), urgent=urgent or changed)
@@ -145,25 +153,32 @@ class NodeAgent:
             loop.call_soon_threadsafe(self._publish)
 
         handle.on_requests = requested
+        inputs = TargetedInputs(NodeWorld(runtime.identity, runtime.objects, runtime.telemetry))
+        manager = self._manager = PolicyManager(
+            handle,
+            config.plugin_dirs,
+            config.state_dir,
+            inputs,
+            limits=WorkerLimits(memory=config.worker.memory, cpu_seconds=config.worker.cpu_seconds),
+            allowed=config.allowed_digests,
+        )
         try:
             mechanisms = load_mechanisms(handle, runtime.config.plugin_dirs)
-            policies = load_policies(handle, runtime.config.plugin_dirs)
+            policies = await manager.load()
         except PluginError as exc:
             await self._last_words("PluginUnusable", str(exc))
             raise
         self._mechanisms = {loaded.name: loaded.mechanism for loaded in mechanisms}
         # An agent that starts is not on its way out, whatever its predecessor was told.
         (config.state_dir / UNINSTALL).unlink(missing_ok=True)
-        for policy in orphaned(self._mechanisms, {policy.name for policy in policies}):
-            await self.policy_removed(policy)
         knowledge = SqliteKnowledge(runtime.config.state_dir / "knowledge.sqlite")
         try:
             engine = Engine(
                 runtime.identity,
                 clock=clock,
                 knowledge=knowledge,
-                inputs=NodeWorld(runtime.identity, runtime.objects, runtime.telemetry),
-                policies=policies,
+                inputs=inputs,
+                policies=(),
                 mechanisms=self._mechanisms,
                 on_decision=_log_decision,
             )
@@ -175,12 +190,27 @@ class NodeAgent:
                 ", ".join(policy.name for policy in policies) or "none",
                 ", ".join(mechanism.name for mechanism in mechanisms) or "none",
             )
-            if policies:
+
+            def watch() -> None:
                 runtime.objects.follow("MLSysOpsApp", self._on_application)
                 runtime.objects.follow("Pod", self._on_pod, field_selector=f"spec.nodeName={self._name}")
                 runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _: None))
+
+            # A node without policies need not know of applications.
+            manager.on_first = watch
+            manager.on_removed = self.policy_removed
+            manager.on_statuses = lambda: self._publish(urgent=True)
+            manager.on_own_object(node)
+            settings = runtime.objects.follow(
+                "ConfigMap", manager.on_config_map, namespace=runtime.identity.framework_namespace
+            )
+            await settings.wait_synced()
             engine.add_asset(self._name, Scope.NODE)
-            await engine.run()
+            engine.add_asset(f"system/{self._name}", Scope.SYSTEM)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(engine.run(), name="engine")
+                tasks.create_task(manager.run(engine), name="policies")
+                tasks.create_task(self._put_back_orphans(manager), name="orphans")
         finally:
             self._engine = None
             if is_uninstalled(config.state_dir):
@@ -191,6 +221,12 @@ class NodeAgent:
             knowledge.close()
 
     # -- what mechanisms have set --------------------------------------------------------------------------------
+
+    async def _put_back_orphans(self, manager: PolicyManager) -> None:
+        """Put back what policies had set that were taken away while the agent was not running."""
+        await manager.settled()
+        for policy in orphaned(self._mechanisms, manager.known):
+            await self.policy_removed(policy)
 
     async def policy_removed(self, name: str) -> None:
         """Put back what a policy that no longer runs had set."""

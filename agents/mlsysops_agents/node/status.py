@@ -14,6 +14,7 @@ from mlsysops_core.model.status import (
     NodeMetrics,
     NodeResources,
     NodeStatus,
+    PolicyStatus,
     set_condition,
 )
 
@@ -35,6 +36,7 @@ class NodeReport:
         known = NodeStatus.model_validate(before or {})
         self._conditions = list(known.conditions)
         self._requests = list(known.requests)
+        self._policies = list(known.policies)
         self._generation: int | None = None
         self._agent_version = version(_DISTRIBUTION)
 
@@ -63,10 +65,20 @@ class NodeReport:
         self._requests = made
         return changed
 
+    def policy_statuses(self, policies: Sequence[Mapping[str, Any]]) -> bool:
+        """Set what the agent says of its policies; whether it changed."""
+        made = [PolicyStatus.model_validate(item) for item in policies]
+        changed = made != self._policies
+        self._policies = made
+        return changed
+
     def status(self, snapshot: HostSnapshot | None) -> dict[str, Any]:
         """The status as it should be now; without measurements where there are none yet."""
         status = NodeStatus(
-            observed_generation=self._generation, conditions=list(self._conditions), requests=list(self._requests)
+            observed_generation=self._generation,
+            conditions=list(self._conditions),
+            requests=list(self._requests),
+            policies=list(self._policies),
         )
         if snapshot is not None:
             seen = _time(snapshot.time)

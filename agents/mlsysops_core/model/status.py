@@ -32,6 +32,7 @@ __all__ = [
     "NodeStatus",
     "PerformanceSample",
     "Phase",
+    "PolicyStatus",
     "Rejection",
     "Satisfaction",
     "StatusModel",
@@ -250,6 +251,22 @@ class ComponentRequest(StatusModel):
     environment: dict[str, str] | None = Field(None, description="Environment variables.")
 
 
+class PolicyStatus(StatusModel):
+    """What an agent says of one of its policies."""
+
+    name: str = Field(description="Name of the policy.")
+    state: str = Field("", description="Running, Off, Failed or Refused.")
+    source: str = Field("", description="built-in, file, sent or settings.")
+    version: str = Field("", description="Version that is loaded: of the distribution, or the digest of the file.")
+    revision: int | None = Field(None, description="Revision that is loaded, of one that was sent; 0 where none is.")
+    wanted_revision: int | None = Field(None, description="Revision that was sent last.")
+    target: str | None = Field(None, description="For which agents it was sent.")
+    message: str = Field("", description="Why it does not run, or why the revision sent last does not.")
+
+
+PolicyStatuses = Annotated[list[PolicyStatus], BeforeValidator(_none_to_empty)]
+
+
 class NodeStatus(StatusModel):
     """Status of a node."""
 
@@ -262,6 +279,7 @@ class NodeStatus(StatusModel):
     requests: Annotated[list[ComponentRequest], BeforeValidator(_none_to_empty)] = Field(
         default_factory=list, description="Changes of components that the node asks its cluster for."
     )
+    policies: PolicyStatuses = Field(default_factory=list, description="Policies of the node's agent.")
 
 
 class AgentHealth(StatusModel):
@@ -289,6 +307,7 @@ class ClusterStatus(StatusModel):
         default_factory=list, description="Agents and their health."
     )
     nodes: NodeCounts | None = Field(None, description="How many nodes there are.")
+    policies: PolicyStatuses = Field(default_factory=list, description="Policies of the agent of this tier.")
 
 
 class ContinuumStatus(ClusterStatus):

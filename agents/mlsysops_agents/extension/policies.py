@@ -1,0 +1,398 @@
+"""Which policies an agent runs now: its built-in ones, those of its directories, and those that people send it.
+
+Everything is worked out anew from what there is whenever something changes. A policy that was sent is loaded in a process of
+its own first; only when that works does it take the place of what ran before, so a broken one breaks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlsysops_core.contracts import AgentIdentity, PluginHandle
+from mlsysops_core.errors import InvalidInput
+from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, SentToAgents, Target, digest_of
+from mlsysops_core.plugins import LoadedPolicy, PluginError, load_policies
+from mlsysops_core.plugins.modules import policy_name_of
+
+from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+from mlsysops_agents.adapters.worker import WorkerLimits, WorkerPolicy, load_in_worker
+from mlsysops_agents.loop import Engine, Trigger
+
+from .settings import SETTINGS, SliceSettings, TargetedInputs, read_settings
+
+__all__ = ["PolicyManager"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A policy that was sent: what is wanted, what runs, and what is wrong."""
+
+    wanted: SentToAgents
+    loaded: LoadedPolicy | None = None
+    worker: WorkerPolicy | None = None
+    revision: int = 0
+    state: str = "Pending"
+    message: str = ""
+    tried: tuple[int, str] = (0, "")
+
+
+class PolicyManager:
+    """Keeps an engine's policies as they are wanted.
+
+    Args:
+        handle: What typed policies get to reach the agent.
+        directories: Where ``policy-<name>.py`` files are.
+        state_dir: Where the agent keeps its state; workers run below it.
+        inputs: Gets the slice's settings.
+        limits: What a worker may use.
+        allowed: Digests of policies that may run, from the agent's own configuration; None where any may.
+    """
+
+    def __init__(
+        self,
+        handle: PluginHandle,
+        directories: Iterable[Path],
+        state_dir: Path,
+        inputs: TargetedInputs,
+        *,
+        limits: WorkerLimits | None = None,
+        allowed: frozenset[str] | None = None,
+    ) -> None:
+        self._handle = handle
+        self._agent: AgentIdentity = handle.agent
+        self._directories = tuple(directories)
+        self._scratch = state_dir / "workers"
+        self._inputs = inputs
+        self._limits = limits or WorkerLimits()
+        self._allowed = allowed
+        self._own: dict[str, LoadedPolicy] = {}
+        self._own_workers: list[WorkerPolicy] = []
+        self._sent: dict[str, _Sent] = {}
+        self._objects: dict[str, Mapping[str, Any]] = {}
+        self._faults: dict[str, str] = {}
+        self._labels: dict[str, str] = {}
+        self._running: dict[str, LoadedPolicy] = {}
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._level = logging.getLogger().level
+        #: Called when `statuses` changed.
+        self.on_statuses: Callable[[], None] = lambda: None
+        #: Called with the name of a policy that decides no longer and hands nothing over: its settings may be put back.
+        self.on_removed: Callable[[str], Awaitable[None]] | None = None
+        #: Called when a policy is there for the first time.
+        self.on_first: Callable[[], None] = lambda: None
+
+    # -- what there is -----------------------------------------------------------------------------------------
+
+    async def load(self) -> list[LoadedPolicy]:
+        """Load the agent's own policies: typed ones here, module files in a process each.
+
+        Raises:
+            PluginError: One of them cannot be used; it names all that are wrong.
+        """
+        faults: list[str] = []
+        try:
+            self._own = {policy.name: policy for policy in load_policies(self._handle)}
+        except PluginError as exc:
+            faults.append(str(exc))
+        for directory in self._directories:
+            if not directory.is_dir():
+                faults.append(f"plug-in directory {directory} does not exist")
+            for path in sorted(directory.glob("policy-*.py")):
+                try:
+                    loaded = await self._load_file(path)
+                except PluginError as exc:
+                    faults.append(str(exc))
+                else:
+                    if loaded.declaration.node_name in (None, self._agent.name):
+                        self._own[loaded.name] = loaded
+        if faults:
+            await self.close()
+            raise PluginError("; ".join(faults))
+        return list(self._own.values())
+
+    async def _load_file(self, path: Path) -> LoadedPolicy:
+        name = policy_name_of(path)
+        try:
+            source = await asyncio.to_thread(path.read_bytes)
+        except OSError as exc:
+            raise PluginError(f"policy {name}: cannot read {path}: {exc.strerror}") from exc
+        loaded, worker = await load_in_worker(
+            name, str(path), source, limits=self._limits, directory=self._scratch / name
+        )
+        self._own_workers.append(worker)
+        return loaded
+
+    def on_config_map(self, change: Change) -> None:
+        """Take note of a ConfigMap of the framework's namespace."""
+        name = str(change.new["metadata"]["name"])
+        labels = change.new["metadata"].get("labels") or {}
+        if name == SETTINGS or labels.get(FOR_AGENTS) in (POLICY, CONFIG):
+            if change.kind is ChangeKind.DELETED:
+                self._objects.pop(name, None)
+            else:
+                self._objects[name] = change.new
+            self._changed.set()
+
+    def on_own_object(self, obj: Mapping[str, Any] | None) -> None:
+        """Take note of the agent's own description: selectors look at its labels."""
+        labels = own_labels(self._agent, obj)
+        if labels != self._labels:
+            self._labels = labels
+            self._changed.set()
+
+    # -- what follows from it ----------------------------------------------------------------------------------
+
+    async def run(self, engine: Engine) -> None:
+        """Keep the engine's policies as they are wanted until cancelled."""
+        self._running = dict(engine.policies)
+        self._labels = self._labels or own_labels(self._agent, None)
+        try:
+            while True:
+                self._changed.clear()
+                await self._reconcile(engine)
+                self._settled.set()
+                await self._changed.wait()
+        finally:
+            await self.close()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Names of the policies there are, also of those that do not decide now."""
+        return frozenset({*self._own, *self._sent})
+
+    async def settled(self) -> None:
+        """Return when what was there at the start is in force."""
+        await self._settled.wait()
+
+    async def close(self) -> None:
+        """End all workers."""
+        workers = [*self._own_workers, *(item.worker for item in self._sent.values() if item.worker is not None)]
+        await asyncio.gather(*(worker.close() for worker in workers), return_exceptions=True)
+        self._own_workers.clear()
+
+    async def _reconcile(self, engine: Engine) -> None:
+        before = self.statuses()
+        settings = read_settings((self._objects.get(SETTINGS) or {}).get("data"))
+        changed = settings != self._inputs.settings
+        self._inputs.settings = settings
+        policies, configs = self._wanted()
+        told = self._merge(configs)
+        logging.getLogger().setLevel(told.log_level or self._level)
+        # What can decide already does, before what was sent is loaded: that may take a while, and may fail.
+        waiting = frozenset(name for name in policies if name not in self._sent)
+        await self._enforce(engine, self._active(settings, told, without=waiting), settings)
+        await self._follow(policies, settings)
+        await self._enforce(engine, self._active(settings, told), settings)
+        await self._end_unused()
+        if changed:
+            for asset in engine.assets:
+                if asset.startswith("system/"):
+                    engine.notify(asset, Trigger("change", "settings of the slice"))
+        if self.statuses() != before:
+            self.on_statuses()
+
+    async def _enforce(self, engine: Engine, active: dict[str, LoadedPolicy], settings: SliceSettings) -> None:
+        """Have the engine run these policies and no other."""
+        first = bool(active) and not self._running
+        gone = [name for name in self._running if name not in active]
+        for name, policy in active.items():
+            if self._running.get(name) != policy:
+                engine.set_policy(policy)
+        candidates = self._candidates()
+        for name in gone:
+            learned = name in candidates and candidates[name].declaration.machine_learning
+            handed_over = learned and not settings.machine_learning
+            engine.remove_policy(name, handed_over=f"the slice's mode is {settings.mode}" if handed_over else "")
+        self._running = active
+        for name in gone:
+            if name not in candidates and self.on_removed is not None:
+                await self.on_removed(name)
+        if first:
+            self.on_first()
+        if gone:
+            self.on_statuses()
+
+    def _wanted(self) -> tuple[dict[str, SentToAgents], list[SentToAgents]]:
+        """Return the policies for this agent, of one name the most specific, and the settings, the least specific first."""
+        mine: list[SentToAgents] = []
+        self._faults = {}
+        for name, obj in self._objects.items():
+            if name == SETTINGS:
+                continue
+            try:
+                sent = SentToAgents.from_data(obj.get("data") or {})
+            except InvalidInput as exc:
+                self._faults[name] = str(exc)
+                _log.warning("ConfigMap %s: %s", name, exc)
+                continue
+            if Target.parse(sent.target).matches(self._agent.tier, self._agent.name, self._labels):
+                mine.append(sent)
+        mine.sort(key=lambda item: (Target.parse(item.target).rank, item.target, item.name))
+        return (
+            {item.name: item for item in mine if item.kind == POLICY},
+            [item for item in mine if item.kind == CONFIG],
+        )
+
+    async def _follow(self, wanted: Mapping[str, SentToAgents], settings: SliceSettings) -> None:
+        for name in [name for name in self._sent if name not in wanted]:
+            self._retire(self._sent.pop(name))
+        for name, sent in wanted.items():
+            entry = self._sent.setdefault(name, _Sent(sent))
+            entry.wanted = sent
+            digest = digest_of(sent.text)
+            refusal = self._refusal(sent, digest, settings)
+            if refusal:
+                entry.state, entry.message, entry.tried = "Refused", refusal, (0, "")
+                self._retire(entry)
+            elif entry.tried != (sent.current.revision, digest):
+                await self._try(entry, digest)
+
+    async def _try(self, entry: _Sent, digest: str) -> None:
+        sent = entry.wanted
+        entry.tried = (sent.current.revision, digest)
+        path = f"policy-{sent.name}.py@{sent.current.revision}"
+        try:
+            loaded, worker = await load_in_worker(
+                sent.name, path, sent.text.encode(), limits=self._limits, directory=self._scratch / sent.name
+            )
+        except PluginError as exc:
+            entry.state, entry.message = "Failed", str(exc)
+            _log.warning("%s; %s", exc, f"revision {entry.revision} goes on" if entry.loaded else "nothing replaces it")
+            return
+        self._retire(entry)
+        entry.loaded, entry.worker, entry.revision = loaded, worker, sent.current.revision
+        entry.state, entry.message = "Loaded", ""
+        _log.info("policy %s: revision %d is loaded (%s)", sent.name, entry.revision, loaded.version[:19])
+
+    def _refusal(self, sent: SentToAgents, digest: str, settings: SliceSettings) -> str:
+        if digest != sent.current.digest:
+            return "its text does not have the digest it was sent with"
+        for allowed, whose in ((settings.policy_digests, "slice"), (self._allowed, "agent's configuration")):
+            if allowed is not None and digest not in allowed:
+                return f"its digest sha256:{digest} is not among those that the {whose} allows"
+        return ""
+
+    def _retire(self, entry: _Sent) -> None:
+        """Have a worker end once the engine asks it no more."""
+        if entry.worker is not None:
+            self._own_workers.append(entry.worker)
+        entry.loaded, entry.worker, entry.revision = None, None, 0
+
+    async def _end_unused(self) -> None:
+        used = {id(policy.policy) for policy in (*self._own.values(), *self._candidates().values())}
+        for worker in [item for item in self._own_workers if id(item) not in used]:
+            self._own_workers.remove(worker)
+            await worker.close()
+
+    def _candidates(self) -> dict[str, LoadedPolicy]:
+        sent = {name: item.loaded for name, item in self._sent.items() if item.loaded is not None}
+        return {**self._own, **sent}
+
+    def _active(
+        self, settings: SliceSettings, told: AgentSettings, *, without: frozenset[str] = frozenset()
+    ) -> dict[str, LoadedPolicy]:
+        active: dict[str, LoadedPolicy] = {}
+        for name, policy in self._candidates().items():
+            if name in without and name not in self._running:
+                continue
+            given = told.policies.get(name)
+            if given is not None and given.enabled is False:
+                continue
+            if policy.declaration.machine_learning and not settings.machine_learning:
+                continue
+            if policy.declaration.node_name not in (None, self._agent.name):
+                continue
+            configuration = dict(given.configuration) if given is not None else {}
+            active[name] = replace(policy, configuration=configuration) if configuration else policy
+        return active
+
+    def _merge(self, configs: Sequence[SentToAgents]) -> AgentSettings:
+        """Return all settings for this agent in one; the more specific ones count where several say something."""
+        merged: dict[str, dict[str, Any]] = {}
+        level = None
+        for sent in configs:
+            try:
+                settings = AgentSettings.parse(yaml.safe_load(sent.text), sent.name)
+            except (InvalidInput, yaml.YAMLError) as exc:
+                self._faults[sent.name] = " ".join(str(exc).split())
+                _log.warning("settings %s: %s", sent.name, exc)
+                continue
+            level = settings.log_level or level
+            for name, item in settings.policies.items():
+                mine = merged.setdefault(name, {"configuration": {}})
+                mine["configuration"] = {**mine["configuration"], **item.configuration}
+                if item.enabled is not None:
+                    mine["enabled"] = item.enabled
+        return AgentSettings.model_validate({"policies": merged, "log_level": level})
+
+    def conditions(self) -> list[dict[str, str]]:
+        """Return one entry for each policy that cannot be used, as `Engine.conditions` does."""
+        return [
+            {
+                "policy": item["name"],
+                "asset": "this agent",
+                "reason": f"Policy{item['state']}",
+                "message": item["message"],
+            }
+            for item in self.statuses()
+            if item["state"] in {"Failed", "Refused"}
+        ]
+
+    # -- what is told ------------------------------------------------------------------------------------------
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """Return what the agent says of each policy (`mlsysops_core.model.status.PolicyStatus`), by name."""
+        found: list[dict[str, Any]] = []
+        candidates = self._candidates()
+        for name in sorted({*candidates, *self._sent}):
+            policy, sent = candidates.get(name), self._sent.get(name)
+            state = "Running" if name in self._running else "Off"
+            message = ""
+            if sent is not None and sent.message:
+                state, message = sent.state, sent.message
+            elif name not in self._running:
+                learned = policy is not None and policy.declaration.machine_learning
+                off = learned and not self._inputs.settings.machine_learning
+                message = "off in heuristic mode" if off else "switched off by settings"
+            entry: dict[str, Any] = {
+                "name": name,
+                "state": state,
+                "source": "sent" if sent is not None else "file" if _is_file(policy) else "built-in",
+                "version": policy.version if policy is not None else "",
+                "message": message[:1024],
+            }
+            if sent is not None:
+                entry |= {
+                    "revision": sent.revision,
+                    "wantedRevision": sent.wanted.current.revision,
+                    "target": sent.wanted.target,
+                }
+            found.append(entry)
+        found += [
+            {"name": name, "state": "Failed", "source": "settings", "version": "", "message": message[:1024]}
+            for name, message in sorted(self._faults.items())
+        ]
+        return found
+
+
+def own_labels(agent: AgentIdentity, obj: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the labels that selectors see of an agent: those of its description, and what it is."""
+    labels = {"mlsysops.eu/tier": agent.tier, "mlsysops.eu/agent": agent.name}
+    described = (obj or {}).get("spec") or {}
+    for label in described.get("labels") or () if isinstance(described.get("labels"), list) else ():
+        key, _, value = str(label).replace(":", "=", 1).partition("=")
+        labels[key.strip()] = value.strip()
+    return {**((obj or {}).get("metadata") or {}).get("labels", {}), **labels}
+
+
+def _is_file(policy: LoadedPolicy | None) -> bool:
+    return policy is not None and isinstance(policy.policy, WorkerPolicy)

@@ -32,6 +32,9 @@ class Unauthorized(MlsError):  # noqa: N818 - named like its family
     http_status = 401
 
 
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+
+
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP form of a problem."""
     content = problem.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -61,7 +64,7 @@ def from_error(error: MlsError, *, instance: str = "") -> Problem:
 
 def from_status(status: int, detail: str, *, instance: str = "", code: str = "", hint: str = "") -> Problem:
     """Return the problem that tells a plain HTTP status."""
-    phrase = HTTPStatus(status).phrase
+    phrase = _phrase(status)
     name = code or _CODES.get(status) or phrase.lower().replace(" ", "-")
     return Problem(
         type=f"urn:mlsysops:problem:{name}",
@@ -82,11 +85,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _internal_error)
 
 
+def _phrase(status: int) -> str:
+    """The status' name in RFC 9110; Python before 3.13 has the older names of some."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of the problems a route may answer with (401, 503 and 500 always)."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        status: {"description": _phrase(status), "content": {MEDIA_TYPE: {"schema": schema}}}
         for status in sorted({401, 500, 503, *statuses})
     }
 

@@ -7,9 +7,18 @@ from typing import Any
 
 from mlsysops_cli.output import Column, Table, age, render_table, to_yaml
 
-__all__ = ["AGENTS", "APPLICATIONS", "INFRASTRUCTURE", "PERFORMANCE", "details_text", "explain_text", "status_text"]
+__all__ = [
+    "AGENTS",
+    "APPLICATIONS",
+    "INFRASTRUCTURE",
+    "PERFORMANCE",
+    "RELATIONS",
+    "details_text",
+    "explain_text",
+    "status_text",
+]
 
-_RELATIONS = {
+RELATIONS = {
     "lower_or_equal": "<=",
     "lower_than": "<",
     "greater_or_equal": ">=",
@@ -59,7 +68,7 @@ PERFORMANCE = Table(
         Column("METRIC", "metric"),
         Column("CURRENT", "value"),
         Column("TARGET", "target"),
-        Column("RELATION", lambda row: _RELATIONS.get(row.get("relation") or "", row.get("relation"))),
+        Column("RELATION", lambda row: RELATIONS.get(row.get("relation") or "", row.get("relation"))),
         Column("HOLDS", lambda row: _holds(row.get("satisfied"))),
         Column("OBSERVED", lambda row: age(row["observedAt"]) if row.get("observedAt") else None, wide=True),
     ),
@@ -87,7 +96,7 @@ AGENTS = Table(
         Column("TIER", "tier"),
         Column("NAME", "name"),
         Column("READY", lambda row: "True" if row.get("ready") else "False"),
-        Column("LAST SEEN", lambda row: age(row["lastSeen"]) if row.get("lastSeen") else "never"),
+        Column("LAST SEEN", lambda row: f"{age(row['lastSeen'])} ago" if row.get("lastSeen") else "never"),
         Column("VERSION", "version", wide=True),
     ),
     empty="no agent has reported yet",
@@ -149,7 +158,7 @@ def satisfaction_text(satisfaction: Mapping[str, Any] | None) -> str:
     if not satisfaction or satisfaction.get("threshold") is None:
         return ""
     value = satisfaction.get("value")
-    relation = _RELATIONS.get(satisfaction.get("relation") or "", satisfaction.get("relation") or "")
+    relation = RELATIONS.get(satisfaction.get("relation") or "", satisfaction.get("relation") or "")
     now = "unknown" if value is None else f"{value:g}"
     return f"Satisfaction: {now} (needs {relation} {satisfaction['threshold']:g}): {_holds(satisfaction.get('satisfied'))}\n"
 

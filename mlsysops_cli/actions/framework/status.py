@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.errors import MlsError, NotFound
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
+from mlsysops_cli.actions.framework.page import status_page
 from mlsysops_cli.client.session import connect
-from mlsysops_cli.output import emit_document, render_table, write
+from mlsysops_cli.output import emit_document, write
 from mlsysops_cli.slice import slice_directory
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def status(settings: Settings, name: str | None) -> bool:
         document["state"] = {"error": str(exc)}
     well = bool(processes) and all(p["state"] == "running" for p in processes) and "error" not in document["state"]
     document["well"] = well
-    emit_document(settings, document, kind="slice", name="slice", text=_text(document))
+    emit_document(settings, document, kind="slice", name="slice", text=status_page(document))
     return well
 
 
@@ -79,43 +80,6 @@ def _kubeconfigs(plan: dict[str, Any]) -> dict[str, str]:
         for part in plan.get("hosts", {}).values()
         if part["controlplane"]
     }
-
-
-def _text(document: dict[str, Any]) -> str:
-    lines = [f"Slice {document['slice']} ({document['engine']} engine), from {document['inventory']}", ""]
-    rows = [
-        [p["name"], p["state"], str(p["pid"] or "-"), _duration(p["seconds"]), p["address"]]
-        for p in document["processes"]
-    ]
-    lines.append(render_table(["PROCESS", "STATE", "PID", "UPTIME", "ADDRESS"], rows))
-    lines += [f"kubectl --kubeconfig {path}   # {name}" for name, path in document["kubeconfigs"].items()]
-    state = document["state"]
-    lines += ["", *_slice_lines(state)]
-    return "\n".join(lines) + "\n"
-
-
-def _slice_lines(state: dict[str, Any]) -> list[str]:
-    if "error" in state:
-        return [f"northbound API: {state['error']}"]
-    lines = []
-    for key, value in state.items():
-        if isinstance(value, str | int | float | bool):
-            lines.append(f"{key}: {value}")
-        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            columns = [k for k in value[0] if isinstance(value[0][k], str | int | float | bool | None)]
-            cells = [[str(item.get(column, "")) for column in columns] for item in value]
-            lines += ["", render_table([column.upper() for column in columns], cells).rstrip()]
-        elif isinstance(value, dict):
-            lines += [f"{key}.{k}: {v}" for k, v in value.items() if isinstance(v, str | int | float | bool)]
-    return lines
-
-
-def _duration(seconds: int | None) -> str:
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
 def logs(settings: Settings, slice_name: str | None, process: str | None, *, follow: bool, tail: int) -> None:

@@ -73,6 +73,7 @@ class _Controller:
         self.deployments = context.informers.informer(DEPLOYMENTS)
         self.sets = context.informers.informer(REPLICA_SETS)
         self.pods = context.informers.informer(PODS)
+        self.pods.add_index("controller", lambda pod: [o["uid"] for o in [controller_of(pod)] if o])
         self.deployments.add_handler(lambda new, old: self.queue.add(key_of(new or old or {})))
         self.sets.add_handler(self._set_changed)
         self.pods.add_handler(self._pod_changed)
@@ -250,9 +251,9 @@ class _Controller:
         old = [await self._resize(deployment, rs, 0) for rs in old]
         uids = {rs["metadata"]["uid"] for rs in old}
         left = any(
-            (owner := controller_of(pod)) and owner["uid"] in uids
-            for pod in self.pods.items(deployment["metadata"]["namespace"])
-            if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+            (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+            for uid in uids
+            for pod in self.pods.by_index("controller", uid)
         )
         if not left:
             new = await self._resize(deployment, new, _replicas(deployment))

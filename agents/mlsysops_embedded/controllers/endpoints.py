@@ -64,12 +64,19 @@ def endpoint_of(pod: Object, *, publish_not_ready: bool) -> Object:
     }
 
 
+def _label_values(namespace: str, labels: Object) -> list[str]:
+    return [f"{namespace}/{key}={value}" for key, value in labels.items()]
+
+
 class _Controller:
     def __init__(self, context: Context) -> None:
         self.client = context.client
         self.queue: WorkQueue[tuple[str, str]] = WorkQueue()
         self.services = context.informers.informer(SERVICES)
         self.pods = context.informers.informer(PODS)
+        self.pods.add_index(
+            "label", lambda pod: _label_values(pod["metadata"]["namespace"], pod["metadata"].get("labels") or {})
+        )
         self.slices = context.informers.informer(ENDPOINT_SLICES)
         self.endpoints = context.informers.informer(ENDPOINTS)
         self.slices.add_index(
@@ -135,7 +142,7 @@ class _Controller:
     def _selected(self, service: Object) -> list[tuple[Object, list[Object]]]:
         selector = service["spec"]["selector"]
         found = []
-        for pod in self.pods.items(service["metadata"]["namespace"]):
+        for pod in self.pods.by_index("label", _label_values(service["metadata"]["namespace"], selector)[0]):
             status = pod.get("status") or {}
             if not status.get("podIP") or status.get("phase") in ("Succeeded", "Failed"):
                 continue

@@ -61,9 +61,10 @@ class PodInfo:
     priority: int
 
     @classmethod
-    def of(cls, pod: Object) -> PodInfo:
-        """Work out a pod."""
+    def of(cls, pod: Object, *, placed: bool = False) -> PodInfo:
+        """Work out a pod; of one that has its node, others ask for nothing of its spec but its affinity."""
         spec = pod["spec"]
+        kept = {key: spec[key] for key in ("affinity",) if key in spec} if placed else spec
         ports = frozenset(
             (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
             for container in spec.get("containers") or ()
@@ -74,7 +75,7 @@ class PodInfo:
         return cls(
             (metadata["namespace"], metadata["name"]),
             metadata["uid"],
-            spec,
+            kept,
             metadata.get("labels") or {},
             pod_requests(spec),
             ports,
@@ -173,7 +174,7 @@ class Cache:
             return
         if (new.get("status") or {}).get("phase") in _IGNORED_PHASES:
             return
-        self.assume(PodInfo.of(new), new["spec"]["nodeName"])
+        self.assume(PodInfo.of(new, placed=True), new["spec"]["nodeName"])
 
     def assume(self, pod: PodInfo, node: str) -> None:
         """Account for a pod on a node, also before the API server says so."""

@@ -34,7 +34,7 @@ class WorkQueue(Generic[Key]):
         self._dirty: set[Key] = set()
         self._processing: set[Key] = set()
         self._failures: dict[Key, int] = {}
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._timers: dict[Key, tuple[float, asyncio.TimerHandle]] = {}
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class WorkQueue(Generic[Key]):
     def add(self, key: Key) -> None:
         """Queue a key now."""
         if timer := self._timers.pop(key, None):
-            timer.cancel()
+            timer[1].cancel()
         if key in self._dirty:
             return
         self._dirty.add(key)
@@ -57,11 +57,13 @@ class WorkQueue(Generic[Key]):
             self.add(key)
             return
         loop = asyncio.get_running_loop()
+        when = loop.time() + delay
         if timer := self._timers.get(key):
-            if timer.when() <= loop.time() + delay:
+            if timer[0] <= when:
                 return
-            timer.cancel()
-        self._timers[key] = loop.call_later(delay, self._due, key)
+            timer[1].cancel()
+        # The time is kept here: uvloop's handle of a timer below a millisecond does not know its own.
+        self._timers[key] = when, loop.call_later(delay, self._due, key)
 
     def _due(self, key: Key) -> None:
         self._timers.pop(key, None)

@@ -8,9 +8,9 @@ from .descriptions import Descriptions
 from .explain import explain
 from .facts import NodeFacts, Resources
 from .filters import FILTERS, first_objection
-from .nodes import place, place_elsewhere
+from .goals import Weights, with_targets
+from .nodes import Search, place, place_elsewhere
 from .satisfaction import RELATIONS, is_satisfied, satisfaction
-from .scores import Weights
 
 __all__ = [
     "CLUSTER_FILTERS",
@@ -21,6 +21,7 @@ __all__ = [
     "Descriptions",
     "NodeFacts",
     "Resources",
+    "Search",
     "Weights",
     "demands_of",
     "explain",
@@ -32,4 +33,5 @@ __all__ = [
     "place_elsewhere",
     "place_on_clusters",
     "satisfaction",
+    "with_targets",
 ]

@@ -1,23 +1,45 @@
-"""Components onto nodes: filter, score, take the best; and say of every other node why not.
+"""Components onto nodes: the best plan that can be found, and of every other node why not.
 
-A greedy pass, the component with the fewest places first. Where one is left without a place, the pass is done again with that
-one first, which undoes the commonest mistakes of greed without a search.
+What a plan is worth is defined in `problem`; how one is found in `heuristic` and, where it is asked for, `exact`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mlsysops_core.contracts import PlacementOutcome, Rejected
 
+from .build import Built, build
 from .demand import Demand
+from .exact import solve_exactly
 from .explain import explain
 from .facts import NodeFacts, Resources
 from .filters import first_objection
-from .scores import Weights, score
+from .goals import GOALS, Weights
+from .heuristic import EFFORT, solve
+from .problem import FAR, NOWHERE, SCALE
+from .state import State
 
-__all__ = ["place", "place_elsewhere"]
+__all__ = ["Search", "place", "place_elsewhere"]
+
+#: Pairs of demand and node up to which every rejection and score is told; beyond, only those of what found no place.
+_TELL_ALL = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How hard to look for a plan.
+
+    Attributes:
+        effort: Looks at a node that improving the first plan may cost; about two million a second.
+        exact_seconds: Wall time for the exact solver after the heuristic; 0 leaves it out.
+        workers: Threads of the exact solver.
+    """
+
+    effort: int = EFFORT
+    exact_seconds: float = 0.0
+    workers: int = 1
 
 
 def place(
@@ -26,8 +48,9 @@ def place(
     *,
     current: Mapping[str, str] | None = None,
     fixed: Mapping[str, str] | None = None,
-    interactions: Sequence[tuple[str, str]] = (),
+    interactions: Sequence[tuple[str, str, float]] = (),
     weights: Weights | None = None,
+    search: Search | None = None,
     what: str = "nodes",
 ) -> PlacementOutcome:
     """Find a node for each demand.
@@ -35,24 +58,27 @@ def place(
     Args:
         demands: What is to be placed, together.
         nodes: The candidates; what they have in use must not include the demands themselves.
-        current: Component to node of what is among the demands and placed already; it stays where it still fits.
+        current: Component to node of what is among the demands and placed already; it moves only where that pays for the
+            disruption (`Weights.stay`), or where it cannot stay.
         fixed: Component to node of what is not among the demands: its use is in the facts, and it counts in scores.
-        interactions: Pairs of components that talk to each other.
+        interactions: Pairs of components that talk to each other, and how much their distance matters.
         weights: What counts how much.
+        search: How hard to look.
         what: What candidates are called in explanations.
     """
-    order = _order(demands, nodes, current or {})
-    best = _Pass(nodes, current or {}, fixed or {}, interactions, weights or Weights(), what)
-    failed = best.run(order)
-    for _ in order:
-        if failed is None or order[0] is failed:
-            break
-        order = [failed, *(demand for demand in order if demand is not failed)]
-        attempt = _Pass(nodes, current or {}, fixed or {}, interactions, weights or Weights(), what)
-        failed = attempt.run(order)
-        if len(attempt.assignments) > len(best.assignments):
-            best = attempt
-    return best.outcome()
+    built = build(
+        demands,
+        nodes,
+        current=current or {},
+        fixed=fixed or {},
+        interactions=interactions,
+        weights=weights or Weights(),
+    )
+    how = search or Search()
+    hosts = solve(built.problem, effort=how.effort)
+    if how.exact_seconds > 0 and any(host != NOWHERE for host in hosts):
+        hosts = list(solve_exactly(built.problem, hosts, seconds=how.exact_seconds, workers=how.workers).hosts)
+    return _outcome(built, hosts, fixed or {}, weights or Weights(), what)
 
 
 def place_elsewhere(
@@ -61,7 +87,7 @@ def place_elsewhere(
     *,
     present: str,
     placed: Mapping[str, str],
-    interactions: Sequence[tuple[str, str]] = (),
+    interactions: Sequence[tuple[str, str, float]] = (),
     weights: Weights | None = None,
 ) -> PlacementOutcome:
     """Find the best node for a placed demand other than its present one, whose score is given too where it still fits.
@@ -75,10 +101,14 @@ def place_elsewhere(
         weights: What counts how much; staying counts nothing by itself here.
     """
     others_placed = {name: host for name, host in placed.items() if name not in demand.members}
-    taken = _Pass(nodes, placed, others_placed, interactions, weights or Weights(stay=0.0), "nodes")
-    scores, rejected = taken.candidates(demand)
+    built = build(
+        [demand], nodes, current={}, fixed=others_placed, interactions=interactions, weights=weights or Weights()
+    )
+    state = State(built.problem)
+    scores = _scores(built, state, 0, weights or Weights())
+    rejected = _rejections(demand, nodes, {})
     others = {name: value for name, value in scores.items() if name != present}
-    best = max(others, key=lambda name: (others[name], name), default=None)
+    best = min(others, key=lambda name: (-others[name], name), default=None)
     text = explain(rejected, len(nodes), "nodes")
     return PlacementOutcome(
         assignments=dict.fromkeys(demand.members, best) if best is not None else {},
@@ -88,96 +118,72 @@ def place_elsewhere(
     )
 
 
-class _Pass:
-    """One greedy pass."""
-
-    def __init__(
-        self,
-        nodes: Sequence[NodeFacts],
-        current: Mapping[str, str],
-        fixed: Mapping[str, str],
-        interactions: Sequence[tuple[str, str]],
-        weights: Weights,
-        what: str,
-    ) -> None:
-        self._nodes = nodes
-        self._what = what
-        self._current = current
-        self._weights = weights
-        self._used: dict[str, Resources] = {node.name: node.used for node in nodes}
-        self._partners: defaultdict[str, list[str]] = defaultdict(list)
-        for first, second in interactions:
-            self._partners[first].append(second)
-            self._partners[second].append(first)
-        self.assignments: dict[str, str] = dict(fixed)
-        self._rejected: list[Rejected] = []
-        self._explain: dict[str, str] = {}
-        self._scores: dict[str, dict[str, float]] = {}
-
-    def run(self, demands: Sequence[Demand]) -> Demand | None:
-        """Place all; returns the first demand that found no place."""
-        first_failed: Demand | None = None
-        for demand in demands:
-            scores, rejected = self.candidates(demand)
-            text = explain(rejected, len(self._nodes), self._what)
-            for member in demand.members:
-                self._scores[member] = scores
-                self._explain[member] = text
-                self._rejected.extend(Rejected(item.candidate, item.filter, item.reason, member) for item in rejected)
-            if not scores:
-                first_failed = first_failed or demand
+def _outcome(
+    built: Built, hosts: Sequence[int], fixed: Mapping[str, str], weights: Weights, what: str
+) -> PlacementOutcome:
+    """Say where everything goes, and of the other nodes why not."""
+    nodes, demands = built.nodes, built.demands
+    tell_all = len(demands) * len(nodes) <= _TELL_ALL
+    state = State(built.problem)
+    state.restore(hosts)
+    used: dict[str, Resources] = {}
+    for demand, host in zip(demands, hosts, strict=True):
+        if host != NOWHERE:
+            node = nodes[host]
+            used[node.name] = used.get(node.name, node.used) + demand.resources
+    assignments = dict(fixed)
+    rejected: list[Rejected] = []
+    texts: dict[str, str] = {}
+    scores: dict[str, dict[str, float]] = {}
+    for item, (demand, host) in enumerate(zip(demands, hosts, strict=True)):
+        if host != NOWHERE:
+            assignments.update(dict.fromkeys(demand.members, nodes[host].name))
+            if not tell_all:
+                texts.update(dict.fromkeys(demand.members, f"placed on {nodes[host].name} of {len(nodes)} {what}"))
                 continue
-            present = {self._current.get(member) for member in demand.members}
-            # Equal scores: the first name, so that the same facts always give the same plan.
-            chosen = min(scores, key=lambda name: (name not in present, -scores[name], name))
-            self._used[chosen] = self._used[chosen] + demand.resources
-            self.assignments.update(dict.fromkeys(demand.members, chosen))
-        return first_failed
-
-    def candidates(self, demand: Demand) -> tuple[dict[str, float], list[Rejected]]:
-        """Return the scores of the nodes that fit, and the rest with their reasons."""
-        scores: dict[str, float] = {}
-        rejected: list[Rejected] = []
-        for node in self._nodes:
-            used = self._used[node.name]
-            objection = first_objection(demand, node, used)
-            if objection is not None:
-                rejected.append(Rejected(node.name, *objection))
-                continue
-            stays = all(self._current.get(member) == node.name for member in demand.members)
-            scores[node.name] = score(
-                demand,
-                node,
-                used,
-                placed=self.assignments,
-                partners=self._partners,
-                stays=stays,
-                weights=self._weights,
+            state.remove(item)
+            mine = nodes[host].name
+            without = Resources(
+                used[mine].cpu - demand.resources.cpu,
+                used[mine].memory - demand.resources.memory,
+                used[mine].disk - demand.resources.disk,
+                used[mine].gpu - demand.resources.gpu,
             )
-        return scores, rejected
+            told = _rejections(demand, nodes, {**used, mine: without}, but=mine)
+        else:
+            told = _rejections(demand, nodes, used)
+        table = _scores(built, state, item, weights)
+        if host != NOWHERE:
+            state.add(item, host)
+        text = explain(told, len(nodes), what)
+        for member in demand.members:
+            texts[member] = text
+            scores[member] = table
+            rejected.extend(Rejected(entry.candidate, entry.filter, entry.reason, member) for entry in told)
+    return PlacementOutcome(assignments=assignments, rejected=rejected, explain=texts, scores=scores)
 
-    def outcome(self) -> PlacementOutcome:
-        """Return what came of it."""
-        return PlacementOutcome(
-            assignments=self.assignments,
-            rejected=self._rejected,
-            explain=self._explain,
-            scores=self._scores,
-        )
+
+def _rejections(
+    demand: Demand, nodes: Sequence[NodeFacts], used: Mapping[str, Resources], *, but: str | None = None
+) -> list[Rejected]:
+    return [
+        Rejected(node.name, *objection)
+        for node in nodes
+        if node.name != but and (objection := first_objection(demand, node, used.get(node.name))) is not None
+    ]
 
 
-def _order(demands: Sequence[Demand], nodes: Sequence[NodeFacts], current: Mapping[str, str]) -> list[Demand]:
-    """What is placed already keeps its room; then the fewest places first, then the biggest."""
-    places = {demand.members: sum(first_objection(demand, node) is None for node in nodes) for demand in demands}
-
-    def rank(demand: Demand) -> tuple[bool, int, float, int, tuple[str, ...]]:
-        placed = any(member in current for member in demand.members)
-        return (
-            not placed,
-            places[demand.members],
-            -demand.resources.cpu,
-            -demand.resources.memory,
-            demand.members,
-        )
-
-    return sorted(demands, key=rank)
+def _scores(built: Built, state: State, item: int, weights: Weights) -> dict[str, float]:
+    """Return what each node that fits is worth for an item without a host: 1 costs nothing, 0 all that it can."""
+    problem, demand = built.problem, built.demands[item]
+    most = sum(getattr(weights, goal) * matters for goal, matters in zip(GOALS, demand.importance, strict=True))
+    most += weights.least_allocated + weights.spread
+    partners = sum(weight for first, second, weight in problem.pairs if item in (first, second))
+    partners += sum(anchor.weight for anchor in problem.anchors[item])
+    if problem.current[item] != NOWHERE:
+        most += problem.move[item] / SCALE
+    whole = (most + partners * FAR / SCALE) * SCALE or 1.0
+    return {
+        built.nodes[host].name: round(min(1.0, max(0.0, 1.0 - cost / whole)), 6)
+        for host, cost in state.costs(item, range(problem.hosts))
+    }

@@ -91,9 +91,11 @@ class Ledger:
         try:
             document = json.loads(self._path.read_bytes())
             found = {str(item["key"]): _entry(item) for item in document["entries"]}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError, KeyError, TypeError) as exc:
+        except OSError as exc:
+            raise MlsError(f"{self._path}: previous settings cannot be read: {exc.strerror or exc}") from exc
+        except (ValueError, KeyError, TypeError) as exc:
             # Replaced as a whole, it cannot be torn: somebody else wrote there. Kept for people to look at.
             _log.error("%s is no record of settings, it is put aside: %s", self._path, exc)
             self._path.rename(self._path.with_suffix(".broken"))

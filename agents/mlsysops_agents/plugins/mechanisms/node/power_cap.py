@@ -23,8 +23,8 @@ __all__ = ["PowerCap"]
 
 _POWERCAP = "/sys/class/powercap"
 _UNIT_MICROWATTS = 125_000
-#: Relative deviation of a time window: the hardware keeps it as (1 + f/4) * 2^y (Intel SDM vol. 3B, 16.10.3).
-_WINDOW_TOLERANCE = 0.25
+#: Relative deviation of a time window: the hardware keeps it as (1 + f/4) * 2^y, f 0 to 3 (Intel SDM vol. 3B, 16.10.3).
+_WINDOW_TOLERANCE = 0.125
 
 
 class PowerCapCommand(Command):

@@ -67,10 +67,16 @@ def carry_out(ledger: Ledger, changes: Sequence[Change], *, policy: str, now: fl
         try:
             _set(step.change.knob, step.change.to)
         except MlsError as exc:
-            _roll_back(todo[: position + 1], exc)
+            stuck = _roll_back(todo[: position + 1])
+            fine = wanted.keys() - stuck.keys()
+            # What is left there is our doing, whatever the kernel made of it.
+            left = [replace(entry, ours=(*entry.ours, stuck[entry.key])) for entry in intents if entry.key in stuck]
             ledger.record(
-                [before[key] for key in wanted if key in before], forget=[key for key in wanted if key not in before]
+                [*(before[key] for key in fine if key in before), *left],
+                forget=[key for key in fine if key not in before],
             )
+            if stuck:
+                raise PartialFailure(f"{exc}; and not put back: {', '.join(stuck)}") from exc
             raise
     # What is back at its first value needs nobody to restore it.
     settled = [
@@ -159,17 +165,19 @@ def _at_first(change: Change, entry: Entry) -> bool:
     return change.knob.same(entry.previous, change.to)
 
 
-def _roll_back(written: Sequence[Step], cause: MlsError) -> None:
-    stuck: list[str] = []
+def _roll_back(written: Sequence[Step]) -> dict[str, str]:
+    """Put values back; returns the knobs that resist, and what they say."""
+    stuck: dict[str, str] = {}
     for step in reversed(written):
         knob = step.change.knob
+        found = step.change.to
         try:
-            if not knob.same(step.before, knob.read()):
+            found = knob.read()
+            if not knob.same(step.before, found):
                 _set(knob, step.before)
         except NotFound:
             continue
         except MlsError as exc:
             _log.error("%s cannot be put back to %r: %s", knob.key, step.before, exc)
-            stuck.append(knob.key)
-    if stuck:
-        raise PartialFailure(f"{cause}; and not put back: {', '.join(stuck)}") from cause
+            stuck[knob.key] = found
+    return stuck

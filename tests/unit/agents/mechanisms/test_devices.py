@@ -1,0 +1,281 @@
+"""Power caps, GPUs and FPGAs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from machines import Machine, rapl, read, snapshot, write_tree
+from mlsysops_agents.plugins.mechanisms.node import FpgaBitstream, GpuFrequency, PowerCap
+from mlsysops_core.errors import InvalidInput, MlsError, Refused
+
+ZONE_0 = "sys/class/powercap/intel-rapl:0"
+ZONE_1 = "sys/class/powercap/intel-rapl:1"
+
+# -- power --------------------------------------------------------------------------------------------------
+
+
+async def test_all_packages_are_capped_and_come_back(machine: Machine) -> None:
+    rapl(machine.root)
+    before = snapshot(machine.root)
+    mechanism = PowerCap(machine.handle)
+
+    assert mechanism.assets({"watts": 65}) == {"set_power_cap/intel-rapl:0", "set_power_cap/intel-rapl:1"}
+    await mechanism.apply({"watts": 65.5})
+
+    for zone in (ZONE_0, ZONE_1):
+        assert read(machine.root, f"{zone}/constraint_0_power_limit_uw") == "65500000"
+        assert read(machine.root, f"{zone}/enabled") == "1"
+    zones = mechanism.get_state()["zones"]
+    assert list(zones) == ["intel-rapl:0", "intel-rapl:1"]  # cores below a package have no limits here
+    assert zones["intel-rapl:0"]["limits"]["long_term"]["watts"] == 65.5
+    await mechanism.restore()
+    assert snapshot(machine.root) == before
+
+
+async def test_one_limit_of_one_package(machine: Machine) -> None:
+    rapl(machine.root)
+    await PowerCap(machine.handle).apply(
+        {"zone": "package-1", "constraint": "short_term", "watts": 300, "window": 0.01}
+    )
+    assert read(machine.root, f"{ZONE_1}/constraint_1_power_limit_uw") == "300000000"
+    assert read(machine.root, f"{ZONE_1}/constraint_1_time_window_us") == "10000"
+    assert read(machine.root, f"{ZONE_0}/constraint_1_power_limit_uw") == "150000000"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ({"watts": 126}, "126 W is out of range, 0.125 to 125 W is allowed"),
+        ({"watts": 0}, "0 W is out of range"),
+        ({"zone": "dram", "watts": 5}, "'dram' is not to be had, allowed: intel-rapl:0, intel-rapl:1"),
+        ({"zone": "package-0", "constraint": "peak", "watts": 5}, "allowed: long_term, short_term"),
+        ({"constraint": "peak", "watts": 5}, "no zone has a limit 'peak'"),
+        ({"watt": 5}, "did you mean watts?"),
+        ({}, "nothing to set"),
+    ],
+)
+async def test_caps_that_are_wrong(machine: Machine, command: dict[str, Any], says: str) -> None:
+    rapl(machine.root)
+    with pytest.raises(InvalidInput) as caught:
+        await PowerCap(machine.handle).apply(command)
+    assert says in str(caught.value)
+
+
+async def test_no_power_zones(machine: Machine) -> None:
+    assert "has no zones with limits" in PowerCap(machine.handle).get_options()["unavailable"]
+
+
+# -- GPU ----------------------------------------------------------------------------------------------------
+
+
+class NVMLError(Exception):
+    def __init__(self, value: int) -> None:
+        super().__init__(f"error {value}")
+        self.value = value
+
+
+class Nvml:
+    """The functions of NVML that are used, over one card, with its rules: no hardware of that kind is to be had."""
+
+    NVMLError = NVMLError
+    NVML_ERROR_INVALID_ARGUMENT = 2
+    NVML_ERROR_NOT_SUPPORTED = 3
+    NVML_ERROR_NO_PERMISSION = 4
+    NVML_ERROR_NOT_FOUND = 6
+    NVML_ERROR_GPU_IS_LOST = 15
+    NVML_ERROR_IN_USE = 19
+    NVML_CLOCK_GRAPHICS = 0
+    NVML_CLOCK_MEM = 2
+
+    def __init__(self, gpus: int = 1, *, driver: bool = True) -> None:
+        self.gpus = gpus
+        self.driver = driver
+        self.power = 250_000
+        self.locked: dict[str, Any] = {}
+        self.deny: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("nvmlDevice") and name in object.__getattribute__(self, "deny"):
+            raise NVMLError(self.NVML_ERROR_NO_PERMISSION)
+        return object.__getattribute__(self, name)
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if not self.driver:
+            raise NVMLError(9)
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return self.gpus
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
+        return int(uuid.rpartition("-")[2])
+
+    def nvmlDeviceGetUUID(self, device: int) -> bytes:  # noqa: N802
+        return f"GPU-{device}".encode()
+
+    def nvmlDeviceGetName(self, device: int) -> str:  # noqa: N802
+        return "Tesla K80"
+
+    def nvmlDeviceGetSupportedMemoryClocks(self, device: int) -> list[int]:  # noqa: N802
+        return [2505, 324]
+
+    def nvmlDeviceGetSupportedGraphicsClocks(self, device: int, memory: int) -> list[int]:  # noqa: N802
+        return [875, 562] if memory == 2505 else [324]
+
+    def nvmlDeviceGetClockInfo(self, device: int, kind: int) -> int:  # noqa: N802
+        return 562 if kind == self.NVML_CLOCK_GRAPHICS else 2505
+
+    def nvmlDeviceGetPowerManagementLimit(self, device: int) -> int:  # noqa: N802
+        return self.power
+
+    def nvmlDeviceGetPowerManagementDefaultLimit(self, device: int) -> int:  # noqa: N802
+        return 300_000
+
+    def nvmlDeviceGetPowerManagementLimitConstraints(self, device: int) -> tuple[int, int]:  # noqa: N802
+        return 100_000, 300_000
+
+    def nvmlDeviceSetPowerManagementLimit(self, device: int, limit: int) -> None:  # noqa: N802
+        self.power = limit
+
+    def nvmlDeviceSetGpuLockedClocks(self, device: int, low: int, high: int) -> None:  # noqa: N802
+        self.locked["graphics"] = (low, high)
+
+    def nvmlDeviceResetGpuLockedClocks(self, device: int) -> None:  # noqa: N802
+        self.locked.pop("graphics", None)
+
+    def nvmlDeviceSetMemoryLockedClocks(self, device: int, low: int, high: int) -> None:  # noqa: N802
+        self.locked["memory"] = (low, high)
+
+    def nvmlDeviceResetMemoryLockedClocks(self, device: int) -> None:  # noqa: N802
+        self.locked.pop("memory", None)
+
+
+def gpu(machine: Machine, library: Nvml) -> GpuFrequency:
+    return GpuFrequency(machine.handle, library=library)  # type: ignore[arg-type]
+
+
+async def test_clocks_and_power_of_a_gpu(machine: Machine) -> None:
+    library = Nvml()
+    mechanism = gpu(machine, library)
+    assert mechanism.get_options()["gpus"]["GPU-0"]["graphics_clock"] == {"min": 324, "max": 875}
+
+    await mechanism.apply({"gpu_id": 0, "graphics_clock": [324, 562], "memory_clock": "max", "power_limit": 150})
+
+    assert library.locked == {"graphics": (324, 562), "memory": (2505, 2505)}
+    assert library.power == 150_000
+    assert mechanism.get_state()["gpus"]["GPU-0"]["graphics_clock_locked"] == "324-562"
+    successor = gpu(machine, library)
+    assert successor.get_state()["gpus"]["GPU-0"]["graphics_clock_locked"] == "324-562"
+    await successor.restore()
+    assert library.locked == {}
+    assert library.power == 250_000
+
+
+async def test_what_the_driver_denies_is_taken_back(machine: Machine) -> None:
+    library = Nvml()
+    library.deny.add("nvmlDeviceSetPowerManagementLimit")
+    with pytest.raises(Refused, match=r"the agent needs root's rights"):
+        await gpu(machine, library).apply({"graphics_clock": 562, "power_limit": 150})
+    assert library.locked == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ({"graphics_clock": 900}, "900 MHz is out of range, 324 to 875 MHz is allowed"),
+        ({"graphics_clock": "fast"}, "allowed: min, max, default"),
+        ({"graphics_clock": [562, 324]}, "neither one clock nor a lowest and a highest one"),
+        ({"power_limit": 20}, "20 W is out of range, 100 to 300 W is allowed"),
+        ({"gpu": 3, "power_limit": 200}, "gpu: 3 is out of range, 0 to 0 is allowed"),
+        ({"gpu": "GPU-x", "power_limit": 200}, "allowed: GPU-0"),
+        ({}, "nothing to set"),
+    ],
+)
+async def test_gpu_commands_that_are_wrong(machine: Machine, command: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await gpu(machine, Nvml()).apply(command)
+    assert says in str(caught.value)
+
+
+async def test_machines_without_gpus(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu(machine, Nvml(0)).get_options() == {"unavailable": "NVML finds no GPU"}
+    assert gpu(machine, Nvml(driver=False)).get_options() == {"unavailable": "NVML: error 9"}
+    monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
+    bare = GpuFrequency(machine.handle)
+    assert "mlsysops-cli[gpu]" in bare.get_options()["unavailable"]
+    assert bare.assets({"power_limit": 200}) == frozenset()
+    with pytest.raises(Refused, match="unavailable"):
+        await bare.apply({"power_limit": 200})
+
+
+# -- FPGA ---------------------------------------------------------------------------------------------------
+
+FPGA = "sys/class/fpga_manager/fpga0"
+
+
+def fpga(machine: Machine) -> FpgaBitstream:
+    write_tree(
+        machine.root,
+        {
+            f"{FPGA}/name": "Xilinx ZynqMP FPGA Manager",
+            f"{FPGA}/state": "operating",
+            f"{FPGA}/flags": "0",
+            f"{FPGA}/firmware": "",
+            "lib/firmware/filter.bit.bin": "bits",
+            "lib/firmware/golden.bit.bin": "bits",
+        },
+    )
+    return FpgaBitstream(machine.handle)
+
+
+async def test_a_bitstream_is_loaded_and_the_named_one_put_back(machine: Machine) -> None:
+    mechanism = fpga(machine)
+    assert mechanism.get_options() == {"managers": ["fpga0"], "bitstreams": ["filter.bit.bin", "golden.bit.bin"]}
+
+    await mechanism.apply({"bitstream": "filter.bit.bin", "flags": 1, "restore": "golden.bit.bin"})
+    assert read(machine.root, f"{FPGA}/firmware") == "filter.bit.bin"
+    assert mechanism.get_state()["managers"]["fpga0"]["bitstream"] == "filter.bit.bin"
+
+    await FpgaBitstream(machine.handle).restore()
+    assert read(machine.root, f"{FPGA}/firmware") == "golden.bit.bin"
+    assert read(machine.root, f"{FPGA}/flags") == "0"
+
+
+async def test_nobody_can_go_back_to_a_bitstream_that_nobody_knows(machine: Machine) -> None:
+    mechanism = fpga(machine)
+    await mechanism.apply({"bitstream": "filter.bit.bin"})
+    told = await mechanism.restore()
+    assert "nobody knows which bitstream it had before" in told[0]
+    assert mechanism.get_status()["held"] == {}
+
+
+async def test_an_fpga_that_does_not_come_up(machine: Machine) -> None:
+    mechanism = fpga(machine)
+    write_tree(machine.root, {f"{FPGA}/state": "write error"})
+    with pytest.raises(MlsError, match="in state 'write error', not 'operating'"):
+        await mechanism.apply({"bitstream": "filter.bit.bin"})
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ({"bitstream": "nope.bin"}, "allowed: filter.bit.bin, golden.bit.bin"),
+        ({"bitstream": "../../etc/passwd"}, "must be a file below /lib/firmware"),
+        ({"bitstream": "/etc/passwd"}, "must be a file below /lib/firmware"),
+        ({"manager": "fpga1", "bitstream": "filter.bit.bin"}, "allowed: fpga0"),
+        ({}, "which bitstream?"),
+    ],
+)
+async def test_fpga_commands_that_are_wrong(machine: Machine, command: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await fpga(machine).apply(command)
+    assert says in str(caught.value)
+
+
+async def test_machines_without_fpgas(machine: Machine) -> None:
+    assert "has no FPGA managers" in FpgaBitstream(machine.handle).get_options()["unavailable"]
+    write_tree(machine.root, {f"{FPGA}/state": "operating"})
+    assert "no attribute 'firmware'" in FpgaBitstream(machine.handle).get_options()["unavailable"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -75,16 +76,14 @@ def _custom_cell(obj: Obj, column: Column) -> Any:
     values = json_path(obj, column.path)
     if not values:
         return None if column.type != "string" else ""
-    value = values[0] if len(values) == 1 else ",".join(str(v) for v in values)
+    value = values[0]  # Kubernetes prints the first of several, and lists and maps as JSON
     if column.type == "date":
         return age(str(value))
     if column.type == "integer":
         return value if isinstance(value, int) and not isinstance(value, bool) else None
     if column.type in ("number", "boolean"):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def columns_of(info: ResourceInfo) -> tuple[Column, ...]:

@@ -207,6 +207,7 @@ def test_columns_of_custom_kinds(api: Api, namespace: str) -> None:
             {"name": "Made", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
             {"name": "First", "type": "string", "jsonPath": ".spec.list[0]"},
             {"name": "All", "type": "string", "jsonPath": ".spec.list[*]"},
+            {"name": "List", "type": "string", "jsonPath": ".spec.list"},
             {"name": "Label", "type": "string", "jsonPath": ".metadata.labels.example\\.com/a"},
         ]
     }
@@ -226,12 +227,14 @@ def test_columns_of_custom_kinds(api: Api, namespace: str) -> None:
             ("Made", 0),
             ("First", 0),
             ("All", 0),
+            ("List", 0),
             ("Label", 0),
         ]
         assert found["columnDefinitions"][2]["description"] == "Its color"
         full, empty = cells(found)
         assert full["Size"] == 3
         assert (full["Color"], full["Ready"], full["First"], full["Label"]) == ("red", "True", "x", "b")
+        assert (full["All"], full["List"]) == ("x", '["x","y"]')
         assert full["Made"].endswith("s")
         assert empty["Size"] is None
         assert empty["Ready"] in (None, "")

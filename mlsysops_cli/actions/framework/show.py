@@ -140,5 +140,5 @@ def create_test_description(settings: Settings, inventory: str | None, output: s
             stream.write(text)
     except FileExistsError as exc:
         raise Conflict(f"{path} exists", hint="--force replaces it, --file writes elsewhere") from exc
-    settings.note(f"deploy it with: mls apps deploy-app --path {path}")
     write(f"{path}\n")
+    settings.note(f"deploy it with: mls apps deploy-app --path {path}")

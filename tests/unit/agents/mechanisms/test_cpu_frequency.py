@@ -129,5 +129,5 @@ async def test_a_machine_without_the_knob_says_so(machine: Machine) -> None:
 
     assert "has no policies" in mechanism.get_options()["unavailable"]
     assert mechanism.get_state() == {}
-    with pytest.raises(Refused, match="unavailable: .* has no policies"):
+    with pytest.raises(Refused, match=r"unavailable: .* has no policies"):
         await mechanism.apply({"governor": "performance"})

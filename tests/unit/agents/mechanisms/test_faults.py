@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -171,8 +171,9 @@ async def test_what_a_killed_agent_changed_is_put_back(machine: Machine, survive
     code = _CHILD.format(
         support=str(SUPPORT), root=str(machine.root), state=str(machine.state), survives=survives, before=before
     )
-    ended = subprocess.run([sys.executable, "-c", code], check=False, timeout=60, capture_output=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
+    _, errors = await child.communicate()
+    assert child.returncode == -signal.SIGKILL, errors.decode()
     changed = {name for name, value in snapshot(machine.root).items() if untouched[name] != value}
     assert len(changed) == survives
 

@@ -86,7 +86,7 @@ class Routes:
         except ImportError:
             return "pyroute2 is not installed (install mlsysops-cli[network])"
         try:
-            self._call(lambda netlink: netlink.get_links("lo"))
+            self._call(lambda netlink: netlink.link_lookup(ifname="lo"))
         except MlsError as exc:
             return str(exc)
         return ""

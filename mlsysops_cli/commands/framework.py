@@ -35,12 +35,15 @@ StartAt = Annotated[str, typer.Option("--start-at-task", metavar="TASK", help="S
 Vault = Annotated[
     str | None, typer.Option("--vault-password-file", metavar="FILE", help="Decrypts vaulted parts of the inventory.")
 ]
+AcceptKeys = Annotated[
+    bool, typer.Option("--accept-host-keys", help="Trust SSH keys of hosts that are seen for the first time.")
+]
 SliceName = Annotated[str | None, typer.Option("--slice", metavar="NAME", help="The slice; the one in use by default.")]
 
 
 def _deploy(
     ctx: typer.Context, part: str, name: str | None, inventory: str | None, path: str | None, check: bool, diff: bool,
-    limit: str, tags: str, start_at_task: str, vault: str | None,
+    limit: str, tags: str, start_at_task: str, vault: str | None, accept: bool,
 ) -> None:  # fmt: skip
     from mlsysops_cli.actions.framework.deploy import DeployOptions, deploy
 
@@ -53,6 +56,7 @@ def _deploy(
         tags=[tag.strip() for tag in tags.split(",") if tag.strip()],
         start_at_task=start_at_task,
         vault_password_file=vault,
+        accept_host_keys=accept,
     )
     deploy(settings_of(ctx), options, part=part, name=name)
 
@@ -68,9 +72,23 @@ def deploy_all(
     tags: Tags = "",
     start_at_task: StartAt = "",
     vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy a whole slice; again and again without harm."""
-    _deploy(ctx, "all", None, inventory, path, check, diff, limit, tags, start_at_task, vault_password_file)
+    _deploy(
+        ctx,
+        "all",
+        None,
+        inventory,
+        path,
+        check,
+        diff,
+        limit,
+        tags,
+        start_at_task,
+        vault_password_file,
+        accept_host_keys,
+    )
 
 
 @app.command("deploy-services")
@@ -81,9 +99,10 @@ def deploy_services(
     check: Check = False,
     diff: Diff = False,
     vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the northbound API of the management host."""
-    _deploy(ctx, "services", None, inventory, path, check, diff, "", "", "", vault_password_file)
+    _deploy(ctx, "services", None, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
 
 
 @app.command("deploy-continuum")
@@ -94,9 +113,10 @@ def deploy_continuum(
     check: Check = False,
     diff: Diff = False,
     vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the continuum's control plane and agent."""
-    _deploy(ctx, "continuum", None, inventory, path, check, diff, "", "", "", vault_password_file)
+    _deploy(ctx, "continuum", None, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
 
 
 @app.command("deploy-cluster")
@@ -108,9 +128,10 @@ def deploy_cluster(
     check: Check = False,
     diff: Diff = False,
     vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the control planes and agents of clusters."""
-    _deploy(ctx, "cluster", cluster, inventory, path, check, diff, "", "", "", vault_password_file)
+    _deploy(ctx, "cluster", cluster, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
 
 
 @app.command("deploy-node")
@@ -122,9 +143,10 @@ def deploy_node(
     check: Check = False,
     diff: Diff = False,
     vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the kubelets and agents of nodes."""
-    _deploy(ctx, "node", node, inventory, path, check, diff, "", "", "", vault_password_file)
+    _deploy(ctx, "node", node, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
 
 
 @app.command("create-app-test-description")
@@ -209,12 +231,16 @@ def destroy_all(
     ctx: typer.Context,
     slice_name: SliceName = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    inventory: Annotated[
+        str | None,
+        typer.Option("--inventory", "-i", metavar="FILE", help="Names the slice, and how its hosts are reached now."),
+    ] = None,
     vault_password_file: Vault = None,
 ) -> None:
     """Remove a slice: its pods, processes, files and addresses."""
     from mlsysops_cli.actions.framework.destroy import destroy
 
-    destroy(settings_of(ctx), slice_name, yes=yes, vault_password_file=vault_password_file)
+    destroy(settings_of(ctx), slice_name, yes=yes, inventory=inventory, vault_password_file=vault_password_file)
 
 
 @app.command()

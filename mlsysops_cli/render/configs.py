@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
@@ -85,28 +84,17 @@ def agent_config(layout: SliceLayout, host: HostLayout) -> Config:
 def northbound_config(layout: SliceLayout) -> Config:
     """Return the config of the northbound API: TLS wherever it listens beyond loopback."""
     host = layout.management
-    tls = (
-        None
-        if _is_loopback(host.address)
-        else {"cert": str(host.pki / "server.crt"), "key": str(host.pki / "server.key")}
-    )
+    tls = None if host.loopback else {"cert": str(host.pki / "server.crt"), "key": str(host.pki / "server.key")}
     return {
         "slice": layout.slice.name,
         "listen": {"address": host.address, "port": NORTHBOUND_PORT},
         "kubeconfig": str(host.kubeconfig("northbound")),
         "namespace": NAMESPACE,
         "framework_namespace": FRAMEWORK_NAMESPACE,
-        "token_file": str(host.directory / "northbound" / "token"),
+        "token_file": str(host.token_file),
         "tls": tls,
         "state_dir": str(host.directory / "northbound"),
     }
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def _controlplane(layout: SliceLayout, host: HostLayout, name: str, plane: str) -> Config:

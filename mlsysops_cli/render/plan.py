@@ -18,10 +18,12 @@ from mlsysops_cli.render.templates import dump_documents
 from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mlsysops_cli.render.tree import RenderedTree
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["deployment_plan"]
+__all__ = ["deployment_plan", "remote_temporary"]
 
 Plan = dict[str, Any]
 
@@ -33,22 +35,32 @@ _REQUIRED = {
 }
 
 
-def deployment_plan(layout: SliceLayout, tree: RenderedTree, rendered: Path) -> Plan:
+def deployment_plan(
+    layout: SliceLayout,
+    tree: RenderedTree,
+    rendered: Path,
+    environments: Mapping[str, Sequence[tuple[Path, str]]] | None = None,
+) -> Plan:
     """Return the plan of a slice on the embedded engine.
 
     Args:
         layout: The slice, placed.
         tree: What was rendered.
         rendered: Where it was written.
+        environments: Archives (path and digest) that each host over SSH gets unpacked.
     """
     hosts = {name: _host(layout, tree, rendered, host) for name, host in layout.hosts.items()}
+    for name, archives in (environments or {}).items():
+        hosts[name]["archives"] = [
+            {"path": str(path), "digest": digest, "file": f"/var/tmp/mls-{digest}.tar.gz"}  # noqa: S108 - private, by mode
+            for path, digest in archives
+        ]
     by_role = {role: [n for n, h in layout.hosts.items() if h.host.role == role] for role in _REQUIRED}
     return {
         "slice": layout.slice.name,
         "engine": layout.slice.engine,
         "version": __version__,
         "directory": str(layout.directory),
-        "supervisor": layout.supervisor(),
         # On one machine a host that cannot take its part stops the run before anything is done.
         "all_or_nothing": layout.slice.local,
         "groups": {
@@ -75,6 +87,12 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "local": host.host.local,
         "directory": str(host.directory),
         "logs": str(host.logs),
+        "supervisor": layout.supervisor(host),
+        "home": str(host.home or ""),
+        "archives": [],
+        "carry": _carry(layout, host),
+        "access": _access(host),
+        "remove": _remove(layout, host),
         "imports": [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
         "ports": _ports(host),
         "controlplane": {},
@@ -83,12 +101,15 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "northbound": {},
     }
     if role in ("management", "server"):
+        plane = "continuum" if role == "management" else f"clusters/{host.host.cluster}"
         plan["controlplane"] = {
             "bootstrap": {"path": str(host.directory / "bootstrap.yaml"), "content": configs["bootstrap.yaml"]},
             "programs": [_controlplane(host, configs)],
             "apply": {
                 "kubeconfig": str(host.kubeconfig("admin")),
-                "manifests": str(rendered / ("continuum" if role == "management" else f"clusters/{host.host.cluster}")),
+                "manifests": str(rendered / plane) if host.host.local else "",
+                # Hosts over SSH get the objects themselves.
+                "objects": "" if host.host.local else str(rendered.parent / "objects" / f"{name}.json"),
             },
         }
     else:
@@ -96,7 +117,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
     plan["agents"] = {"programs": [_agent(host, configs)]}
     if role == "management":
         plan["northbound"] = {
-            "token_file": str(host.directory / "northbound" / "token"),
+            "token_file": str(host.token_file),
             "programs": [_northbound(layout, host, configs)],
         }
         plan["ready"] = {
@@ -112,6 +133,46 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
             ],
         }
     return plan
+
+
+def _carry(layout: SliceLayout, host: HostLayout) -> Plan:
+    """Which private files a host over SSH gets, and from which: the one whose authority signed them."""
+    if host.host.local or host.host.role == "management":
+        return {}
+    if host.host.role == "server":
+        source, paths = layout.management, [host.kubeconfig("continuum")]
+    else:
+        source = layout.server(host.host.cluster)
+        paths = [host.kubeconfig("kubelet"), host.kubeconfig("node-agent")]
+        paths += [host.directory / "kubelet-pki" / name for name in ("ca.crt", "kubelet.crt", "kubelet.key")]
+    root = host.directory.parent
+    return {"from": source.host.name, "root": str(root), "files": [str(path.relative_to(root)) for path in paths]}
+
+
+def _access(host: HostLayout) -> Plan:
+    """Which private files this machine gets, to reach the APIs of a host over SSH."""
+    if host.host.local or host.host.role == "worker":
+        return {}
+    paths = [host.kubeconfig("admin"), host.pki / "ca.crt"]
+    if host.host.role == "management":
+        paths.append(host.token_file)
+    files = [str(path.relative_to(host.directory)) for path in paths]
+    return {"from": str(host.directory), "to": str(host.access), "files": files}
+
+
+def _remove(layout: SliceLayout, host: HostLayout) -> Plan:
+    """What goes with the slice: everything at these paths, and their parents where nothing else is in them."""
+    if host.home is None:
+        return {"paths": [str(host.directory)], "parents": []}
+    return {
+        "paths": [str(host.directory.parent), str(host.home), remote_temporary(layout.slice.name)],
+        "parents": [str(host.directory.parent.parent), str(host.home.parent)],
+    }
+
+
+def remote_temporary(slice_name: str) -> str:
+    """Return Ansible's directory for temporary files on hosts over SSH."""
+    return f"/var/tmp/.mls-{slice_name}"  # noqa: S108 - Ansible makes it private
 
 
 def _ports(host: HostLayout) -> list[Plan]:
@@ -173,6 +234,7 @@ def _kubelet(host: HostLayout, configs: dict[str, str]) -> Plan:
         "kubelet",
         ["mlsysops_embedded", "kubelet", "--config", path],
         {"kubelet.yaml": configs["kubelet.yaml"], "runtime.yaml": configs["runtime.yaml"]},
+        keeps_children=True,
     )
 
 

@@ -16,6 +16,8 @@ from mlsysops_core.errors import (
     Unreachable,
 )
 
+from mlsysops_cli.runner.ssh import HOST_KEY_FAILED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,6 +68,8 @@ class RunResult:
     """What a run did.
 
     Attributes:
+        facts: Facts that were gathered, by host.
+        processes: Tables of processes that were asked for, by host.
         hosts: Results by host.
         failures: Every failure, in the order of time.
         seconds: Wall time.
@@ -80,6 +84,7 @@ class RunResult:
     hosts: dict[str, HostResult] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seconds: float = 0.0
     tasks: int = 0
     slowest: tuple[str, float] = ("", 0.0)
@@ -120,15 +125,20 @@ class RunResult:
             if result.get("changed"):
                 share.changed += 1
                 share.changes.append(task)
-            hardware = (result.get("ansible_facts") or {}).get("mls_hardware")
-            if hardware:
-                self.facts[name] = hardware
+            facts = _mapping(result.get("ansible_facts"))
+            if facts.get("mls_hardware"):
+                self.facts[name] = facts["mls_hardware"]
+            if "mls_processes" in facts:
+                self.processes[name] = facts["mls_processes"]
         elif not data.get("ignore_errors"):
             unreachable = kind == "runner_on_unreachable"
             share.unreachable += unreachable
             share.failed += not unreachable
             family = "unreachable" if unreachable else str(result.get("mls_error") or "")
-            self.failures.append(Failure(name, task, failure_message(result), family))
+            message = failure_message(result)
+            if HOST_KEY_FAILED in message:
+                message = f"{message}: check it, and record it in ~/.ssh/known_hosts or give --accept-host-keys"
+            self.failures.append(Failure(name, task, message, family))
 
     def error(self) -> MlsError | None:
         """Return the error that this run is, or None where it went well."""

@@ -20,6 +20,7 @@ from mlsysops_core.errors import UsageError
 
 from mlsysops_cli.assets import asset
 from mlsysops_cli.runner.events import RunResult
+from mlsysops_cli.runner.ssh import connections, ssh_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +59,9 @@ class PlaybookRun:
         verbosity: Ansible's ``-v``, so many times.
         forks: Hosts at a time.
         local_only: All hosts are this machine, so temporary files may lie below `state`.
+        known_hosts: Where SSH keys of hosts are recorded.
+        accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
+        remote_temporary: Directory for Ansible's temporary files on hosts over SSH.
     """
 
     playbook: Path
@@ -75,6 +79,9 @@ class PlaybookRun:
     verbosity: int = 0
     forks: int = 10
     local_only: bool = False
+    known_hosts: Path | None = None
+    accept_host_keys: bool = False
+    remote_temporary: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,7 +111,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
     private = Path(tempfile.mkdtemp(prefix="run-", dir=run.state))  # mkdtemp makes it 0700
     interrupts = _Interrupts()
     started = time.monotonic()
-    with interrupts, _gone_afterwards(private):
+    with interrupts, _gone_afterwards(private), connections() as sockets:
         with log.open("a", encoding="utf-8") as stream, progress:
 
             def handle(event: dict[str, Any]) -> bool:
@@ -125,7 +132,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
                 quiet=True,
                 suppress_env_files=True,
                 settings={"suppress_output_file": True, "pexpect_timeout": 0.5},
-                envvars=_settings(run, private),
+                envvars=_settings(run, private, sockets),
             )
             runner.config.env = _only_passed(runner.config.env)
             runner.run()
@@ -227,7 +234,7 @@ def _options(run: PlaybookRun) -> list[str]:
     return options
 
 
-def _settings(run: PlaybookRun, private: Path) -> dict[str, str]:
+def _settings(run: PlaybookRun, private: Path, sockets: Path) -> dict[str, str]:
     """Return Ansible's settings; what a person's own ansible.cfg says beyond them stays in force."""
     plugins = Path(__file__).resolve().parent.parent / "ansible_plugins"
     settings = {
@@ -248,10 +255,10 @@ def _settings(run: PlaybookRun, private: Path) -> dict[str, str]:
         "ANSIBLE_NOCOWS": "1",
         "ANSIBLE_HOME": str(private / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
-        "ANSIBLE_TIMEOUT": "10",
-        # A link that is cut must be noticed: a live master connection would hang for over a minute.
-        "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=3 -o ServerAliveCountMax=3",
     }
+    settings |= ssh_settings(known_hosts=run.known_hosts, accept=run.accept_host_keys, sockets=sockets)
+    if run.remote_temporary:
+        settings["ANSIBLE_REMOTE_TEMP"] = run.remote_temporary
     if run.local_only:
         settings["ANSIBLE_REMOTE_TEMP"] = str(private / "tmp")
     # ansible-runner looks for ansible-playbook in this path; ours is beside the interpreter, whatever the shell knows.
@@ -260,7 +267,7 @@ def _settings(run: PlaybookRun, private: Path) -> dict[str, str]:
 
 
 def _only_passed(environment: Mapping[str, Any]) -> dict[str, Any]:
-    own = ("ANSIBLE_", "AWX_", "RUNNER_", "PYTHONPATH")
+    own = ("ANSIBLE_", "AWX_", "RUNNER_", "PYTHONPATH", "SSH_ASKPASS")
     return {k: v for k, v in environment.items() if k in _PASSED or k.startswith(own)}
 
 

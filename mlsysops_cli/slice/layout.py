@@ -6,6 +6,7 @@ The directories of local hosts lie under the slice's state on this machine; thos
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ OTLP_PORT = 43170
 NORTHBOUND_PORT = 8000
 
 REMOTE_STATE = Path("/var/lib/mlsysops")
-REMOTE_PYTHON = "/opt/mlsysops/bin/python"
+REMOTE_HOME = Path("/opt/mlsysops")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class HostLayout:
         python: Interpreter that runs our parts there.
         directory: Its own directory.
         logs: Directory of its log files.
+        access: Where this machine keeps what it needs to reach the host's APIs: the host's own directory where the
+            host is this machine.
+        home: Where the environment of our processes is installed; None where it is this one.
         pod_cidr: Network of its pods, where it has one of its own.
     """
 
@@ -46,6 +50,8 @@ class HostLayout:
     python: str
     directory: Path
     logs: Path
+    access: Path
+    home: Path | None = None
     pod_cidr: str | None = None
 
     @property
@@ -56,6 +62,28 @@ class HostLayout:
     def kubeconfig(self, user: str) -> Path:
         """Path of a user's kubeconfig for this host's control plane."""
         return self.directory / "kubeconfigs" / f"{user}.kubeconfig"
+
+    def reachable(self, path: Path) -> Path:
+        """Return where a file of the host's directory is on this machine, once it was deployed."""
+        return self.access / path.relative_to(self.directory)
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        """The administrator's kubeconfig of this host's control plane, on this machine."""
+        return self.reachable(self.kubeconfig("admin"))
+
+    @property
+    def token_file(self) -> Path:
+        """File of the northbound API's bearer token, on the host."""
+        return self.directory / "northbound" / "token"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether its address is for this machine alone."""
+        try:
+            return ipaddress.ip_address(self.address).is_loopback
+        except ValueError:
+            return self.address == "localhost"
 
     @property
     def api_url(self) -> str:
@@ -96,11 +124,14 @@ class SliceLayout:
     @property
     def northbound_url(self) -> str:
         """Base URL of the northbound API."""
-        return f"http://{self.management.address}:{NORTHBOUND_PORT}"
+        scheme = "http" if self.management.loopback else "https"
+        return f"{scheme}://{self.management.address}:{NORTHBOUND_PORT}"
 
-    def supervisor(self) -> dict[str, Any]:
-        """Where the process supervisor of this machine's hosts keeps its files."""
-        return {"directory": str(self.directory / "supervisor"), "slice": self.slice.name}
+    def supervisor(self, host: HostLayout) -> dict[str, Any]:
+        """What keeps a host's processes: a supervisor of our own on this machine, systemd on the others."""
+        if host.host.local:
+            return {"kind": "supervisord", "directory": str(self.directory / "supervisor"), "slice": self.slice.name}
+        return {"kind": "systemd", "directory": str(host.directory), "slice": self.slice.name}
 
 
 def plan_layout(
@@ -119,16 +150,20 @@ def plan_layout(
     hosts = {}
     for host in slice_.hosts.values():
         if host.local:
-            place, logs, interpreter = root / "hosts" / host.name, root / "logs", local_python
+            place, logs, interpreter, home = root / "hosts" / host.name, root / "logs", local_python, None
+            access = place
         else:
-            remote = REMOTE_STATE / slice_.name
-            place, logs, interpreter = remote / host.name, remote / "logs", REMOTE_PYTHON
+            remote, home = REMOTE_STATE / slice_.name, REMOTE_HOME / slice_.name
+            place, logs, interpreter = remote / host.name, remote / "logs", str(home / "venv" / "bin" / "python")
+            access = root / "access" / host.name
         hosts[host.name] = HostLayout(
             host=host,
             address=addresses.host(host.name) if host.local else host.address,
             python=interpreter,
             directory=place,
             logs=logs,
+            access=access,
+            home=home,
             pod_cidr=addresses.pod_cidr(host.name) if host.local and host.role == "worker" else None,
         )
     return SliceLayout(slice_, root, hosts, {name: addresses.service_cidr(name) for name in addresses.planes})

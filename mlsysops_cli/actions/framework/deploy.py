@@ -14,6 +14,7 @@ from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, 
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.output import emit_document
+from mlsysops_cli.render import remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.slice import locked
 
@@ -40,6 +41,7 @@ class DeployOptions:
         tags: Tags of plays.
         start_at_task: Name of the task to start at.
         vault_password_file: Decrypts vaulted parts.
+        accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
     """
 
     inventory: str | None = None
@@ -50,6 +52,7 @@ class DeployOptions:
     tags: Sequence[str] = ()
     start_at_task: str = ""
     vault_password_file: str | None = None
+    accept_host_keys: bool = False
 
 
 def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", name: str | None = None) -> None:
@@ -68,10 +71,12 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
     with ExitStack() as stack:
         check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if options.check else None
         prepared = prepare(
+            settings,
             inventory,
             vault_password_file=options.vault_password_file,
             descriptions=options.descriptions,
             check=check,
+            accept_host_keys=options.accept_host_keys,
         )
         layout = prepared.layout
         for warning in layout.slice.warnings:
@@ -95,11 +100,14 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             vault_password_file=options.vault_password_file,
             verbosity=max(0, settings.verbose - 1),
             local_only=layout.slice.local,
+            known_hosts=prepared.directory / "known_hosts",
+            accept_host_keys=options.accept_host_keys,
+            remote_temporary=remote_temporary(layout.slice.name),
         )
         result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
         if options.check and options.diff and not settings.quiet:
             settings.note(Path(result.log).read_text(encoding="utf-8").rstrip())
-        if not options.check and layout.management.kubeconfig("admin").exists():
+        if not options.check and layout.management.admin_kubeconfig.exists():
             save_slice_context(layout)
         error = result.error()
         if error and not options.check and prepared.first and not result.changed:
@@ -137,15 +145,19 @@ def _part(layout: SliceLayout, part: str, name: str | None) -> tuple[str, tuple[
 def save_slice_context(layout: SliceLayout) -> None:
     """Write the context file with which `mls` finds the slice."""
     management = layout.management
-    token_file = management.directory / "northbound" / "token"
+    token_file = management.reachable(management.token_file)
     token = token_file.read_text(encoding="utf-8").strip() if token_file.is_file() else ""
     save_context(
         Context(
             name=layout.slice.name,
-            api=Api(url=layout.northbound_url, token=token),
-            kubeconfig=str(management.kubeconfig("admin")),
+            api=Api(
+                url=layout.northbound_url,
+                token=token,
+                ca_file=None if management.loopback else str(management.reachable(management.pki / "ca.crt")),
+            ),
+            kubeconfig=str(management.admin_kubeconfig),
             clusters={
-                c.name: ClusterAccess(str(layout.server(c.name).kubeconfig("admin"))) for c in layout.slice.clusters
+                c.name: ClusterAccess(str(layout.server(c.name).admin_kubeconfig)) for c in layout.slice.clusters
             },
             slice_dir=str(layout.directory),
             engine=layout.slice.engine,
@@ -155,8 +167,8 @@ def save_slice_context(layout: SliceLayout) -> None:
 
 def _report(settings: Settings, prepared: Prepared, result: RunResult, *, check: bool) -> None:
     layout = prepared.layout
-    kubeconfigs = {layout.slice.continuum: str(layout.management.kubeconfig("admin"))}
-    kubeconfigs |= {c.name: str(layout.server(c.name).kubeconfig("admin")) for c in layout.slice.clusters}
+    kubeconfigs = {layout.slice.continuum: str(layout.management.admin_kubeconfig)}
+    kubeconfigs |= {c.name: str(layout.server(c.name).admin_kubeconfig) for c in layout.slice.clusters}
     document: dict[str, Any] = {
         "slice": layout.slice.name,
         "engine": layout.slice.engine,

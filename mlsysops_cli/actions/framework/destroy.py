@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlsysops_core.errors import PartialFailure, Refused
+from mlsysops_core.errors import NotFound, PartialFailure, Refused
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import delete_context
+from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import write
+from mlsysops_cli.render import remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.slice import locked, release_addresses, slice_directory
 
@@ -25,35 +27,54 @@ if TYPE_CHECKING:
 __all__ = ["destroy"]
 
 
-def destroy(settings: Settings, name: str | None, *, yes: bool, vault_password_file: str | None) -> None:
+def destroy(
+    settings: Settings, name: str | None, *, yes: bool, vault_password_file: str | None, inventory: str | None = None
+) -> None:
     """Remove a slice: pods, processes, files, addresses, context.
+
+    Args:
+        settings: Global options.
+        name: The slice; the one of the inventory, or in use, where None.
+        yes: Do not ask.
+        vault_password_file: Decrypts vaulted parts of the inventory.
+        inventory: How the hosts are reached; the one that the slice was deployed from where None.
 
     Raises:
         Refused: Nobody confirmed.
         PartialFailure: Something is left; the message says what.
     """
+    if inventory and not name:
+        name = load_slice(inventory, vault_password_file=vault_password_file).name
     state = chosen_slice(settings, name)
     if not yes:
         _confirm(state.name)
     directory = slice_directory(state.name)
     result: RunResult | None = None
     with locked(directory, f"slice {state.name}"):
-        if plan_of(state):
+        plan = plan_of(state)
+        remote = [host for host, part in plan.get("hosts", {}).items() if not part["local"]]
+        if plan:
             title = f"destroy slice {state.name}"
             run = PlaybookRun(
                 playbook=asset("playbooks", "destroy.yml"),
-                inventories=[directory / "hosts.json"],
+                inventories=[*_how_to_reach(state, inventory, remote), directory / "hosts.json"],
                 state=directory / "run",
                 logs=directory / "logs" / "runs",
                 title=title,
                 extra_vars=directory / "plan.json",
                 vault_password_file=vault_password_file,
                 verbosity=max(0, settings.verbose - 1),
-                local_only=True,
+                local_only=not remote,
+                known_hosts=directory / "known_hosts",
+                remote_temporary=remote_temporary(state.name),
             )
             result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
         left = _left_over(state, directory)
         failures = result.failures if result else []
+        # On this machine a later step makes good what failed, and we look; of the others we know what they answered.
+        left += [str(failure) for failure in failures if failure.host in remote]
+        if result and not result.hosts and remote:
+            left.append(str(result.error()))
         if left:
             raise PartialFailure(
                 f"slice {state.name} is not gone: {'; '.join(left)}",
@@ -65,6 +86,20 @@ def destroy(settings: Settings, name: str | None, *, yes: bool, vault_password_f
     for failure in failures:  # on the way, and made good by a later step
         settings.note(f"note: {failure}")
     write(f"slice {state.name} is gone\n")
+
+
+def _how_to_reach(state: SliceState, given: str | None, remote: list[str]) -> list[Path]:
+    """Return the inventory that says how hosts over SSH are reached; none is needed where there are none.
+
+    Raises:
+        NotFound: It is not there any more.
+    """
+    if not remote:
+        return []
+    path = Path(given or state.inventory).absolute()
+    if not path.exists():
+        raise NotFound(f"the inventory of slice {state.name} is gone: {path}", hint="name another with --inventory")
+    return [path]
 
 
 def _confirm(name: str) -> None:

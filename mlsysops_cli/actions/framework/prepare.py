@@ -20,6 +20,7 @@ from mlsysops_core.model import (
 )
 
 from mlsysops_cli import __version__
+from mlsysops_cli.actions.framework.remote import RemoteHosts
 from mlsysops_cli.assets import asset
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.render import cached_facts, deployment_plan, local_facts, render_slice, save_facts, write_tree
@@ -91,14 +92,23 @@ def supported(slice_: Slice) -> None:
     """Refuse what cannot be deployed yet.
 
     Raises:
-        Refused: The engine is not the embedded one, or a host is not this machine.
+        Refused: The engine is not the embedded one, hosts are both here and elsewhere, or a cluster has several servers.
     """
-    hint = "`mls framework render` renders it; deploy slices of this machine with inventories/local.yml"
     if slice_.engine != "embedded":
+        hint = "`mls framework render` renders it; mls_engine: embedded can be deployed"
         raise Refused(f"engine {slice_.engine} cannot be deployed by this version", hint=hint)
-    remote = [host.name for host in slice_.hosts.values() if not host.local]
-    if remote:
-        raise Refused(f"hosts over SSH cannot be deployed by this version: {', '.join(remote)}", hint=hint)
+    local = [host.name for host in slice_.hosts.values() if host.local]
+    if local and not slice_.local:
+        raise Refused(
+            f"hosts of this machine ({', '.join(local)}) and hosts over SSH cannot be in one slice",
+            hint="local hosts have loopback addresses, which the others cannot reach: reach them over SSH too",
+        )
+    for cluster in slice_.clusters:
+        if len(cluster.servers) > 1:
+            raise Refused(
+                f"cluster {cluster.name} has {len(cluster.servers)} servers: the embedded engine has one control plane",
+                hint="keep one host in its group master_nodes",
+            )
 
 
 def rendered_tree(
@@ -113,15 +123,23 @@ def rendered_tree(
 
 
 def prepare(
-    inventory: str, *, vault_password_file: str | None, descriptions: str | None, check: Path | None
+    settings: Settings,
+    inventory: str,
+    *,
+    vault_password_file: str | None,
+    descriptions: str | None,
+    check: Path | None,
+    accept_host_keys: bool = False,
 ) -> Prepared:
     """Read, validate, place, render and write a slice.
 
     Args:
+        settings: Told what goes on.
         inventory: Its path.
         vault_password_file: Decrypts vaulted parts.
         descriptions: Directory of descriptions that replace rendered ones.
         check: Directory for the files of a run that changes nothing; None for a real one.
+        accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
 
     Raises:
         InvalidInput: The inventory or a description does not validate.
@@ -146,18 +164,33 @@ def prepare(
             hosts=host_roles(slice_),
             addresses=addresses.to_dict(),
         ).save()
-    tree = rendered_tree(slice_, layout, descriptions)
     directory = check or layout.directory
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    remote = RemoteHosts(settings, slice_, inventory, directory, vault_password_file, accept_host_keys)
+    facts = remote.facts()
+    environments = remote.environments(facts)
+    tree = rendered_tree(slice_, layout, descriptions, facts)
     rendered = directory / "rendered"
     write_tree(tree, rendered)
     if not check:
-        save_facts(slice_, local_facts(slice_))
-    plan = deployment_plan(layout, tree, rendered)
+        save_facts(slice_, local_facts(slice_) | facts)
+    plan = deployment_plan(layout, tree, rendered, environments)
+    _write_objects(layout, tree, directory / "objects")
     plan_file, hosts_file = directory / "plan.json", directory / "hosts.json"
     write_private(plan_file, json.dumps({"mls_plan": plan}, indent=1) + "\n")
     write_private(hosts_file, json.dumps(_hosts(layout), indent=1) + "\n")
     return Prepared(layout, tree, directory, plan_file, hosts_file, first=state is None or not state.hosts)
+
+
+def _write_objects(layout: SliceLayout, tree: RenderedTree, directory: Path) -> None:
+    """Write the objects of each control plane over SSH into one file, in the order in which they are applied."""
+    planes = {"continuum": layout.management} | {
+        f"clusters/{c.name}": layout.server(c.name) for c in layout.slice.clusters
+    }
+    for folder, host in planes.items():
+        if not host.host.local:
+            objects = [document for path in sorted(tree) if path.startswith(f"{folder}/") for document in tree[path]]
+            write_private(directory / f"{host.host.name}.json", json.dumps(objects) + "\n")
 
 
 def forget_hosts(name: str) -> None:

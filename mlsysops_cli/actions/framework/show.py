@@ -85,7 +85,7 @@ def diff(settings: Settings, inventory: str | None, descriptions: str | None, va
     wanted: dict[str, str] = {}
     planes = {"continuum": layout.management} | {f"clusters/{c.name}": layout.server(c.name) for c in slice_.clusters}
     for folder, host in planes.items():
-        kubeconfig = host.kubeconfig("admin")
+        kubeconfig = host.admin_kubeconfig
         if not kubeconfig.exists():
             raise NotFound(f"{host.host.name} has no control plane yet", hint="run `mls framework deploy-all`")
         api = Api(str(kubeconfig))
@@ -96,7 +96,8 @@ def diff(settings: Settings, inventory: str | None, descriptions: str | None, va
                     live[name], wanted[name] = _states(api, document)
     for path, documents in tree.items():
         if path.startswith("hosts/"):
-            file = layout.directory / path
+            host = layout.hosts[path.split("/")[1]]
+            file = (layout.directory if host.host.local else layout.directory / "rendered") / path
             live[path] = file.read_text(encoding="utf-8") if file.is_file() else ""
             wanted[path] = dump_documents(documents)
     result = diff_trees(live, wanted)

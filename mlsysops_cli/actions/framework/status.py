@@ -76,7 +76,9 @@ def process_rows(state: SliceState, plan: dict[str, Any]) -> list[dict[str, Any]
 
 def _kubeconfigs(plan: dict[str, Any]) -> dict[str, str]:
     return {
-        part["cluster"]: part["controlplane"]["apply"]["kubeconfig"]
+        part["cluster"]: f"{part['access']['to']}/kubeconfigs/admin.kubeconfig"
+        if part["access"]
+        else part["controlplane"]["apply"]["kubeconfig"]
         for part in plan.get("hosts", {}).values()
         if part["controlplane"]
     }

@@ -25,11 +25,16 @@ def collect(root: str = "/") -> dict[str, Any]:
 
     Returns:
         ``{"cpu": {"model", "architecture", "cores", "frequency": [Hz, …], "performance_indicator": BogoMIPS},
-        "memory_bytes", "disk_bytes", "os", "node_type", "container_runtime": […]}`` without what is unknown.
+        "memory_bytes", "disk_bytes", "os", "node_type", "container_runtime": […], "python", "machine", "libc"}``
+        without what is unknown.
     """
     base = Path(root)
     cpuinfo = _cpuinfo(base)
     facts: dict[str, Any] = {
+        # What an environment for this machine has to fit.
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()).strip(),
         "cpu": _known(
             model=cpuinfo.get("model name"),
             architecture=ARCHITECTURES.get(platform.machine().lower()),

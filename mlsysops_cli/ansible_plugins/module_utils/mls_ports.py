@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import struct
 from pathlib import Path
 
-__all__ = ["listener", "owner", "taken"]
+__all__ = ["listener", "own", "owner", "taken"]
 
 _LISTEN = "0A"
+
+
+def own(address: str) -> bool:
+    """Whether this machine can listen on an address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as exc:
+            return exc.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def taken(address: str, port: int) -> bool:

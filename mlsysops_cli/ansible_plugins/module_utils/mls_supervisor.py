@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +258,10 @@ class Supervisor:
                 left = [one for one in left if identity(one[0]) == one]
 
     # -- changes -------------------------------------------------------------------------------------------------
+
+    def known(self, names: Iterable[str]) -> list[str]:
+        """Return those of some programs that the configuration has."""
+        return [name for name in names if (self.programs / (name + ".conf")).exists()]
 
     def pending(self, programs: list[Program]) -> list[str]:
         """Return the names of programs whose files or sections differ from what is wanted, or that do not run."""

@@ -16,6 +16,11 @@ options:
   manifests:
     description: Directory of YAML files; none where left out.
     type: path
+  objects:
+    description: The objects themselves, in the order in which they are applied; after those of C(manifests).
+    type: list
+    elements: dict
+    default: []
   wait:
     description: >-
       Conditions to wait for, each with C(api_version), C(kind), C(name), C(namespace) and C(condition).
@@ -62,6 +67,7 @@ def main() -> None:
         argument_spec={
             "kubeconfig": {"type": "path", "required": True},
             "manifests": {"type": "path"},
+            "objects": {"type": "list", "elements": "dict", "default": []},
             "wait": {"type": "list", "elements": "dict", "default": []},
             "field_manager": {"type": "str", "default": "mls"},
             "timeout": {"type": "int", "default": 60},
@@ -70,6 +76,7 @@ def main() -> None:
     )
     parameters = module.params
     objects = load_manifests(parameters["manifests"]) if parameters["manifests"] else []
+    objects += parameters["objects"]
     if module.check_mode and not Path(parameters["kubeconfig"]).exists():
         # A bare host: there is no control plane yet, so everything would be new.
         module.exit_json(changed=bool(objects), touched=[_name(obj) for obj in objects], diff=_diff([]))

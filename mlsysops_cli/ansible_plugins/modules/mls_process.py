@@ -10,7 +10,9 @@ description:
     it does not run, starts or restarts what changed, and waits until every readiness probe succeeds.
 options:
   supervisor:
-    description: Where the supervisor keeps its files (C(directory)) and the name of the C(slice).
+    description: >-
+      What keeps them - C(kind) C(supervisord), which has its files in C(directory), or C(systemd) - and the name of the
+      C(slice).
     type: dict
     required: true
   programs:
@@ -21,9 +23,9 @@ options:
     elements: dict
     default: []
   state:
-    description: Whether the programs run, or are gone.
+    description: Whether the programs run, or are gone; or only how they are (C(query)).
     type: str
-    choices: [present, absent]
+    choices: [present, absent, query]
     default: present
   shutdown:
     description: Stop the supervisor itself; with C(state=absent).
@@ -52,6 +54,10 @@ touched:
   description: Names of the programs that were started, restarted or removed.
   returned: always
   type: list
+ansible_facts:
+  description: The table of processes, under C(mls_processes); with C(state=query).
+  returned: with state=query
+  type: dict
 """
 
 import socket  # noqa: E402 - Ansible wants the documentation first
@@ -65,6 +71,7 @@ from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.mls_supervisor import Supervisor, SupervisorError  # noqa: E402
+from ansible.module_utils.mls_systemd import Systemd  # noqa: E402
 
 FATAL_STATUS = 3  # our programs' exit status for a configuration error: trying again does not help
 
@@ -75,7 +82,7 @@ def main() -> None:
         argument_spec={
             "supervisor": {"type": "dict", "required": True},
             "programs": {"type": "list", "elements": "dict", "default": []},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "query"], "default": "present"},
             "shutdown": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 60},
         },
@@ -83,9 +90,13 @@ def main() -> None:
     )
     parameters = module.params
     where = parameters["supervisor"]
-    supervisor = Supervisor(where["directory"], where["slice"], sys.executable)
+    supervisor: Any = Supervisor(where["directory"], where["slice"], sys.executable)
+    if where.get("kind") == "systemd":
+        supervisor = Systemd(where["slice"])
     programs = parameters["programs"]
     try:
+        if parameters["state"] == "query":
+            module.exit_json(changed=False, ansible_facts={"mls_processes": supervisor.processes()})
         if parameters["state"] == "absent":
             touched = _remove(module, supervisor, programs)
         elif module.check_mode:
@@ -102,7 +113,7 @@ def _remove(module: Any, supervisor: Any, programs: list[dict[str, Any]]) -> lis
     names = [program["name"] for program in programs]
     shutdown = module.params["shutdown"]
     if module.check_mode:
-        there = [name for name in names if (supervisor.programs / (name + ".conf")).exists()]
+        there: list[str] = supervisor.known(names)
         return there + (["supervisord"] if shutdown and supervisor.running() else [])
     touched: list[str] = supervisor.remove(names)
     if shutdown and supervisor.shutdown():
@@ -121,15 +132,14 @@ def _wait(module: Any, supervisor: Any, programs: list[dict[str, Any]], timeout:
             if info.get("statename") in ("STARTING", "RUNNING") and _ready(program.get("probe"), info):
                 del waiting[name]
             elif info.get("exitstatus") == FATAL_STATUS and info.get("statename") != "RUNNING":
-                module.fail_json(msg=f"{name} stopped: {_last_line(program)}", log=program["log"])
+                module.fail_json(msg=f"{name} stopped: {_last_line(supervisor, program)}")
         if not waiting:
             return
         if time.monotonic() > deadline:
             name, program = next(iter(waiting.items()))
             state = states.get(name, {}).get("statename", "unknown")
             module.fail_json(
-                msg=f"{name} is not ready after {timeout} s ({state.lower()}): {_last_line(program)}",
-                log=program["log"],
+                msg=f"{name} is not ready after {timeout} s ({state.lower()}): {_last_line(supervisor, program)}",
                 mls_error="timed-out",
             )
         time.sleep(delay)
@@ -153,7 +163,10 @@ def _ready(probe: dict[str, str] | None, info: dict[str, Any]) -> bool:
         return False
 
 
-def _last_line(program: dict[str, Any]) -> str:
+def _last_line(supervisor: Any, program: dict[str, Any]) -> str:
+    if isinstance(supervisor, Systemd):
+        lines = supervisor.last_lines(program["name"])
+        return lines[-1] if lines else "nothing in the journal of {}".format(supervisor.unit(program["name"]))
     try:
         with Path(program["log"]).open("rb") as stream:
             stream.seek(max(0, Path(program["log"]).stat().st_size - 4096))

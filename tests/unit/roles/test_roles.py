@@ -77,7 +77,8 @@ def test_documentation_of_modules_agrees_with_their_arguments(path: Path) -> Non
     assert spec.keys() == options.keys()
     for name, option in options.items():
         documented = {key: value for key, value in option.items() if key != "description"}
-        assert documented == spec[name], name
+        # What must not be logged is no part of a module's documentation.
+        assert documented == {key: value for key, value in spec[name].items() if key != "no_log"}, name
 
 
 def test_every_module_is_known_to_the_linter() -> None:

@@ -1,0 +1,90 @@
+"""What hosts over SSH need before a plan can be made: their facts, and an environment that runs there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import InvalidInput, Unreachable
+
+from mlsysops_cli.assets import asset
+from mlsysops_cli.render import cached_facts, remote_temporary
+from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
+from mlsysops_cli.runtime import build_archives, common_targets
+
+if TYPE_CHECKING:
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import Slice
+
+__all__ = ["RemoteHosts"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHosts:
+    """The hosts of a slice that are reached over SSH.
+
+    Attributes:
+        settings: Told what goes on.
+        slice: The slice.
+        inventory: Path of its inventory.
+        directory: Private directory for the files of the run.
+        vault_password_file: Decrypts vaulted parts of the inventory.
+        accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
+    """
+
+    settings: Settings
+    slice: Slice
+    inventory: str
+    directory: Path
+    vault_password_file: str | None
+    accept_host_keys: bool
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return the hosts' facts, by name: those of the last time, and fresh ones where there are none yet.
+
+        Raises:
+            Unreachable: None of the hosts answers, and nothing is known of them.
+        """
+        names = [host.name for host in self.slice.hosts.values() if not host.local]
+        known = {
+            name: facts for name, facts in cached_facts(self.slice).items() if name in names and facts.get("python")
+        }
+        unknown = [name for name in names if name not in known]
+        if not unknown:
+            return known
+        run = PlaybookRun(
+            playbook=asset("playbooks", "facts.yml"),
+            inventories=[Path(self.inventory).absolute()],
+            state=self.directory / "run",
+            logs=self.directory / "logs" / "runs",
+            title="gather facts",
+            limit=",".join(unknown),
+            vault_password_file=self.vault_password_file,
+            known_hosts=self.directory / "known_hosts",
+            accept_host_keys=self.accept_host_keys,
+            remote_temporary=remote_temporary(self.slice.name),
+        )
+        result = run_playbook(run, choose_progress("gather facts", quiet=self.settings.quiet))
+        known |= result.facts
+        if not known:
+            raise result.error() or Unreachable("no host answers", hint=f"full log: {result.log}")
+        return known
+
+    def environments(self, facts: dict[str, dict[str, Any]]) -> dict[str, list[tuple[Path, str]]]:
+        """Return the archives that each host gets, by name; a host of which nothing is known gets what the others get.
+
+        Raises:
+            InvalidInput: A host can run no environment.
+        """
+        remote = [host.name for host in self.slice.hosts.values() if not host.local]
+        if not remote:
+            return {}
+        built: dict[str, list[tuple[Path, str]]] = {}
+        for target, hosts in common_targets({name: facts[name] for name in remote if name in facts}).items():
+            archives = [(archive.path, archive.digest) for archive in build_archives(target, self.settings.note)]
+            built |= dict.fromkeys(hosts, archives)
+        if not built:
+            raise InvalidInput("of no host it is known which Python it has", hint="see `mls framework doctor`")
+        guess = next(iter(built.values()))
+        return {name: built.get(name, guess) for name in remote}

@@ -1,0 +1,73 @@
+"""How Ansible's SSH connections behave: bounded in time, checked host keys, no questions, gone when the run is over."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["HOST_KEY_FAILED", "connections", "fingerprints", "ssh_settings"]
+
+#: What ssh says of a host whose key is unknown or another one than before.
+HOST_KEY_FAILED = "Host key verification failed"
+#: Seconds until a host that does not answer counts as unreachable.
+CONNECT_TIMEOUT = 10
+
+
+def ssh_settings(*, known_hosts: Path | None, accept: bool, sockets: Path) -> dict[str, str]:
+    """Return environment variables for Ansible.
+
+    Args:
+        known_hosts: Where keys of hosts are recorded, beside those that the person knows already.
+        accept: Record keys of hosts that are seen for the first time; a changed key is refused in any case.
+        sockets: Directory of the shared connections' sockets.
+    """
+    # A link that is cut must be noticed: a live shared connection would hang for over a minute.
+    options = ["ControlMaster=auto", "ControlPersist=60s", "ServerAliveInterval=3", "ServerAliveCountMax=3"]
+    options.append(f"StrictHostKeyChecking={'accept-new' if accept else 'yes'}")
+    if known_hosts:
+        options.append(f'UserKnownHostsFile="{known_hosts}" ~/.ssh/known_hosts ~/.ssh/known_hosts2')
+    return {
+        "ANSIBLE_SSH_ARGS": shlex.join(word for option in options for word in ("-o", option)),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
+        "ANSIBLE_TIMEOUT": str(CONNECT_TIMEOUT),
+        # Whatever ssh wants to ask (a passphrase) fails instead of waiting for a person who sees no question.
+        "SSH_ASKPASS": "/bin/false",
+        "SSH_ASKPASS_REQUIRE": "force",
+    }
+
+
+@contextmanager
+def connections() -> Iterator[Path]:
+    """Yield a directory for the sockets of shared connections, which are closed at the end.
+
+    It has a short name of its own, because the path of a unix socket may have 107 characters only.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="mls-"))
+    try:
+        yield directory
+    finally:
+        for socket in directory.iterdir():
+            subprocess.run(
+                ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "none"],
+                capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False,
+            )  # fmt: skip
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def fingerprints(known_hosts: Path) -> list[str]:
+    """Return the hosts and fingerprints in a file of known hosts, a line each; none where there is no such file."""
+    if not known_hosts.is_file():
+        return []
+    done = subprocess.run(
+        ["ssh-keygen", "-l", "-f", str(known_hosts)],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=10, check=False,
+    )  # fmt: skip
+    return done.stdout.splitlines()

@@ -1,0 +1,176 @@
+"""Builds the environment of hosts: a wheelhouse of our wheel and its dependencies, installed into archives.
+
+Both are kept in the cache directory by digest. Nothing in an archive depends on the slice, and the hosts unpack it
+without pip and without a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+from mlsysops_core.errors import MlsError
+
+from mlsysops_cli.runtime.wheel import NAME, constraints, make_wheel, pip, source_digest
+from mlsysops_cli.slice.state import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlsysops_cli.runtime.target import Target
+
+__all__ = ["Archive", "build_archives"]
+
+#: What the processes of hosts need.
+EXTRAS = "agents,embedded,northbound"
+_KEPT = 8
+
+
+#: Directories of dependencies that are of no use to a process, each of many files.
+_USELESS = (
+    "kubernetes/docs",
+    "kubernetes/test",
+    "kubernetes/e2e_test",
+    "kubernetes/aio/docs",
+    "kubernetes/aio/test",
+    "bin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A part of an environment, ready to be unpacked.
+
+    Attributes:
+        path: A gzipped tar of a part of ``site-packages``.
+        digest: Names its contents.
+    """
+
+    path: Path
+    digest: str
+
+
+def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]:
+    """Return the archives for a kind of host, dependencies first; they are made where the cache has none.
+
+    Ours changes more often than the dependencies, so that an upgrade carries little.
+
+    Args:
+        target: The kind of host.
+        note: Told what goes on where it takes long.
+
+    Raises:
+        MlsError: They cannot be built.
+    """
+    cache = platformdirs.user_cache_path("mlsysops") / "runtime"
+    versions = constraints()
+    wanted = [
+        Archive(cache / f"runtime-{part}-{target.name}-{digest}.tar.gz", digest)
+        for part, digest in (
+            ("dependencies", _digest(EXTRAS, target.name, *_USELESS, *versions)),
+            ("own", _digest(target.name, source_digest())),
+        )
+    ]
+    with locked(cache, "the hosts' environments"):
+        if not all(archive.path.is_file() for archive in wanted):
+            with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
+                work = Path(scratch)
+                wheel = make_wheel(work)
+                if not wanted[0].path.is_file():
+                    note(f"building the environment of hosts with Python {target.python} on {target.machine}; once")
+                    wheels = _wheelhouse(
+                        cache / f"wheels-{target.name}-{wanted[0].digest}", work, wheel, target, versions
+                    )
+                    _install(
+                        work / "dependencies",
+                        wanted[0].path,
+                        target,
+                        [str(path) for path in sorted(wheels.glob("*.whl"))],
+                    )
+                if not wanted[1].path.is_file():
+                    _install(work / "own", wanted[1].path, target, [str(wheel)])
+        for archive in wanted:
+            os.utime(archive.path)
+        _forget(cache)
+    return wanted
+
+
+def _install(tree: Path, path: Path, target: Target, wheels: list[str]) -> None:
+    pip(
+        "install",
+        "--quiet",
+        "--target",
+        str(tree),
+        "--no-deps",
+        "--no-index",
+        "--no-compile",
+        *_options(target),
+        *wheels,
+    )
+    for name in _USELESS:
+        shutil.rmtree(tree / name, ignore_errors=True)
+    _compile(tree, target)
+    packed = tree.with_suffix(".tar.gz")
+    _pack(tree, packed)
+    packed.replace(path)
+
+
+def _wheelhouse(kept: Path, work: Path, wheel: Path, target: Target, versions: list[str]) -> Path:
+    if not kept.is_dir():
+        pins, found = work / "constraints.txt", work / "wheels"
+        pins.write_text("\n".join(versions) + "\n", encoding="utf-8")
+        pip(
+            "download", "--quiet", "--dest", str(found), "--constraint", str(pins), *_options(target), f"{wheel}[{EXTRAS}]"
+        )  # fmt: skip
+        for path in found.glob(f"{NAME.replace('-', '_')}-*.whl"):
+            path.unlink()  # ours changes more often than the others
+        found.replace(kept)
+    os.utime(kept)
+    return kept
+
+
+def _options(target: Target) -> list[str]:
+    platforms = [word for tag in target.platforms for word in ("--platform", tag)]
+    return ["--only-binary=:all:", "--implementation", "cp", "--python-version", target.python, *platforms]
+
+
+def _compile(tree: Path, target: Target) -> None:
+    """Compile to byte code where the hosts' Python is this one's like; they do it themselves otherwise."""
+    if target.python != f"{sys.version_info.major}.{sys.version_info.minor}":
+        return
+    argv = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-s", str(tree), "-p", "/opt/mlsysops", str(tree)]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300, check=False)
+    if done.returncode not in (0, 1):  # 1: a file of somebody's tests that is broken on purpose
+        raise MlsError(f"compileall: {done.stderr.strip()[-300:]}")
+
+
+def _pack(tree: Path, path: Path) -> None:
+    def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = 0
+        member.uname = member.gname = "root"
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        return member
+
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        archive.add(tree, arcname=".", filter=anonymous)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _forget(cache: Path) -> None:
+    """Let go of what was not used for longest."""
+    for pattern in ("runtime-*.tar.gz", "wheels-*"):
+        kept = sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime)
+        for path in kept[:-_KEPT]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

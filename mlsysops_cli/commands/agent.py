@@ -1,7 +1,4 @@
-"""`mls agent`: policies and configuration of running agents.
-
-The names are promised; this version cannot do it yet and says so, with the exit code for "refused".
-"""
+"""`mls agent`: policies and configuration of running agents, and the tools to write policies with."""
 
 from __future__ import annotations
 
@@ -9,13 +6,27 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mlsysops_cli.settings import settings_of
+
 app = typer.Typer(help="Policies and configuration of running agents.", rich_markup_mode=None, add_completion=False)
 
 __all__ = ["app", "refuse"]
 
-Agent = Annotated[str | None, typer.Option("--agent", metavar="TARGET", help="Agent, tier or label selector.")]
-File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="File with it.")]
-Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of it.")]
+Agent = Annotated[
+    str, typer.Option("--agent", metavar="TARGET", help="all, a tier, tier/name, or a label selector (key=value).")
+]
+OnlyAgent = Annotated[str | None, typer.Option("--agent", metavar="TARGET", help="Only these agents.")]
+File = Annotated[str | None, typer.Option("--file", "-f", metavar="FILE", help="File with it; - is standard input.")]
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of it.")]
+OptionalName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Name of it; by default what the file is called.")
+]
+Revision = Annotated[
+    int, typer.Option("--revision", min=0, metavar="N", help="Bring back this revision instead of sending a file.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check with the API and write nothing.")]
+Plugin = Annotated[str, typer.Argument(metavar="NAME", help="Name of the plug-in.")]
+Directory = Annotated[str, typer.Option("--dir", metavar="DIR", help="Directory to write to.")]
 
 
 def refuse(what: str, instead: str = "") -> NoReturn:
@@ -31,42 +42,110 @@ def refuse(what: str, instead: str = "") -> NoReturn:
     raise Refused(f"mls {__version__} has no {what} yet", hint=instead or "see the change log for when it comes")
 
 
-_POLICIES = "put the file into the agent's plugin directory (plugin_dirs of its configuration) and restart the agent"
-
-
 @app.command("set-policy")
-def set_policy(agent: Agent = None, file: File = None) -> None:
-    """Send a policy to running agents (not in this version)."""
-    refuse("way to change the policies of running agents", _POLICIES)
+def set_policy(
+    ctx: typer.Context,
+    agent: Agent,
+    file: File = None,
+    name: OptionalName = None,
+    revision: Revision = 0,
+    dry_run: DryRun = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the agents have loaded it.")] = True,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Longest wait.")] = 60.0,
+) -> None:
+    """Send a policy to running agents.
+
+    It is loaded in a process of its own first; only when that works does it replace what ran before.
+    """
+    from mlsysops_cli.actions.agent import send
+
+    send(
+        settings_of(ctx),
+        "policy",
+        agent,
+        file,
+        name=name,
+        revision=revision,
+        dry_run=dry_run,
+        wait=timeout if wait else None,
+    )
 
 
 @app.command("delete-policy")
-def delete_policy(agent: Agent = None, name: Name = None) -> None:
-    """Take a policy from running agents (not in this version)."""
-    refuse("way to change the policies of running agents", _POLICIES)
+def delete_policy(ctx: typer.Context, agent: Agent, name: Name, dry_run: DryRun = False) -> None:
+    """Take a policy that was sent back from running agents."""
+    from mlsysops_cli.actions.agent import delete
+
+    delete(settings_of(ctx), "policy", agent, name, dry_run=dry_run)
 
 
 @app.command("list-policies")
-def list_policies(agent: Agent = None) -> None:
-    """List the policies of running agents (not in this version)."""
-    refuse(
-        "way to list the policies of running agents", "their logs name the policies they loaded: `mls framework logs`"
-    )
+def list_policies(ctx: typer.Context, agent: OnlyAgent = None) -> None:
+    """List the policies of running agents, as the agents report them."""
+    from mlsysops_cli.actions.agent import list_policies as run
+
+    run(settings_of(ctx), agent)
 
 
 @app.command("set-config")
-def set_config(agent: Agent = None, file: File = None) -> None:
-    """Configure running agents (not in this version)."""
-    refuse(
-        "way to change the configuration of running agents",
-        "change the inventory and run `mls framework deploy-all` again",
-    )
+def set_config(
+    ctx: typer.Context,
+    agent: Agent,
+    file: File = None,
+    name: OptionalName = None,
+    revision: Revision = 0,
+    dry_run: DryRun = False,
+) -> None:
+    """Configure running agents: policies on or off, their configuration, the log level."""
+    from mlsysops_cli.actions.agent import send
+
+    send(settings_of(ctx), "config", agent, file, name=name, revision=revision, dry_run=dry_run, wait=None)
 
 
 @app.command("delete-config")
-def delete_config(agent: Agent = None, name: Name = None) -> None:
-    """Undo a configuration (not in this version)."""
-    refuse(
-        "way to change the configuration of running agents",
-        "change the inventory and run `mls framework deploy-all` again",
-    )
+def delete_config(ctx: typer.Context, agent: Agent, name: Name, dry_run: DryRun = False) -> None:
+    """Take a configuration back from running agents."""
+    from mlsysops_cli.actions.agent import delete
+
+    delete(settings_of(ctx), "config", agent, name, dry_run=dry_run)
+
+
+@app.command("list-config")
+def list_config(ctx: typer.Context, agent: OnlyAgent = None) -> None:
+    """List the configurations that were sent to agents."""
+    from mlsysops_cli.actions.agent import list_config as run
+
+    run(settings_of(ctx), agent)
+
+
+@app.command("new-policy")
+def new_policy(ctx: typer.Context, name: Plugin, directory: Directory = ".") -> None:
+    """Write the skeleton of a policy, a scenario for it, and its test."""
+    from mlsysops_cli.actions.agent import new_plugin
+
+    new_plugin(settings_of(ctx), "policy", name, directory)
+
+
+@app.command("new-mechanism")
+def new_mechanism(ctx: typer.Context, name: Plugin, directory: Directory = ".") -> None:
+    """Write the skeleton of a mechanism, and its test."""
+    from mlsysops_cli.actions.agent import new_plugin
+
+    new_plugin(settings_of(ctx), "mechanism", name, directory)
+
+
+@app.command("test-policy")
+def test_policy(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="policy-<name>.py")],
+    scenario: Annotated[str, typer.Option("--scenario", "-s", metavar="FILE", help="What it is shown; - is stdin.")],
+    all_turns: Annotated[bool, typer.Option("--all", help="Also turns in which nothing was to be done.")] = False,  # noqa: PT028 - no test
+) -> None:
+    """Replay telemetry through a policy, here, without a slice.
+
+    Exit code 0: it never failed; 1: it did.
+    """
+    from mlsysops_cli.actions.agent import test_policy as run
+
+    if not run(settings_of(ctx), file, scenario, all_turns=all_turns):
+        raise typer.Exit(1)

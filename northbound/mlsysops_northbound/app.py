@@ -19,8 +19,8 @@ from mlsysops_northbound.deps import Services, authenticated
 from mlsysops_northbound.guard import Guard
 from mlsysops_northbound.idempotency import Idempotency
 from mlsysops_northbound.metrics import Metrics
-from mlsysops_northbound.routes import apps, infra, legacy, manage, ml, probes
-from mlsysops_northbound.services import Applications, Infrastructure, SliceService
+from mlsysops_northbound.routes import agents, apps, infra, legacy, manage, ml, probes
+from mlsysops_northbound.services import Agents, Applications, Infrastructure, SliceService
 from mlsysops_northbound.store import Store
 
 __all__ = ["create_app", "description_schemas", "software_version"]
@@ -47,6 +47,7 @@ def create_app(config: Config, store: Store) -> FastAPI:
     services = Services(
         config=config,
         token=TokenFile(config.token_file),
+        agents=Agents(store, namespace=config.namespace, framework_namespace=config.framework_namespace),
         applications=Applications(store, config.namespace),
         infrastructure=Infrastructure(store, config.namespace),
         slice=SliceService(
@@ -80,7 +81,7 @@ def create_app(config: Config, store: Store) -> FastAPI:
     problems.install(app)
     app.add_middleware(Guard, max_body=config.max_body, timeout=config.timeout, metrics=metrics)
     app.include_router(probes.router)
-    for router in (apps.router, infra.router, manage.router, ml.router, legacy.router):
+    for router in (agents.router, apps.router, infra.router, manage.router, ml.router, legacy.router):
         app.include_router(router, dependencies=[Depends(authenticated)])
     _describe_problems(app)
     return app

@@ -21,7 +21,7 @@ from mlsysops_northbound.config import Config, TokenFile
 from mlsysops_northbound.idempotency import Idempotency
 from mlsysops_northbound.metrics import Metrics
 from mlsysops_northbound.problems import Unauthorized
-from mlsysops_northbound.services import Applications, Infrastructure, SliceService
+from mlsysops_northbound.services import Agents, Applications, Infrastructure, SliceService
 
 __all__ = [
     "Body",
@@ -49,6 +49,7 @@ class Services:
 
     config: Config
     token: TokenFile
+    agents: Agents
     applications: Applications
     infrastructure: Infrastructure
     slice: SliceService

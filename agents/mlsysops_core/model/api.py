@@ -15,6 +15,8 @@ from mlsysops_core.model.status import ComponentStatus, Condition, Decision, Per
 
 __all__ = [
     "AgentInfo",
+    "AgentPolicy",
+    "AgentsRequest",
     "Answer",
     "ApplicationDecisions",
     "ApplicationDetails",
@@ -33,6 +35,9 @@ __all__ = [
     "ProblemFault",
     "RegisterResult",
     "RemoveResult",
+    "SentItem",
+    "SentList",
+    "SentRevision",
     "SliceInfo",
     "SystemTarget",
 ]
@@ -196,6 +201,60 @@ class AgentInfo(Answer):
     ready: bool = False
     last_seen: str = Field(default="", description="RFC 3339; empty where it was never seen.")
     version: str = ""
+
+
+class AgentsRequest(Request):
+    """A policy or settings for running agents: their text, or an earlier revision of it."""
+
+    target: str = Field(
+        min_length=1, max_length=512, description="all, a tier, tier/name, or a label selector (`key=value,…`)."
+    )
+    text: str = Field(default="", description="The policy's Python text, or the settings as YAML.")
+    revision: int = Field(default=0, ge=0, description="Bring back this revision instead; 0 where `text` is given.")
+
+
+class SentRevision(Answer):
+    """A version of what was sent to agents."""
+
+    revision: int
+    digest: str = ""
+    time: str = Field(default="", description="RFC 3339.")
+    of: int = Field(default=0, description="The revision it brought back; 0 where it was new.")
+
+
+class AgentPolicy(Answer):
+    """A policy of an agent, as the agent says."""
+
+    tier: str
+    agent: str
+    name: str
+    state: str = Field(default="", description="Running, Off, Failed or Refused.")
+    source: str = Field(default="", description="built-in, file, sent or settings.")
+    version: str = ""
+    revision: int | None = Field(default=None, description="Revision that is loaded; 0 where none is.")
+    wanted_revision: int | None = Field(default=None, description="Revision that was sent last.")
+    target: str | None = None
+    message: str = ""
+
+
+class SentItem(Answer):
+    """A policy or settings that were sent to agents."""
+
+    kind: Literal["policy", "config"] = "policy"
+    name: str
+    target: str
+    revision: int = 0
+    digest: str = ""
+    action: Literal["", "created", "updated", "unchanged", "deleted"] = ""
+    dry_run: bool = False
+    revisions: list[SentRevision] = Field(default_factory=list, description="The newest first; at most 5 are kept.")
+
+
+class SentList(Answer):
+    """What was sent to agents, and what they say of their policies."""
+
+    items: list[SentItem] = Field(default_factory=list)
+    agents: list[AgentPolicy] = Field(default_factory=list, description="Empty for settings.")
 
 
 class ClusterInfo(Answer):

@@ -12,6 +12,7 @@ from mlsysops_embedded.apiserver.call import ANONYMOUS, User
 from mlsysops_embedded.apiserver.discovery import Discovery
 from mlsysops_embedded.apiserver.http import Receive, Request, Scope, Send, respond, respond_status
 from mlsysops_embedded.apiserver.logs import LogProxy
+from mlsysops_embedded.apiserver.metrics import Metrics
 from mlsysops_embedded.apiserver.openapi import OpenApi
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route, route
@@ -40,16 +41,22 @@ class ApiServer:
         registry: Objects.
         access: Authentication and authorisation.
         audit: Where requests are noted.
-        logs: The way to kubelets.
+        logs: Logs of pods.
+        metrics: What nodes and pods use.
     """
 
     def __init__(
-        self, registry: Registry, access: Access, audit: AuditLog | None = None, logs: LogProxy | None = None
+        self,
+        registry: Registry,
+        access: Access,
+        audit: AuditLog | None = None,
+        logs: LogProxy | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._registry = registry
         self._access = access
         self._audit = audit
-        self._verbs = Verbs(registry, Subresources(registry, access, logs))
+        self._verbs = Verbs(registry, Subresources(registry, access, logs), metrics)
         self._discovery = Discovery(registry.catalog)
         self._openapi = OpenApi(registry.catalog)
         self.ready = False

@@ -182,7 +182,7 @@ class LocalClient:
     async def discover(self) -> Sequence[Resource]:
         """See `Client.discover`."""
         groups = self._registry.catalog.groups()
-        listable = [info for info in self._registry.catalog if "list" in info.verbs]
+        listable = [info for info in self._registry.catalog if "watch" in info.verbs]
         # A group's preferred version need not serve all its resources.
         listable.sort(key=lambda info: groups[info.group].index(info.version))
         best: dict[tuple[str, str], Resource] = {}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from mlsysops_embedded.apiserver.http import Request
+from mlsysops_embedded.apiserver.kubelets import Kubelets
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.errors import ApiError
@@ -24,13 +23,12 @@ class LogProxy:
 
     Args:
         registry: Pods and nodes.
-        pki_dir: CA and the server's client certificate.
+        kubelets: The way to kubelets.
     """
 
-    def __init__(self, registry: Registry, pki_dir: Path) -> None:
+    def __init__(self, registry: Registry, kubelets: Kubelets) -> None:
         self._registry = registry
-        self._tls = ssl.create_default_context(cafile=str(pki_dir / "ca.crt"))
-        self._tls.load_cert_chain(pki_dir / "apiserver-kubelet-client.crt", pki_dir / "apiserver-kubelet-client.key")
+        self._kubelets = kubelets
 
     async def serve(self, request: Request, route: Route) -> int:
         """Answers a request for a log.
@@ -45,7 +43,10 @@ class LogProxy:
         started = False
         watcher: asyncio.Task[None] | None = None
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=self._tls) as answer:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(url, ssl=self._kubelets.tls) as answer,
+            ):
                 if answer.status != 200:
                     text = (await answer.text())[:1000]
                     reason = {400: "BadRequest", 404: "NotFound"}.get(answer.status, "InternalError")
@@ -97,15 +98,10 @@ class LogProxy:
         node = self._registry.read("nodes", "", node_name)
         if node is None:
             raise ApiError.not_found("nodes", node_name)
-        status = node.get("status") or {}
-        port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
-        address = next((a["address"] for a in status.get("addresses") or () if a.get("type") == "InternalIP"), "")
-        if not address:
-            raise ApiError.internal(f"node {node_name} has no address")
         options = {key: request.query[key] for key in _OPTIONS if key in request.query}
         query = f"?{urlencode(options)}" if options else ""
         path = "/".join(quote(part, safe="") for part in (route.namespace, route.name, container))
-        return f"https://{address}:{port}/containerLogs/{path}{query}", node_name
+        return f"{self._kubelets.url(node)}/containerLogs/{path}{query}", node_name
 
 
 async def _until_gone(request: Request, answer: Any) -> None:

@@ -17,8 +17,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from mlsysops_embedded.apiserver.access import Access
 from mlsysops_embedded.apiserver.app import ApiServer
 from mlsysops_embedded.apiserver.call import User
+from mlsysops_embedded.apiserver.kubelets import Kubelets
 from mlsysops_embedded.apiserver.local import LocalClient
 from mlsysops_embedded.apiserver.logs import LogProxy
+from mlsysops_embedded.apiserver.metrics import Metrics
 from mlsysops_embedded.apiserver.rooms import run_rooms
 from mlsysops_embedded.apiserver.setup import open_registry
 from mlsysops_embedded.auth.audit import AuditLog
@@ -112,7 +114,8 @@ async def run_control_plane(config: ControlPlaneConfig) -> None:
     async with open_registry(config.data_dir / "store.sqlite", service_cidr=config.service_cidr) as registry:
         access = Access(Authenticator(registry, signer), Authorizer(registry))
         audit = AuditLog(config.data_dir / "audit.log")
-        app = ApiServer(registry, access, audit, LogProxy(registry, config.pki_dir))
+        kubelets = Kubelets(config.pki_dir)
+        app = ApiServer(registry, access, audit, LogProxy(registry, kubelets), Metrics(registry, kubelets))
         server = _Server(_uvicorn_config(app, config))
         serving = asyncio.create_task(server.serve([sock]))
         rooms = asyncio.create_task(run_rooms(LocalClient(registry), config))

@@ -10,6 +10,7 @@ import orjson
 
 from mlsysops_embedded.apiserver.call import ANONYMOUS, Call, DeleteOptions
 from mlsysops_embedded.apiserver.http import Request, decode_body, respond
+from mlsysops_embedded.apiserver.metrics import API_VERSION, Metrics
 from mlsysops_embedded.apiserver.reading import Page, Query, WatchEvent, parse_rv
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route
@@ -45,10 +46,12 @@ class Verbs:
     Args:
         registry: Objects.
         subresources: The special subresources.
+        metrics: What nodes and pods use.
     """
 
-    def __init__(self, registry: Registry, subresources: Subresources) -> None:
+    def __init__(self, registry: Registry, subresources: Subresources, metrics: Metrics | None = None) -> None:
         self._registry = registry
+        self._metrics = metrics
         self._subresources = subresources
 
     async def serve(self, request: Request, route: Route, info: ResourceInfo) -> int:
@@ -81,6 +84,10 @@ class Verbs:
     # ------------------------------------------------------------------ reading
 
     async def _get(self, request: Request, route: Route, info: ResourceInfo) -> int:
+        if self._metrics is not None and info.api_version == API_VERSION:
+            found = await self._metrics.get(info, route.namespace, route.name)
+            await self._object(request, info, 200, orjson.dumps(found))
+            return 200
         await self._registry.reach(parse_rv(request.query.get("resourceVersion", "")))
         data = self._registry.get(info, route.namespace, route.name)
         await self._object(request, info, 200, data)
@@ -118,7 +125,12 @@ class Verbs:
 
     async def _list(self, request: Request, route: Route, info: ResourceInfo) -> int:
         media, parameters = request.negotiate()
-        page = await self._registry.page(info, route.namespace, self._query(request, route))
+        query = self._query(request, route)
+        if self._metrics is not None and info.api_version == API_VERSION:
+            found = await self._metrics.list(info, route.namespace, query.labels, query.fields)
+            page = Page(0, [orjson.dumps(item) for item in found])
+        else:
+            page = await self._registry.page(info, route.namespace, query)
         form = parameters.get("as")
         metadata = _list_metadata(page)
         if form == "Table":

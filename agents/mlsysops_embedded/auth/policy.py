@@ -39,6 +39,7 @@ def _roles() -> dict[str, list[Obj]]:
         _rule(["discovery.k8s.io"], ["endpointslices"], _READ),
         _rule(["coordination.k8s.io"], ["leases"], _READ),
         _rule(["events.k8s.io"], ["events"], _READ),
+        _rule(["metrics.k8s.io"], ["nodes", "pods"], _READ),
     ]
     edit = [
         *view,

@@ -266,7 +266,7 @@ class HttpClient:
         best: dict[tuple[str, str], Resource] = {}
         for (group, version), listed in zip(versions, listings, strict=True):
             for entry in listed:
-                if "/" not in entry["name"] and "list" in (entry.get("verbs") or []):
+                if "/" not in entry["name"] and {"list", "watch"} <= set(entry.get("verbs") or ()):
                     resource = Resource(group, version, entry["name"], bool(entry["namespaced"]), entry["kind"])
                     best.setdefault((group, entry["name"]), resource)
         return list(best.values())

@@ -12,6 +12,7 @@ import psutil
 from aiohttp import web
 
 from mlsysops_embedded.client.objects import format_time, now
+from mlsysops_embedded.kubelet.container import Simulated
 from mlsysops_embedded.kubelet.logs import LogOptions, read_log
 
 if TYPE_CHECKING:
@@ -159,7 +160,9 @@ class KubeletServer:
 
 
 def _usage(worker: PodWorker, container: Container) -> tuple[int, int] | None:
-    """(CPU nanoseconds, bytes) from the control group, else from the process tree."""
+    """(CPU nanoseconds, bytes) from the control group, else from the process tree; nothing where there is no process."""
+    if isinstance(container.handle, Simulated):
+        return 0, 0
     if container.handle is None or not container.handle.pid:
         return None
     if (usage := worker.shared.cgroups.usage(worker.uid, container.name)) is not None:

@@ -91,9 +91,10 @@ class ResourceInfo:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+_FEW: Final = {"c": ("create",), "r": ("get", "list")}
 _VERBS: Final = {"namespaces": tuple(verb for verb in _ALL if verb != "deletecollection")}
 
-# group/version kind plural scope(n|c) shortNames subresources flags(g: generation, s: scale, a: category all, v=verbs)
+# group/version kind plural scope(n|c) shortNames subresources flags(g: generation, s: scale, a: category all, c: create alone, r: read alone)
 _TABLE: Final = """
 v1 Namespace namespaces c ns status,finalize
 v1 Node nodes c no status,proxy
@@ -117,6 +118,8 @@ rbac.authorization.k8s.io/v1 RoleBinding rolebindings n
 rbac.authorization.k8s.io/v1 ClusterRole clusterroles c
 rbac.authorization.k8s.io/v1 ClusterRoleBinding clusterrolebindings c
 apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions c crd,crds status g
+metrics.k8s.io/v1beta1 NodeMetrics nodes c - - r
+metrics.k8s.io/v1beta1 PodMetrics pods n - - r
 authentication.k8s.io/v1 TokenReview tokenreviews c - - c
 authentication.k8s.io/v1 SelfSubjectReview selfsubjectreviews c - - c
 authorization.k8s.io/v1 SubjectAccessReview subjectaccessreviews c - - c
@@ -142,7 +145,7 @@ def _built_ins() -> Iterator[ResourceInfo]:
             singular=kind.lower(),
             short_names=tuple(short.split(",")) if short != "-" else (),
             categories=("all",) if "a" in flags else (),
-            verbs=("create",) if flags == "c" else _VERBS.get(plural, _ALL),
+            verbs=_FEW.get(flags) or _VERBS.get(plural, _ALL),
             subresources=subs,
             bucket="events" if twin else f"{plural}.{group}".rstrip("."),
             stored="v1" if twin else api_version,

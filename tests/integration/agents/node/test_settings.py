@@ -18,7 +18,7 @@ from mlsysops_agents.node.settings import UNINSTALL
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "unit" / "agents" / "support"))
 
-from machines import CPUFREQ, acpi_cpufreq, read, snapshot  # noqa: E402 - found by the line above
+from machines import CPUFREQ, acpi_cpufreq, read, snapshot
 
 NODE = {
     "apiVersion": "mlsysops.eu/v1",

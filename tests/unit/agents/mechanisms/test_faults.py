@@ -249,3 +249,30 @@ def test_a_record_that_somebody_broke_is_put_aside(tmp_path: Path) -> None:
     assert (tmp_path / "x.broken").exists()
     Ledger(path).record([Entry("a", "1", ("2",), "a", "p", 0.0)])
     assert json.loads(path.read_text())["entries"][0]["key"] == "a"
+
+
+async def test_a_command_can_be_taken_back_exactly(machine: Machine) -> None:
+    acpi_cpufreq(machine.root)
+    mechanism = CpuFrequency(machine.handle)
+    await mechanism.apply({"governor": "powersave"})
+    before = snapshot(machine.root)
+    outcome = await mechanism.apply({"governor": "schedutil", "frequency": "1.4GHz"})
+    assert outcome.undo is not None
+    assert mechanism.assets(outcome.undo) == {"cpu_frequency/policy0", "cpu_frequency/policy2"}
+    machine.permit(node=())  # what is taken back needs no permission
+
+    assert (await mechanism.apply(outcome.undo)).ok
+
+    assert snapshot(machine.root) == before
+    assert (await mechanism.apply({"command": "reset"})).ok
+    assert read(machine.root, f"{CPUFREQ}/policy0/scaling_governor") == "schedutil"
+
+
+async def test_undo_is_no_way_around(machine: Machine) -> None:
+    acpi_cpufreq(machine.root)
+    mechanism = CpuFrequency(machine.handle)
+    with pytest.raises(Refused, match="was not changed here"):
+        await mechanism.apply({"command": "undo", "values": {f"/{MAX_0}": "1400000"}})
+    with pytest.raises(Refused, match="was not changed here"):
+        await mechanism.apply({"command": "undo", "values": {"/etc/passwd": "root"}})
+    assert read(machine.root, MAX_0) == "2800000"

@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 #: Every analysis asks for state and options; the machine is looked at no oftener than this (seconds).
 _LOOK_SECONDS = 1.0
+#: The command that an outcome names to be taken back.
+_UNDO = "undo"
 
 
 class NodeMechanism(ABC):
@@ -58,6 +60,7 @@ class NodeMechanism(ABC):
         self._turn = threading.Lock()
         self._seen: dict[str, tuple[float, dict[str, Any]]] = {}
         self._last_fault = ""
+        self._undoable: dict[str, str] = {}
 
     # -- what a mechanism says of itself -----------------------------------------------------------------------
 
@@ -103,12 +106,16 @@ class NodeMechanism(ABC):
     async def apply(self, command: Mapping[str, Any]) -> Outcome:
         """Carry out a command, all of it or nothing; with ``dry_run`` only say what it would change.
 
+        The outcome's ``undo`` brings back the very values that were there before this command.
+
         Raises:
             InvalidInput: The command has an unknown key or a value that is not allowed.
             Refused: A description does not permit it, the machine does not have the knob, or the kernel does not let the agent.
             NotFound: What it is about is not here.
             PartialFailure: It failed half way, and not everything could be put back.
         """
+        if command.get("command") == _UNDO:
+            return await self._undo(command)
         read = self._read(command)
         if read.command == "reset":
             return await self._reset(read)
@@ -129,8 +136,10 @@ class NodeMechanism(ABC):
         finally:
             self._seen.clear()
         self._last_fault = ""
+        self._undoable.update({step.change.knob.key: step.change.asset for step in done})
         told = [step.as_dict() for step in done]
-        return Outcome(ok=True, message=_sentence(told), details={"changes": told})
+        undo = {"command": _UNDO, "values": {step.change.knob.key: step.before for step in reversed(done)}}
+        return Outcome(ok=True, message=_sentence(told), details={"changes": told}, undo=undo)
 
     def dry_run(self, command: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return what a command would change: ``path``, ``from`` and ``to`` of each knob; errors as of `apply`."""
@@ -195,6 +204,22 @@ class NodeMechanism(ABC):
     def _read(self, command: Mapping[str, Any]) -> Any:
         return read_command(self.model, command, self.name)
 
+    async def _undo(self, command: Mapping[str, Any]) -> Outcome:
+        """Take back one command; only of knobs that this process has turned itself, whatever the command says."""
+        values = {str(key): str(value) for key, value in dict(command.get("values") or {}).items()}
+        if unknown := values.keys() - self._undoable.keys():
+            raise Refused(f"{self.name}: {', '.join(sorted(unknown))} was not changed here, so it cannot be undone")
+        changes: list[Change] = []
+        for key, value in values.items():
+            asset = self._undoable[key]
+            known = self._ledger.entries().get(key) or Entry(key, value, (value,), asset, "", 0.0)
+            changes.append(Change(self._knob(known), value, asset))
+        try:
+            done = await asyncio.to_thread(self._carry_out, changes, acting_policy.get())
+        finally:
+            self._seen.clear()
+        return Outcome(ok=True, message=f"took back {len(done)} settings")
+
     async def _reset(self, read: Any) -> Outcome:
         assets = self._assets(read)
         if read.dry_run:
@@ -216,6 +241,9 @@ class NodeMechanism(ABC):
 
     def assets(self, command: Mapping[str, Any]) -> frozenset[str]:
         """Return what a command touches; the mechanism itself where that cannot be told."""
+        if command.get("command") == _UNDO:
+            keys = dict(command.get("values") or {})
+            return frozenset(self._undoable.get(str(key), f"mechanism/{self.name}") for key in keys)
         try:
             return self._assets(self._read(command))
         except (InvalidInput, NotFound):
@@ -223,6 +251,8 @@ class NodeMechanism(ABC):
 
     def check(self, command: Mapping[str, Any]) -> str:
         """Say why a command no longer makes sense. What is wrong with the command itself, `apply` says."""
+        if command.get("command") == _UNDO:
+            return ""
         try:
             return self._objection(self._read(command))
         except InvalidInput:

@@ -76,7 +76,7 @@ def error_lines(error: BaseException, *, debug: bool = False) -> tuple[list[str]
 
 
 def _usage(error: Any) -> str:
-    text = _one_line(error.format_message())
+    text = _one_line(error.format_message()).replace(": Value error, ", ": ")  # how pydantic opens what we say
     context = getattr(error, "ctx", None)
     text = text.rstrip(".")
     return f"{text} (see `{context.command_path} --help`)" if context is not None else text

@@ -91,6 +91,7 @@ def global_options(
             "--verbose",
             "-v",
             count=True,
+            show_default=False,
             help="More detail on stderr; repeat for more.",
             callback=_setter("verbose"),
             expose_value=False,

@@ -122,12 +122,13 @@ class Infrastructure:
         kind, name = str(wanted["kind"]), str(wanted["metadata"]["name"])
         resource = resource_of(kind)
         cluster = str((wanted.get("spec") or {}).get("cluster_id") or "")
-        labels = {**(wanted["metadata"].get("labels") or {}), "app.kubernetes.io/managed-by": "mlsysops"}
+        labels = dict(wanted["metadata"].get("labels") or {})
         if cluster:
             labels[CLUSTER_LABEL] = cluster
         try:
             present = await self._store.get(resource, name, self._namespace)
         except NotFound:
+            labels = {"app.kubernetes.io/managed-by": "mlsysops", **labels}
             obj = {**wanted, "metadata": {**wanted["metadata"], "labels": labels}}
             await self._store.create(resource, obj, self._namespace, dry_run=dry_run)
             return RegisterResult(kind=kind, id=name, action="created", dry_run=dry_run)

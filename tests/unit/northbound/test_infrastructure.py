@@ -34,11 +34,14 @@ async def test_registering_labels_the_object_with_its_cluster(
 async def test_an_update_keeps_what_others_wrote(api: httpx.AsyncClient, store: Any, node_yaml: str) -> None:
     await api.post("/v1/infra", content=node_yaml, headers=YAML)
     node = store.objects["mlsysopsnodes", "mlsysops", "node-1"]
-    node["metadata"]["labels"]["theirs"] = "kept"
+    node["metadata"]["labels"] |= {"theirs": "kept", "app.kubernetes.io/managed-by": "mls"}
     store.put(resource_of("MLSysOpsNode"), {**node, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
     await api.post("/v1/infra", content=node_yaml.replace("memory: 4", "memory: 8"), headers=YAML)
     node = store.objects["mlsysopsnodes", "mlsysops", "node-1"]
     assert node["metadata"]["labels"]["theirs"] == "kept"
+    assert node["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "mls", (
+        "the next deploy-all would change it back"
+    )
     assert node["status"]["conditions"][0]["status"] == "True"
 
 

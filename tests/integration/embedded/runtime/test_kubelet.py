@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from embedded_plane import Plane, eventually, gone, node_ready, pod, pod_is, pod_ready
-from mlsysops_embedded.client import HttpClient, Object
+from mlsysops_embedded.client import HttpClient, Object, Resource
 from mlsysops_embedded.client.resources import CONFIG_MAPS, PODS, SECRETS
 
 #: Mount point of the memory controller, version 1 or 2.
@@ -49,6 +49,25 @@ async def logs(plane: Plane, found: Object, **query: str) -> str:
     async with aiohttp.ClientSession() as session, session.get(url, ssl=context, params=query) as response:
         assert response.status == 200
         return await response.text()
+
+
+async def test_metrics(plane: Plane, client: HttpClient) -> None:
+    code = "import time\nwhile time.process_time() < 60: pass"
+    await client.create(PODS, pod("busy", code), "default")
+    await eventually(lambda: pod_is(client, "busy", "Running"))
+    metrics = Resource("metrics.k8s.io", "v1beta1", "pods", True, "PodMetrics")
+
+    async def used() -> Object | None:
+        listed = (await client.list(metrics, "default", field_selector="metadata.name=busy"))["items"]
+        return listed[0] if listed else None
+
+    (container,) = (await eventually(used))["containers"]
+    assert container["name"] == "main"
+    assert 1e6 < int(container["usage"]["cpu"].removesuffix("n")) < 3e9  # two cores and a neighbour or two
+    assert int(container["usage"]["memory"].removesuffix("Ki")) > 1024
+    nodes = Resource("metrics.k8s.io", "v1beta1", "nodes", False, "NodeMetrics")
+    assert {node["metadata"]["name"] for node in (await client.list(nodes))["items"]} == set(plane.nodes)
+    await client.delete(PODS, "busy", "default", grace_period_seconds=0)
 
 
 async def test_environment_volumes_and_logs(plane: Plane, client: HttpClient) -> None:

@@ -62,7 +62,7 @@ class Cgroups:
         below = Path(_PARENT) / f"pod{pod_uid}" / container
         if self._v2:
             return {"": self._root / below}
-        return {name: self._root / name / below for name in ("cpu", "memory") if (self._root / name).is_dir()}
+        return {name: self._root / name / below for name in ("cpu", "cpuset", "memory") if (self._root / name).is_dir()}
 
     def create(self, pod_uid: str, container: str, resources: Object | None) -> Limits:
         """Make a container's groups and set its limits; falls back to rlimits without the right to."""
@@ -104,6 +104,8 @@ class Cgroups:
             _write(directory / "cpu.weight", str(1 + ((shares - 2) * 9999) // 262142))
             _write(directory / "cpu.max", f"{quota or 'max'} {_PERIOD}")
             _write(directory / "memory.max", str(memory or "max"))
+        elif controller == "cpuset":
+            self._inherit_cpus(directory)
         elif controller == "cpu":
             _write(directory / "cpu.shares", str(shares))
             if (directory / "cpu.cfs_quota_us").exists():
@@ -113,10 +115,20 @@ class Cgroups:
             _write(directory / "memory.limit_in_bytes", str(memory or -1))
 
     def _delegate(self, directory: Path) -> None:
+        wanted = {"cpu", "memory"} | {"cpuset"} & set((self._root / "cgroup.controllers").read_text().split())
         for parent in reversed(directory.relative_to(self._root).parents):
             control = self._root / parent / "cgroup.subtree_control"
-            if {"cpu", "memory"} - set(control.read_text().split()):
-                control.write_text("+cpu +memory")
+            if missing := wanted - set(control.read_text().split()):
+                control.write_text(" ".join(f"+{name}" for name in sorted(missing)))
+
+    def _inherit_cpus(self, directory: Path) -> None:
+        """Give a group of version 1, and those above it, the CPUs of its parent: a new one has none, and takes no process."""
+        top = self._root / "cpuset"
+        for parent in (*reversed(directory.relative_to(top).parents), directory.relative_to(top)):
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                file = top / parent / name
+                if not file.read_text().strip():
+                    _write(file, (file.parent.parent / name).read_text().strip())
 
     def usage(self, pod_uid: str, container: str) -> tuple[int, int] | None:
         """(CPU time in nanoseconds, memory in bytes) of a container, or None where groups are not in use."""

@@ -18,6 +18,7 @@ from mlsysops_agents.plugins.mechanisms.node import ContainerCpuSet, ContainerLi
 from mlsysops_agents.plugins.mechanisms.node.cgroups import ControlGroups
 from mlsysops_agents.plugins.mechanisms.node.command import parse_cpus
 from mlsysops_core.errors import MlsError
+from mlsysops_embedded.kubelet.cgroups import Cgroups
 
 ROOT = Path("/")
 BASE = Path("/sys/fs/cgroup")
@@ -32,6 +33,16 @@ def skip_without_groups() -> None:
     missing = [name for name in CONTROLLERS if not groups.has(name)]
     if missing:
         pytest.skip(f"this machine has no control group controllers {', '.join(missing)}")
+
+
+def status_of(pid: int, key: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(f"{key}:"))
+
+
+def join(groups: list[str], pid: int) -> None:
+    for group in groups:
+        Path(group, "cgroup.procs").write_text(str(pid))
 
 
 class Container:
@@ -70,8 +81,7 @@ class Container:
                 group.parents[1].rmdir()  # unless others use it
 
     def status(self, key: str) -> str:
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(f"{key}:"))
+        return status_of(self.process.pid, key)
 
 
 @pytest.fixture
@@ -163,3 +173,30 @@ async def test_knobs_of_this_machine_are_told_or_their_absence(
         assert made.get_state() == {}
     else:
         assert made.get_state()
+
+
+async def test_a_container_of_the_embedded_engine(tmp_path: Path) -> None:
+    """The groups that the engine's kubelet makes are those that the mechanisms find."""
+    skip_without_groups()
+    engine, uid = Cgroups(), f"test-{uuid.uuid4()}"
+    made = engine.create(uid, "web", {"limits": {"cpu": "500m", "memory": "64Mi"}})
+    process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])  # noqa: ASYNC220 - at once
+    try:
+        if not made.groups:
+            pytest.skip("the engine cannot make control groups here")
+        join(made.groups, process.pid)
+        machine = Machine(ROOT, tmp_path / "state")
+        machine.objects.put(pod())["metadata"]["uid"] = uid
+        limits, cpus = ContainerLimits(machine.handle), ContainerCpuSet(machine.handle)
+        assert limits.get_state()["applications"]["shop"]["web"]["web"]["cpu"] == 0.5
+        await limits.apply({**WEB, "cpu": "250m"})
+        await cpus.apply({**WEB, "cpus": 0})
+        assert status_of(process.pid, "Cpus_allowed_list") == "0"
+        await limits.restore()
+        await cpus.restore()
+        assert limits.get_state()["applications"]["shop"]["web"]["web"]["cpu"] == 0.5
+    finally:
+        process.kill()
+        process.wait()
+        engine.remove(uid, "web")
+        engine.remove(uid)

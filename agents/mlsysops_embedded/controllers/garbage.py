@@ -27,6 +27,8 @@ __all__ = ["run"]
 _log = logging.getLogger(__name__)
 _FOREGROUND = "foregroundDeletion"
 _ORPHAN = "orphan"
+#: What of an object decides whether it is to be collected.
+_RELEVANT = ("uid", "ownerReferences", "finalizers", "deletionTimestamp")
 #: Never owned and never owning; following them would cost memory for nothing.
 _IGNORED = {EVENTS}
 
@@ -50,7 +52,8 @@ class _Collector:
         self.dependents: dict[str, set[_Vertex]] = {}
         self.kinds: dict[tuple[str, str], Resource] = {}
         self.rediscover = asyncio.Event()
-        context.informers.informer(CUSTOM_RESOURCE_DEFINITIONS).add_handler(lambda _new, _old: self.rediscover.set())
+        self.definitions = context.informers.informer(CUSTOM_RESOURCE_DEFINITIONS)
+        self.definitions.add_handler(lambda _new, _old: self.rediscover.set())
 
     async def follow_all(self) -> None:
         """Keep an informer on every listable resource; definitions that come and go wake it."""
@@ -69,13 +72,25 @@ class _Collector:
                 informer.add_handler(functools.partial(self._changed, resource))
             for resource in self.informers.keys() - found:
                 self._forget(resource)
-            await self.rediscover.wait()
-            # A definition is served a moment after it is written.
+            # A definition is served a moment after it is written, which nothing announces: what is not followed would
+            # never be collected.
+            missing = self._defined() - {(resource.group, resource.plural) for resource in found}
+            try:
+                async with asyncio.timeout(1.0 if missing else None):
+                    await self.rediscover.wait()
+            except TimeoutError:
+                continue
             await asyncio.sleep(0.2)
+
+    def _defined(self) -> set[tuple[str, str]]:
+        """Group and plural of every definition that is to be served."""
+        specs = [d["spec"] for d in self.definitions.items() if not d["metadata"].get("deletionTimestamp")]
+        return {(s["group"], s["names"]["plural"]) for s in specs if any(v.get("served") for v in s["versions"])}
 
     def _forget(self, resource: Resource) -> None:
         informer = self.informers.pop(resource)
-        self.kinds.pop((resource.group, resource.kind), None)
+        if self.kinds.get((resource.group, resource.kind)) == resource:  # it may be followed in another version now
+            del self.kinds[resource.group, resource.kind]
         for obj in informer.items():
             self._changed(resource, None, obj)
         self.context.informers.stop(resource)
@@ -98,7 +113,9 @@ class _Collector:
                 deleting = metadata.get("deletionTimestamp") and {_FOREGROUND, _ORPHAN} & set(
                     metadata.get("finalizers") or ()
                 )
-                if metadata.get("ownerReferences") or deleting:
+                # Most changes are none of its business: an owner's end is told by the owner.
+                changed = old is None or any(old["metadata"].get(f) != metadata.get(f) for f in _RELEVANT)
+                if changed and (metadata.get("ownerReferences") or deleting):
                     self.queue.add(vertex)
             elif new is None or new["metadata"]["uid"] != metadata["uid"]:
                 self.by_uid.pop(metadata["uid"], None)
@@ -170,8 +187,14 @@ class _Collector:
         elif _ORPHAN in (obj["metadata"].get("finalizers") or ()):
             policy = "Orphan"
         try:
+            # The version, too: whoever gave it another owner meanwhile must not lose it.
             await self.client.delete(
-                resource, name, namespace or None, uid=obj["metadata"]["uid"], propagation_policy=policy
+                resource,
+                name,
+                namespace or None,
+                uid=obj["metadata"]["uid"],
+                resource_version=obj["metadata"].get("resourceVersion"),
+                propagation_policy=policy,
             )
         except ApiError as exc:
             if exc.code != 404:

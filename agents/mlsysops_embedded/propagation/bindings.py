@@ -71,6 +71,7 @@ class Binder:
         self._cluster_overrides = informers.informer(CLUSTER_OVERRIDE_POLICIES)
         self._synced = informers.synced
         self._works.add_index("binding", self._binding_ids)
+        self._works.add_index("name", lambda work: ["/".join(key) for key in [self._binding_key(work)] if key])
         for informer in (self._bindings, self._cluster_bindings):
             informer.add_handler(lambda new, old: self._queue.add(key_of(new or old or {})))
         self._clusters.add_handler(self._cluster_changed)
@@ -101,12 +102,18 @@ class Binder:
         if new is None or old is None or new["spec"] != old["spec"]:
             self._all()
 
-    def _work_changed(self, new: Object | None, old: Object | None) -> None:
-        annotations = (new or old or {})["metadata"].get("annotations") or {}
+    @staticmethod
+    def _binding_key(work: Object) -> tuple[str, str] | None:
+        """Namespace and name of the binding that a Work names."""
+        annotations = work["metadata"].get("annotations") or {}
         if name := annotations.get(names.BINDING_NAME):
-            self._queue.add((annotations.get(names.BINDING_NAMESPACE) or "", name))
-        elif name := annotations.get(names.CLUSTER_BINDING_NAME):
-            self._queue.add(("", name))
+            return annotations.get(names.BINDING_NAMESPACE) or "", name
+        name = annotations.get(names.CLUSTER_BINDING_NAME)
+        return ("", name) if name else None
+
+    def _work_changed(self, new: Object | None, old: Object | None) -> None:
+        if key := self._binding_key(new or old or {}):
+            self._queue.add(key)
 
     def template_changed(self, template: Object) -> None:
         """A template changed: its binding's Works may have to."""
@@ -132,6 +139,7 @@ class Binder:
         informer = self._bindings if namespace else self._cluster_bindings
         binding = informer.get(name, namespace)
         if binding is None:
+            await self._sweep(resource, key)
             return
         marker = names.BINDING_ID if namespace else names.CLUSTER_BINDING_ID
         identity = (binding["metadata"].get("labels") or {}).get(marker)
@@ -148,6 +156,19 @@ class Binder:
         binding = await self._schedule(resource, binding)
         fault = await self._write_works(binding, template, works, marker)
         await self._write_status(resource, binding, works, fault)
+
+    async def _sweep(self, resource: Resource, key: tuple[str, str]) -> None:
+        """Remove Works that outlived their binding, whatever killed who should have removed them."""
+        works = [w for w in self._works.by_index("name", "/".join(key)) if not w["metadata"].get("deletionTimestamp")]
+        if not works:
+            return
+        try:
+            await self._client.get(resource, key[1], key[0] or None)
+        except ApiError as exc:
+            if exc.code != 404:
+                raise
+            for work in works:
+                await self._delete_work(work)
 
     async def _finish(self, resource: Resource, binding: Object, works: list[Object]) -> None:
         """The binding goes: its Works first."""
@@ -221,7 +242,8 @@ class Binder:
                 known.pop(namespace, None)
                 continue
             wanted = self._work(binding, manifest, namespace, name, marker)
-            await put_work(self._client, known.pop(namespace, None), wanted)
+            # A binding that is deleted next must find this Work: one that it overlooked would stay for ever.
+            await self._works.caught_up(await put_work(self._client, known.pop(namespace, None), wanted))
         for namespace, work in known.items():
             cluster = self._clusters.get(names.cluster_of(namespace))
             if cluster is not None and cluster["metadata"].get("deletionTimestamp"):

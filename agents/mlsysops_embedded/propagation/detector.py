@@ -14,6 +14,7 @@ from mlsysops_embedded.client.resources import (
     POLICIES,
     RESOURCE_BINDINGS,
 )
+from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
 from mlsysops_embedded.propagation.selection import choose_policy
 from mlsysops_embedded.propagation.templates import Templates
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Detector"]
 
 _log = logging.getLogger(__name__)
+
+#: Seconds until a binding is looked at again whose template's kind is not followed yet.
+_NOT_FOLLOWED_YET = 2.0
 
 #: apiVersion, kind, namespace, name
 _Key = tuple[str, str, str, str]
@@ -77,7 +81,7 @@ class Detector:
     def _binding_changed(self, new: Object | None, old: Object | None) -> None:
         resource = (new or old or {})["spec"]["resource"]
         self.templates.want(resource["apiVersion"], resource["kind"])
-        if new is None:
+        if new is None or old is None:
             key = (resource["apiVersion"], resource["kind"], resource.get("namespace") or "", resource["name"])
             self._queue.add(key)
 
@@ -99,7 +103,10 @@ class Detector:
         api_version, kind, namespace, name = key
         template = self.templates.get(api_version, kind, name, namespace)
         resource = self.templates.resource(api_version, kind)
-        if template is None or resource is None or template["metadata"].get("deletionTimestamp"):
+        if template is None:
+            await self._abandon(key)
+            return
+        if resource is None or template["metadata"].get("deletionTimestamp"):
             return  # the garbage collector removes its binding
         if namespace.startswith(("kube-", "karmada-")):
             return
@@ -112,6 +119,38 @@ class Detector:
         identity = await self._identity(policy)
         await self._claim(resource, template, policy, identity)
         await self._bind(template, policy, identity)
+
+    async def _abandon(self, key: _Key) -> None:
+        """The template is gone: so must its binding be, also where the garbage collector does not know the kind yet."""
+        api_version, kind, namespace, name = key
+        binding_name = names.binding_name(kind, name)
+        bindings, known = (
+            (RESOURCE_BINDINGS, self._bindings.get(binding_name, namespace))
+            if namespace
+            else (CLUSTER_RESOURCE_BINDINGS, self._cluster_bindings.get(binding_name))
+        )
+        if known is None or known["metadata"].get("deletionTimestamp"):
+            return
+        resource = self.templates.resource(api_version, kind)
+        if resource is None or not self.templates.synced(api_version, kind):
+            self._queue.add_after(key, _NOT_FOLLOWED_YET)
+            return
+        metadata = known["metadata"]
+        owners = {reference["uid"] for reference in metadata.get("ownerReferences") or ()}
+        if known["spec"]["resource"].get("uid") not in owners:
+            return  # the template was deleted without what depends on it
+        try:
+            await self._client.get(resource, name, namespace or None)
+        except ApiError as exc:
+            if exc.code != 404:
+                raise
+            await self._client.delete(
+                bindings,
+                binding_name,
+                namespace or None,
+                uid=metadata["uid"],
+                resource_version=metadata["resourceVersion"],
+            )
 
     async def _identity(self, policy: Object) -> str:
         """The policy's permanent id, given to it where it has none."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["put_work", "release_work"]
 
 
-async def put_work(client: Client, known: Object | None, wanted: Object) -> None:
-    """Create a Work, or bring the known one to what is wanted.
+async def put_work(client: Client, known: Object | None, wanted: Object) -> Object:
+    """Create a Work, or bring the known one to what is wanted; gives it as it is then.
 
     Raises:
         ApiError: 409 while an earlier Work of the name is still going.
@@ -22,22 +22,20 @@ async def put_work(client: Client, known: Object | None, wanted: Object) -> None
     metadata = wanted["metadata"]
     if known is None:
         try:
-            await client.create(WORKS, wanted, metadata["namespace"])
+            return await client.create(WORKS, wanted, metadata["namespace"])
         except ApiError as exc:
             if exc.reason != "AlreadyExists":
                 raise
             known = await client.get(WORKS, metadata["name"], metadata["namespace"])
-        else:
-            return
     present = known["metadata"]
     if present.get("deletionTimestamp"):
         raise ApiError.conflict(WORKS.plural, metadata["name"], "it is being deleted", WORKS.group)
     marks = ("labels", "annotations")
     same = all((wanted["metadata"].get(f) or {}).items() <= (present.get(f) or {}).items() for f in marks)
     if same and known["spec"] == wanted["spec"]:
-        return
+        return known
     merged = {f: {**(present.get(f) or {}), **(wanted["metadata"].get(f) or {})} for f in marks}
-    await client.update(WORKS, {**known, "metadata": {**present, **merged}, "spec": wanted["spec"]})
+    return await client.update(WORKS, {**known, "metadata": {**present, **merged}, "spec": wanted["spec"]})
 
 
 async def release_work(client: Client, work: Object, finalizer: str) -> None:

@@ -91,7 +91,9 @@ class Plane:
         self.nodes: dict[str, str] = {}
         self.options: dict[str, Any] = {}
 
-    def bootstrap(self, nodes: tuple[str, ...] = (), member: str = "") -> None:
+    def bootstrap(
+        self, nodes: tuple[str, ...] = (), member: str = "", member_groups: tuple[str, ...] = ("system:masters",)
+    ) -> None:
         certs, kubeconfigs = [], [{"path": str(self.admin), "user": "kubernetes-admin", "groups": ["system:masters"]}]
         for index, node in enumerate(nodes):
             self.nodes[node] = f"127.{self.octet}.{self.number + 1}.{20 + index}"
@@ -99,8 +101,7 @@ class Plane:
             user = {"user": f"system:node:{node}", "groups": ["system:nodes"]}
             kubeconfigs.append({"path": str(self.root / f"{node}.kubeconfig"), **user})
         if member:
-            # The tests' agent is an administrator; least privilege is the business of whoever deploys.
-            kubeconfigs.append({"path": str(self.member_kubeconfig), "user": member, "groups": ["system:masters"]})
+            kubeconfigs.append({"path": str(self.member_kubeconfig), "user": member, "groups": list(member_groups)})
         config = {
             "pki_dir": str(self.pki),
             "server": {"url": f"https://{self.address}:6443", "sans": [self.address, "localhost"]},

@@ -5,7 +5,6 @@ Source: apiserver `pkg/registry/generic/registry/store.go` and `pkg/registry/res
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -55,7 +54,7 @@ class Registry(Reader):
 
     async def create(self, call: Call, info: ResourceInfo, namespace: str, obj: Obj) -> bytes:
         """Creates an object and returns it as stored, in the version of `info`."""
-        obj = copy.deepcopy(obj)
+        obj = meta.clone(obj)
         self._place(info, namespace, self._metadata(info, obj))
         obj = conform.decode(call, info, obj)
         metadata = obj["metadata"]
@@ -127,7 +126,7 @@ class Registry(Reader):
                 raise ApiError.invalid(
                     info.kind, name, [Cause("FieldValueInvalid", "metadata.resourceVersion", why)], info.group
                 )
-            return copy.deepcopy(obj)
+            return meta.clone(obj)
 
         return await self.modify(call, info, namespace, name, replaced, subresource)
 
@@ -200,7 +199,7 @@ class Registry(Reader):
         Returns:
             The object, and whether it was created.
         """
-        config = copy.deepcopy(config)
+        config = meta.clone(config)
         metadata = self._metadata(info, config)
         if metadata.get("managedFields"):
             raise ApiError.bad_request("metadata.managedFields must be nil")
@@ -224,7 +223,7 @@ class Registry(Reader):
                     continue
             if subresource or metadata.get("uid"):
                 raise ApiError.not_found(info.plural, name, info.group)
-            fresh = copy.deepcopy(config)
+            fresh = meta.clone(config)
             fresh["metadata"]["managedFields"] = ownership.applied_entry(config, info, call.manager)
             try:
                 return await self.create(
@@ -258,7 +257,7 @@ class Registry(Reader):
                 why = f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, ResourceVersion in object meta: {metadata['resourceVersion']}"
                 raise ApiError.conflict(info.plural, name, why, info.group)
             self.strategies.admit_delete(info, old)
-            new = copy.deepcopy(old)
+            new = meta.clone(old)
             self._mark(info, new, options)
             gone = self._finished(info, new)
             if call.dry_run:
@@ -364,7 +363,9 @@ class Registry(Reader):
                 metadata[name] = before[name]
             else:
                 metadata.pop(name, None)
-        new = conform.decode(call, info, wanted)
+        # What is stored is in order, so that only what differs from it needs to be looked at.
+        known = () if info.custom else tuple(k for k, v in wanted.items() if k != "metadata" and old.get(k) == v)
+        new = wanted if subresource == "binding" else conform.decode(call, info, wanted, known=known)
         if subresource == "status":
             kept = {**old, "metadata": {**before, "resourceVersion": new["metadata"].get("resourceVersion")}}
             if "managedFields" in new["metadata"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -166,7 +165,7 @@ class Subresources:
                     f"Invalid value: {replicas}: must be greater than or equal to 0",
                 )
                 raise ApiError.invalid("Scale", name, [fault], "autoscaling")
-            new = copy.deepcopy(old)
+            new = meta.clone(old)
             *parents, last = paths.spec.strip(".").split(".")
             place = new
             for part in parents:
@@ -182,7 +181,7 @@ class Subresources:
     async def _finalize(self, call: Call, info: ResourceInfo, name: str, change: Callable[[Obj], Obj]) -> Obj:
         def finalized(old: Obj) -> Obj:
             wanted = change(old)
-            new = copy.deepcopy(old)
+            new = meta.clone(old)
             new.setdefault("spec", {})["finalizers"] = list((wanted.get("spec") or {}).get("finalizers") or ())
             return new
 
@@ -205,7 +204,7 @@ class Subresources:
                 raise ApiError.conflict(
                     "pods/binding", name, f'pod {name} is already assigned to node "{old["spec"]["nodeName"]}"'
                 )
-            new = copy.deepcopy(old)
+            new = meta.clone(old)
             new["spec"]["nodeName"] = node
             conditions = [
                 c for c in new.setdefault("status", {}).get("conditions") or () if c.get("type") != "PodScheduled"

@@ -8,8 +8,11 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
+
 __all__ = [
     "NAME_ALPHABET",
+    "clone",
     "dns1035_fault",
     "generate_name",
     "label_faults",
@@ -31,6 +34,12 @@ _SUBDOMAIN: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:
 _LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _LABEL35: Final = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 _QUALIFIED: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
+
+
+def clone(obj: Obj) -> Obj:
+    """A deep copy of a JSON object, ten times as fast as `copy.deepcopy`."""
+    result: Obj = orjson.loads(orjson.dumps(obj))
+    return result
 
 
 def now() -> str:

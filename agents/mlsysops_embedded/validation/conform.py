@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from mlsysops_embedded.errors import ApiError, Cause
@@ -23,7 +23,7 @@ _TYPE: Final = "FieldValueTypeInvalid"
 _GO_FORMATS: Final = re.compile(r"must be of type (?:int32|int64|byte|date-time): ")
 
 
-def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True) -> Obj:
+def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True, known: Collection[str] = ()) -> Obj:
     """Prunes, checks and defaults an object in place.
 
     Args:
@@ -31,11 +31,28 @@ def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True) ->
         info: Resource.
         obj: The object.
         default: Whether it is whole; an applied configuration is not, so its gaps are neither filled nor faults.
+        known: Fields that are as they are stored, and so in order.
 
     Raises:
         ApiError: 400 where a type is wrong or (Strict) a field unknown; 422 where a value is not allowed.
     """
     shape = info.schema
+    if known:
+        kept = {key: obj[key] for key in known}
+        rest = {key: value for key, value in obj.items() if key not in kept}
+        return {**_checked(call, info, rest, _without(shape, kept), default=default), **kept}
+    return _checked(call, info, obj, shape, default=default)
+
+
+def _without(shape: Obj, fields: Collection[str]) -> Obj:
+    """A schema for an object without some of its fields."""
+    result = {**shape, "properties": {k: v for k, v in (shape.get("properties") or {}).items() if k not in fields}}
+    if "required" in shape:
+        result["required"] = [name for name in shape["required"] if name not in fields]
+    return result
+
+
+def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: bool) -> Obj:
     if not info.custom:
         schema.drop_nulls(obj)
     elif isinstance(obj.get("metadata"), dict):

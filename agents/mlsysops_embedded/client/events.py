@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -20,10 +21,12 @@ __all__ = ["EventRecorder"]
 _log = logging.getLogger(__name__)
 _REMEMBERED = 4096
 _QUEUED = 1000
+#: Events a second in the long run, and at once: the kubelet's eventRecordQPS, with room for a rollout.
+_RATE, _BURST = 25.0, 500.0
 
 
 class EventRecorder:
-    """Events are best effort: they queue (at most 1000), and are dropped where the API is away.
+    """Events are best effort: dropped where the API is away, or where they come in floods.
 
     Args:
         client: API to write to.
@@ -35,11 +38,19 @@ class EventRecorder:
         self._client = client
         self._source = {"component": component, **({"host": host} if host else {})}
         self._seen: OrderedDict[tuple[str, ...], Object] = OrderedDict()
+        self._allowance, self._filled = _BURST, time.monotonic()
         self._queue: asyncio.Queue[tuple[tuple[str, ...], Object]] = asyncio.Queue(_QUEUED)
 
     def event(self, obj: Object, kind: str, reason: str, message: str) -> None:
         """Queue an event about an object (with apiVersion and kind); kind is ``Normal`` or ``Warning``."""
         metadata = obj["metadata"]
+        at = time.monotonic()
+        self._allowance = min(_BURST, self._allowance + (at - self._filled) * _RATE)
+        self._filled = at
+        if self._allowance < 1 or self._queue.full():
+            _log.debug("too many events, dropping %s of %s", reason, metadata["name"])
+            return
+        self._allowance -= 1
         namespace = metadata.get("namespace") or "default"
         reference = {
             "apiVersion": obj["apiVersion"],
@@ -66,9 +77,6 @@ class EventRecorder:
             "lastTimestamp": now(),
             "count": 1,
         }
-        if self._queue.full():
-            _log.debug("event queue full, dropping %s of %s", reason, metadata["name"])
-            return
         self._queue.put_nowait((key, event))
 
     async def run(self) -> None:

@@ -26,8 +26,8 @@ __all__ = ["deletion_order", "pod_from_template", "run"]
 
 _log = logging.getLogger(__name__)
 _BURST = 500
-#: Seconds, for each replica asked for, that changes of pods are gathered before they are counted.
-_GATHER = 1e-4
+#: Seconds, for each replica asked for, that changes of pods are gathered before they are counted, and the most of it.
+_GATHER, _GATHER_MOST = 5e-3, 1.0
 _COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -88,7 +88,8 @@ class _Controller:
                 key = (pod["metadata"]["namespace"], owner["name"])
                 rs = self.sets.get(key[1], key[0])
                 # Counting thousands of pods for each of thousands of changes would be quadratic: large sets gather them.
-                self.queue.add_after(key, int((rs or {}).get("spec", {}).get("replicas") or 0) * _GATHER)
+                replicas = int((rs or {}).get("spec", {}).get("replicas") or 0)
+                self.queue.add_after(key, min(_GATHER_MOST, replicas * _GATHER))
             elif owner is None and pod is new and pod["metadata"].get("labels"):
                 for rs in self.sets.items(pod["metadata"]["namespace"]):
                     if selector_matches(rs["spec"]["selector"], pod["metadata"]["labels"]):

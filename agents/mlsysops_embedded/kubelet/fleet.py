@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client import Informer, WorkQueue, key_of, process
@@ -22,6 +23,11 @@ __all__ = ["run_fleet"]
 _log = logging.getLogger(__name__)
 _CAPACITY = {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"}
 _LEASES = "kube-node-lease"
+#: Writes under way at a time: the server gathers them into one commit.
+_WRITERS = 48
+#: A fleet renews at most so many Leases a second; with more nodes each renews less often, up to the longest interval
+#: that lets one renewal fail before a Lease of 40 s is over.
+_RENEWALS, _LONGEST = 60.0, 18.0
 
 
 class _Fleet:
@@ -30,10 +36,13 @@ class _Fleet:
         self._names = [f"{prefix}-sim-{number:04d}" for number in range(count)]
         self._own = set(self._names)
         self._address = address
-        self._renew_every = renew
+        self._renew_every = max(renew, min(_LONGEST, count / _RENEWALS))
+        self._gate = asyncio.Semaphore(_WRITERS)
         self._queue: WorkQueue[tuple[str, str]] = WorkQueue()
-        self._pods = Informer(client, PODS, field_selector="spec.nodeName!=")
+        self._pods = Informer(client, PODS, field_selector="spec.nodeName!=", transform=_needed)
         self._pods.add_handler(self._changed)
+        self._registered: set[str] = set()
+        self._beating: set[str] = set()
 
     def _changed(self, new: Object | None, old: Object | None) -> None:
         del old
@@ -43,17 +52,20 @@ class _Fleet:
             self._queue.add(key_of(new))
 
     async def run(self) -> None:
-        gate = asyncio.Semaphore(8)
-
         async def register(name: str) -> None:
-            async with gate:
+            async with self._gate:
                 await self._register(name)
 
-        await asyncio.gather(*(register(name) for name in self._names))
         async with asyncio.TaskGroup() as group:
+            # The first nodes' Leases must hold while the last ones register.
+            beating = group.create_task(self._heartbeat(group))
+            try:
+                await asyncio.gather(*(register(name) for name in self._names))
+            except ApiError:
+                beating.cancel()
+                raise
             group.create_task(self._pods.run())
-            group.create_task(process(self._queue, self._act, _log, workers=8))
-            group.create_task(self._heartbeat())
+            group.create_task(process(self._queue, self._act, _log, workers=_WRITERS))
 
     async def _register(self, name: str) -> None:
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "type": "simulated"}
@@ -72,16 +84,27 @@ class _Fleet:
         }
         await self._beat(name)
         await self._client.patch(NODES, name, {"status": status}, patch_type="merge", subresource="status")
+        self._registered.add(name)
 
-    async def _heartbeat(self) -> None:
-        """Spread the renewals evenly over the interval, so that a thousand nodes are a steady trickle."""
+    async def _heartbeat(self, group: asyncio.TaskGroup) -> None:
+        """Spread the renewals evenly over the interval; a slow answer puts off no other node's renewal."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
             for name in self._names:
-                try:
-                    await self._beat(name)
-                except ApiError as exc:
-                    _log.debug("lease of %s: %s", name, exc)
-                await asyncio.sleep(self._renew_every / len(self._names))
+                due = max(due + self._renew_every / len(self._names), loop.time() - self._renew_every)
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                if name in self._registered and name not in self._beating:
+                    self._beating.add(name)
+                    group.create_task(self._renew(name))
+
+    async def _renew(self, name: str) -> None:
+        try:
+            await self._beat(name)
+        except ApiError as exc:
+            _log.debug("lease of %s: %s", name, exc)
+        finally:
+            self._beating.discard(name)
 
     async def _beat(self, name: str) -> None:
         stamp = format_time(dt.datetime.now(dt.UTC), micro=True)
@@ -130,6 +153,19 @@ class _Fleet:
         }
         patch = {"metadata": {"uid": metadata["uid"]}, "status": status}
         await self._client.patch(PODS, key[1], patch, key[0], patch_type="merge", subresource="status")
+
+
+def _needed(pod: Object) -> Object:
+    """What the fleet goes by; of a pod that runs already, hardly anything."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    kept = {
+        k: metadata[k] for k in ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp") if k in metadata
+    }
+    spec: Object = {"nodeName": sys.intern(pod["spec"].get("nodeName") or "")}
+    if status.get("phase") == "Running":
+        return {"metadata": kept, "spec": spec, "status": {"phase": "Running"}}
+    spec["containers"] = [{"name": c["name"], "image": c.get("image", "")} for c in pod["spec"]["containers"]]
+    return {"metadata": kept, "spec": spec, "status": status}
 
 
 async def run_fleet(client: Client, config: KubeletConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,8 @@ class PodInfo:
     requests: dict[str, float]
     ports: frozenset[tuple[str, str, int]]
     priority: int
+    #: Equal for pods of one namespace with equal labels.
+    family: tuple[str, frozenset[tuple[str, str]]]
 
     @classmethod
     def of(cls, pod: Object, *, placed: bool = False) -> PodInfo:
@@ -80,6 +83,7 @@ class PodInfo:
             pod_requests(spec),
             ports,
             int(spec.get("priority") or 0),
+            (metadata["namespace"], frozenset((metadata.get("labels") or {}).items())),
         )
 
     @property
@@ -105,6 +109,7 @@ class NodeInfo:
     allocatable: dict[str, float] = field(default_factory=dict)
     requested: dict[str, float] = field(default_factory=dict)
     pods: dict[str, PodInfo] = field(default_factory=dict)
+    families: Counter[tuple[str, frozenset[tuple[str, str]]]] = field(default_factory=Counter)
 
     @property
     def name(self) -> str:
@@ -126,6 +131,7 @@ class NodeInfo:
         """Account for a pod."""
         self.remove(pod.uid)
         self.pods[pod.uid] = pod
+        self.families[pod.family] += 1
         _add(self.requested, pod.requests)
 
     def remove(self, uid: str) -> None:
@@ -133,11 +139,24 @@ class NodeInfo:
         pod = self.pods.pop(uid, None)
         if pod is None:
             return
+        self.families[pod.family] -= 1
+        if not self.families[pod.family]:
+            del self.families[pod.family]
         if not self.pods:
             self.requested = {}  # floats must not drift
         for name, amount in pod.requests.items():
             if name in self.requested:
                 self.requested[name] -= amount
+
+
+def _unmoved(new: Object, old: Object) -> bool:
+    """Whether a change of a pod is none to its node: most are of its status."""
+    ended = [(pod.get("status") or {}).get("phase") in _IGNORED_PHASES for pod in (new, old)]
+    return bool(
+        ended[0] == ended[1]
+        and new["spec"] == old["spec"]
+        and all(new["metadata"].get(key) == old["metadata"].get(key) for key in ("uid", "labels"))
+    )
 
 
 class Cache:
@@ -167,6 +186,8 @@ class Cache:
 
     def pod_changed(self, new: Object | None, old: Object | None) -> None:
         """Informer handler for pods."""
+        if new is not None and old is not None and _unmoved(new, old):
+            return
         for gone in (old, new):
             if gone is not None:
                 self.remove(gone["metadata"]["uid"])

@@ -127,7 +127,8 @@ def fits(pod: PodInfo, info: NodeInfo, rules: PodRules) -> list[str]:
     tolerations = pod.spec.get("tolerations")
     if node["spec"].get("unschedulable") and not any(tolerates(t, _UNSCHEDULABLE) for t in tolerations or ()):
         return ["node(s) were unschedulable"]
-    if taint := untolerated(tolerations, node["spec"].get("taints"), ("NoSchedule", "NoExecute")):
+    taints = node["spec"].get("taints")
+    if taints and (taint := untolerated(tolerations, taints, ("NoSchedule", "NoExecute"))):
         return [f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"]
     if not required_node_match(pod.spec, node):
         return ["node(s) didn't match Pod's node affinity/selector"]
@@ -141,25 +142,27 @@ def fits(pod: PodInfo, info: NodeInfo, rules: PodRules) -> list[str]:
 
 def score(pod: PodInfo, info: NodeInfo) -> float:
     """How well a node suits, 0 to about 400: least allocated, preferred affinity and taints, fewest pods of the same kind."""
-    free = []
-    for name in ("cpu", "memory"):
+    total, known = 0.0, 0
+    # Pods without requests count a little, as kube-scheduler has it (100m, 200 MB).
+    for name, least in (("cpu", 0.1), ("memory", 2e8)):
         capacity = info.allocatable.get(name, 0.0)
         if capacity:
-            # Pods without requests count a little, as kube-scheduler has it (100m, 200 MB).
-            ask = pod.requests.get(name) or (0.1 if name == "cpu" else 2e8)
-            taken = info.requested.get(name, 0.0) + ask
-            free.append(max(0.0, (capacity - taken) / capacity))
-    total = 100 * sum(free) / len(free) if free else 0.0
-    affinity = (pod.spec.get("affinity") or {}).get("nodeAffinity") or {}
-    for preferred in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
-        if node_term_matches(preferred["preference"], info.node):
-            total += preferred["weight"]
-    total += _pod_preference(pod, info)
-    if untolerated(pod.spec.get("tolerations"), info.node["spec"].get("taints"), ("PreferNoSchedule",)):
+            known += 1
+            taken = info.requested.get(name, 0.0) + (pod.requests.get(name) or least)
+            total += max(0.0, (capacity - taken) / capacity)
+    total *= 100 / known if known else 0.0
+    if affinity := pod.spec.get("affinity"):
+        for preferred in (affinity.get("nodeAffinity") or {}).get(
+            "preferredDuringSchedulingIgnoredDuringExecution"
+        ) or ():
+            if node_term_matches(preferred["preference"], info.node):
+                total += preferred["weight"]
+        total += _pod_preference(pod, info)
+    taints = info.node["spec"].get("taints")
+    if taints and untolerated(pod.spec.get("tolerations"), taints, ("PreferNoSchedule",)):
         total -= 100
     if pod.labels:
-        alike = sum(1 for other in info.pods.values() if other.key[0] == pod.key[0] and other.labels == pod.labels)
-        total += 100 / (1 + alike)
+        total += 100 / (1 + info.families[pod.family])
     return total - len(info.pods) * 0.01
 
 

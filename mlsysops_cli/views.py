@@ -172,7 +172,8 @@ def explain_text(answer: Mapping[str, Any]) -> str:
     for item in reversed(decisions):
         about = f" {item['component']}" if item.get("component") else ""
         agent = " ".join(part for part in (item.get("tier"), item.get("agent")) if part)
-        lines += ["", f"{item.get('time') or '(no time)'}  {agent}: {item.get('verdict') or 'decided'}{about}"]
+        mark = f"  [{item['id']}]" if item.get("id") else ""
+        lines += ["", f"{item.get('time') or '(no time)'}  {agent}: {item.get('verdict') or 'decided'}{about}{mark}"]
         for title, key in (("trigger", "trigger"), ("policy", "policy"), ("outcome", "outcome")):
             if item.get(key):
                 lines.append(f"  {title + ':':<9}{item[key]}")

@@ -122,12 +122,21 @@ def explain(
     ctx: typer.Context,
     app_id: Id,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Only the newest decisions; 0 for all.")] = 0,
+    decision: Annotated[
+        str,
+        typer.Option(
+            "--decision", metavar="N", help="Only this one: its number (1 is the newest), or how its id begins."
+        ),
+    ] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Only since then: RFC 3339, or a duration before now (10m).")
+    ] = "",
 ) -> None:
     """Explain what was decided and what was not chosen."""
     from mlsysops_cli.actions.apps import show
     from mlsysops_cli.views import explain_text
 
-    show(settings_of(ctx), app_id, "decisions", explain_text, limit=limit)
+    show(settings_of(ctx), app_id, "decisions", explain_text, limit=limit, decision=decision, since=since)
 
 
 @app.command("diff")

@@ -259,7 +259,7 @@ class PolicyManager:
     async def _try(self, entry: _Sent, digest: str) -> None:
         sent = entry.wanted
         entry.tried = (sent.current.revision, digest)
-        path = f"policy-{sent.name}.py@{sent.current.revision}"
+        path = f"revision-{sent.current.revision}/policy-{sent.name}.py"
         try:
             loaded, worker = await load_in_worker(
                 sent.name, path, sent.text.encode(), limits=self._limits, directory=self._scratch / sent.name

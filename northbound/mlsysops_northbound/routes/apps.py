@@ -142,9 +142,19 @@ async def get_application_performance(app_id: str, services: ServicesDep) -> App
 
 
 @router.get("/{app_id}/decisions", responses=responses(404))
-async def get_application_decisions(app_id: str, services: ServicesDep, limit: Limit = 0) -> ApplicationDecisions:
+async def get_application_decisions(
+    app_id: str,
+    services: ServicesDep,
+    limit: Limit = 0,
+    decision: Annotated[
+        str, Query(max_length=64, description="Only this decision: its number (1 is the newest), or how its id begins.")
+    ] = "",
+    since: Annotated[
+        str, Query(max_length=64, description="Only decisions since then: RFC 3339, or a duration before now (10m).")
+    ] = "",
+) -> ApplicationDecisions:
     """Return what the agents decided and why, newest first."""
-    return await services.applications.decisions(app_id, limit=limit)
+    return await services.applications.decisions(app_id, limit=limit, decision=decision, since=since)
 
 
 @router.get("/{app_id}/source", response_class=PlainTextResponse, responses=responses(404))

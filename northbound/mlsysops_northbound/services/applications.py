@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound
@@ -18,6 +19,7 @@ from mlsysops_core.model.api import (
     DeployResult,
     RemoveResult,
 )
+from mlsysops_core.plugins import PluginError, parse_interval
 
 from mlsysops_northbound.services.views import (
     SOURCE_ANNOTATION,
@@ -87,11 +89,39 @@ class Applications:
             satisfaction=status.satisfaction,
         )
 
-    async def decisions(self, app_id: str, *, limit: int = 0) -> ApplicationDecisions:
-        """Return what the agents decided about an application, newest first."""
+    async def decisions(
+        self, app_id: str, *, limit: int = 0, decision: str = "", since: str = ""
+    ) -> ApplicationDecisions:
+        """Return what the agents decided about an application, newest first.
+
+        Args:
+            app_id: Name or uid of the application.
+            limit: Most decisions; 0 for all.
+            decision: Only the decision of this number (1 is the newest), of this id, or whose id begins like that.
+            since: Only decisions since then: RFC 3339, or a duration before now such as ``10m``.
+
+        Raises:
+            NotFound: There is no such application, or no such decision.
+            InvalidInput: `since` is no time.
+        """
         obj = await self._find(app_id)
         summary, status = application_summary(obj), application_status(obj)
-        items = status.decisions[:limit] if limit else status.decisions
+        items = list(status.decisions)
+        if decision:
+            numbered = decision.isdecimal() and len(decision) <= 2
+            items = [
+                item
+                for number, item in enumerate(items, 1)
+                if (number == int(decision) if numbered else item.id.startswith(decision))
+            ]
+            if not items:
+                raise NotFound(
+                    f"application {summary.id!r} has no decision {decision!r}", hint="the newest 20 are kept here"
+                )
+        if since:
+            moment = _moment(since)
+            items = [item for item in items if not item.time or _moment(item.time) >= moment]
+        items = items[:limit] if limit else items
         return ApplicationDecisions(id=summary.id, phase=summary.phase, message=summary.message, items=items)
 
     async def source(self, app_id: str) -> tuple[str, str]:
@@ -227,6 +257,19 @@ class Applications:
             ApplicationSummary(id=name, phase=TERMINATING, message="waiting for its clusters to let go of it")
             for name in sorted(set(names) - present)
         ]
+
+
+def _moment(text: str) -> datetime:
+    """Understand a time: RFC 3339, or how long ago it was."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    try:
+        return datetime.now(UTC) - timedelta(seconds=parse_interval(text))
+    except (PluginError, OverflowError) as exc:
+        raise InvalidInput(f"{text!r} is no time", hint="2026-11-21T10:00:00Z, or a duration such as 10m") from exc
 
 
 def _leaving(name: str) -> Conflict:

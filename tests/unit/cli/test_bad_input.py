@@ -177,11 +177,6 @@ def test_what_this_version_cannot_do_is_refused(mls: Any) -> None:
         ["ml", "list-all"],
         ["ml", "get-status", "x"],
         ["ml", "remove-ml", "x"],
-        ["agent", "set-policy", "--agent", "a", "--file", "f"],
-        ["agent", "delete-policy"],
-        ["agent", "list-policies"],
-        ["agent", "set-config"],
-        ["agent", "delete-config"],
         ["manage", "config-trust"],
     ):
         result = mls(*arguments)

@@ -87,7 +87,7 @@ PROMISED = {
     "infra": "register-infra list list-infra unregister-infra",
     "ml": "deploy-ml list-all get-status remove-ml",
     "manage": "ping ping-agent set-mode set-system-target config-trust",
-    "agent": "set-policy delete-policy list-policies set-config delete-config",
+    "agent": "set-policy delete-policy list-policies set-config delete-config new-policy new-mechanism test-policy",
 }
 
 

@@ -1,0 +1,148 @@
+"""`mls agent`: what is sent, waited for, taken back; and the tools of a policy's author."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mlsysops_northbound.store import CONFIG_MAPS, resource_of
+
+FRAMEWORK = "mlsysops-framework"
+ARGUMENTS = "context, application_description, system_description, mechanisms, telemetry, ml_connector"
+POLICY = f"""
+def initialize():
+    return {{}}
+
+async def analyze({ARGUMENTS}):
+    return False, context
+
+async def plan({ARGUMENTS}):
+    return {{}}, context
+"""
+
+
+def report(mls: Any, **entry: Any) -> None:
+    """Say what the agent of cluster c1 would say."""
+    status = {"policies": [{"name": "calm", "target": "cluster", **entry}]}
+    mls.store.put(resource_of("MLSysOpsCluster"), {"metadata": {"name": "c1"}, "status": status})
+
+
+def test_a_policy_is_sent_waited_for_and_brought_back(mls: Any) -> None:
+    file = mls.file("policy-calm.py", POLICY)
+
+    def agents(request: httpx.Request) -> None:
+        if request.method == "GET":
+            revision = max(
+                json.loads(obj["data"]["envelope.json"])["revisions"][0]["revision"]
+                for (plural, *_), obj in mls.store.objects.items()
+                if plural == "configmaps"
+            )
+            report(mls, state="Running", revision=revision, wantedRevision=revision)
+
+    mls.transport.before = agents
+    result = mls("agent", "set-policy", "--agent", "cluster", "--file", file)
+    assert (result.code, result.out) == (0, "policy/calm created, revision 1 for cluster\n")
+    assert "cluster agent c1 has revision 1" in result.err
+    other = mls.file("policy-calm.py", POLICY + "# more\n")
+    assert "updated, revision 2" in mls("agent", "set-policy", "--agent", "cluster", "--file", other).out
+    back = mls("agent", "set-policy", "--agent", "cluster", "--name", "calm", "--revision", "1")
+    assert back.out == "policy/calm updated, revision 3 for cluster\n"
+    listed = mls("agent", "list-policies").out
+    assert listed.splitlines()[0].split() == [
+        "TIER",
+        "AGENT",
+        "POLICY",
+        "STATE",
+        "SOURCE",
+        "REVISION",
+        "VERSION",
+        "MESSAGE",
+    ]
+    assert listed.splitlines()[1].split()[:4] == ["cluster", "c1", "calm", "Running"]
+    assert (
+        mls("agent", "delete-policy", "--agent", "cluster", "--name", "calm").out == "policy/calm deleted for cluster\n"
+    )
+    assert mls("agent", "delete-policy", "--agent", "cluster", "--name", "calm").code == 6
+
+
+def test_an_agent_that_cannot_take_it_is_told(mls: Any) -> None:
+    file = mls.file("policy-calm.py", POLICY)
+    mls.transport.before = lambda _: report(
+        mls, state="Failed", revision=0, wantedRevision=1, message="policy calm: no"
+    )
+    result = mls("agent", "set-policy", "--agent", "cluster", "--file", file)
+    assert result.code == 3
+    assert "cluster agent c1 does not take policy calm: policy calm: no" in result.errors[0]
+
+
+def test_agents_that_are_away_are_waited_for_in_vain(mls: Any) -> None:
+    file = mls.file("policy-calm.py", POLICY)
+    assert mls("agent", "set-policy", "--agent", "node/w9", "--file", file, "--timeout", "0").code == 8
+    assert mls("agent", "set-policy", "--agent", "node/w9", "--file", file, "--no-wait").code == 0
+    assert "no agent has reported it yet" in mls("agent", "list-policies").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["set-policy", "--agent", "planet", "--file", "FILE"], 3),
+        (["set-policy", "--agent", "cluster"], 2),
+        (["set-policy", "--agent", "cluster", "--revision", "2"], 2),
+        (["set-policy", "--file", "FILE"], 2),
+        (["set-policy", "--agent", "cluster", "--file", "absent.py"], 3),
+        (["set-policy", "--agent", "cluster", "--name", "calm", "--revision", "2"], 6),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(mls: Any, arguments: list[str], code: int) -> None:
+    file = mls.file("policy-calm.py", POLICY)
+    result = mls("agent", *(str(file) if item == "FILE" else item for item in arguments))
+    assert (result.code, len(result.errors)) == (code, 1), result.err
+
+
+def test_a_digest_that_is_not_allowed_is_refused(mls: Any) -> None:
+    mls.store.put(CONFIG_MAPS, {"metadata": {"name": "mlsysops-settings"}, "data": {"policy-digests": ""}}, FRAMEWORK)
+    file = mls.file("policy-calm.py", POLICY)
+    assert mls("agent", "set-policy", "--agent", "all", "--file", file).code == 5
+
+
+def test_settings_are_sent_listed_and_taken_back(mls: Any) -> None:
+    file = mls.file("quiet.yaml", "policies: {relocateComponents: {enabled: false}}\n")
+    assert (
+        mls("agent", "set-config", "--agent", "all", "--file", file).out == "config/quiet created, revision 1 for all\n"
+    )
+    assert mls("agent", "list-config").out.splitlines()[1].split()[:3] == ["quiet", "all", "1"]
+    assert mls("agent", "delete-config", "--agent", "all", "--name", "quiet").out == "config/quiet deleted for all\n"
+    wrong = mls.file("wrong.yaml", "policies: {relocateComponents: {enabled: maybe}}\n")
+    assert mls("agent", "set-config", "--agent", "all", "--file", wrong).code == 3
+
+
+def test_a_new_policy_runs_as_it_is(mls: Any, tmp_path: Path) -> None:
+    made = mls("agent", "new-policy", "eager", "--dir", str(tmp_path / "p"))
+    assert made.code == 0
+    policy, scenario, test = map(Path, made.out.split())
+    tried = mls("agent", "test-policy", str(policy), "--scenario", str(scenario), "-o", "json")
+    assert tried.code == 0
+    decisions = json.loads(tried.out)["decisions"]
+    assert [(item["time"], item["verdict"]) for item in decisions][:1] == [(30.0, "adapt")]
+    assert mls("agent", "new-policy", "eager", "--dir", str(tmp_path / "p")).code == 7
+    mechanism = Path(mls("agent", "new-mechanism", "knob", "--dir", str(tmp_path / "p")).out.split()[0])
+    assert mechanism.name == "mechanism-knob.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(tmp_path / "p")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert test.is_file()
+
+
+def test_a_policy_that_fails_is_shown_and_told_by_the_exit_code(mls: Any) -> None:
+    file = mls.file("policy-bad.py", POLICY.replace("return False, context", "return 1 / 0, context"))
+    scenario = mls.file("s.yaml", "duration: 5s\napplications: [{name: a, spec: {}}]\n")
+    result = mls("agent", "test-policy", str(file), "--scenario", str(scenario))
+    assert result.code == 1
+    assert "ZeroDivisionError" in result.out
+    wrong = mls.file("w.yaml", "durations: 5s\n")
+    assert mls("agent", "test-policy", str(file), "--scenario", str(wrong)).code == 3

@@ -7,6 +7,7 @@ import gzip
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -123,15 +124,9 @@ class Request:
         except TimeoutError as exc:
             raise ApiError.of(408, "Timeout", "the body of the request did not arrive in time") from exc
 
-    def accepts(self) -> list[tuple[str, dict[str, str]]]:
+    def accepts(self) -> tuple[tuple[str, dict[str, str]], ...]:
         """Media types of Accept in order, with parameters."""
-        found = []
-        for part in self.header(b"accept").split(","):
-            name, *parameters = (piece.strip() for piece in part.split(";"))
-            if name:
-                pairs = (parameter.partition("=") for parameter in parameters)
-                found.append((name.lower(), {key.strip(): value.strip() for key, _, value in pairs}))
-        return found or [("application/json", {})]
+        return _media_types(self.header(b"accept"))
 
     def negotiate(self) -> tuple[str, dict[str, str]]:
         """The media type to answer with, and its parameters (``as``, ``v``, ``g``).
@@ -146,6 +141,17 @@ class Request:
             elif name in ("application/yaml", "text/yaml"):
                 return "application/yaml", parameters
         raise ApiError.not_acceptable()
+
+
+@lru_cache(maxsize=256)
+def _media_types(text: str) -> tuple[tuple[str, dict[str, str]], ...]:
+    found = []
+    for part in text.split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name:
+            pairs = (parameter.partition("=") for parameter in parameters)
+            found.append((name.lower(), {key.strip(): value.strip() for key, _, value in pairs}))
+    return tuple(found) or (("application/json", {}),)
 
 
 def _check_depth(value: Any) -> None:

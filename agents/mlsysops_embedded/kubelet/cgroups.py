@@ -139,8 +139,8 @@ class Cgroups:
                 nanoseconds = 1000 * next(int(line.split()[1]) for line in lines if line.startswith("usage_usec"))
                 return nanoseconds, int((groups[""] / "memory.current").read_text())
             memory = int((groups["memory"] / "memory.usage_in_bytes").read_text())
-            usage = groups["cpu"] / "cpuacct.usage"
-            return (int(usage.read_text()) if usage.exists() else 0), memory
+            # Where version 1 counts processor time in a hierarchy of its own, there is nothing to read here.
+            return int((groups["cpu"] / "cpuacct.usage").read_text()), memory
         except (OSError, KeyError, StopIteration, ValueError):
             return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +27,10 @@ _HISTORY_BYTES: Final = 16 * 1024 * 1024
 _COMPACT_EVERY: Final = 200
 #: Newest changes that keep their parsed and encoded forms, which the watchers share.
 _WARM: Final = 64
+#: So many watchers are woken with each change; more wait a moment in which changes gather.
+_FEW_WATCHERS: Final = 8
+_MOMENT_SECONDS: Final = 0.02
+_MOMENT_PER_WATCHER: Final = 0.0002
 
 
 class Entry:
@@ -77,7 +81,7 @@ class Change:
 class Bucket:
     """All objects of one resource."""
 
-    __slots__ = ("_sorted", "base", "changes", "compacted", "name", "objects", "waiters")
+    __slots__ = ("_late", "_sorted", "base", "changes", "compacted", "name", "objects", "waiters")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -87,6 +91,7 @@ class Bucket:
         self.compacted = 0
         self.waiters: dict[str, set[asyncio.Event]] = {}
         self._sorted: list[Key] | None = None
+        self._late: set[asyncio.Event] | None = None
 
     def keys(self, namespace: str = "") -> list[Key]:
         """Keys in order, of one namespace or of all."""
@@ -136,17 +141,32 @@ class Bucket:
     def wake(self, change: Change) -> None:
         """Wakes the watchers that a change may concern."""
         waiters = self.waiters
-        for event in waiters.get("", ()):
-            event.set()
         if waiters:
-            for event in waiters.get(f"ns:{change.entry.key[0]}", ()):
-                event.set()
+            self._wake(waiters.get("", ()))
+            self._wake(waiters.get(f"ns:{change.entry.key[0]}", ()))
             if any(topic.startswith("node:") for topic in waiters):
                 now, before = change.facts()
                 nodes = {(obj or {}).get("spec", {}).get("nodeName", "") for obj in (now, before)}
                 for node in nodes:
                     for event in waiters.get(f"node:{node}", ()):
                         event.set()
+
+    def _wake(self, events: Collection[asyncio.Event]) -> None:
+        """Wakes watchers: a few at once, many after a moment, so that one wake-up serves several changes."""
+        if len(events) <= _FEW_WATCHERS:
+            for event in events:
+                event.set()
+        elif self._late is not None:
+            self._late.update(events)
+        else:
+            self._late = set(events)
+            delay = min(_MOMENT_SECONDS, len(events) * _MOMENT_PER_WATCHER)
+            asyncio.get_running_loop().call_later(delay, self._wake_late)
+
+    def _wake_late(self) -> None:
+        late, self._late = self._late or (), None
+        for event in late:
+            event.set()
 
     def trim(self, count: int, compacted: int) -> None:
         """Forgets the oldest changes."""

@@ -39,7 +39,14 @@ def edit(settings: Settings, app_id: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(before)
         file = Path(name)
-        _open_editor(file)
+        try:
+            _open_editor(file)
+        except UsageError:
+            if file.read_bytes() == before.encode():
+                file.unlink()
+            else:
+                settings.note(f"your edit is kept in {name}")
+            raise
         after = file.read_bytes()
         if after == before.encode():
             file.unlink()
@@ -138,8 +145,7 @@ def _open_editor(file: Path) -> None:
     try:
         code = subprocess.run([*shlex.split(editor), str(file)], check=False).returncode
     except (OSError, ValueError) as exc:
-        raise UsageError(f"the editor {editor!r} cannot be started: {exc}", hint="set EDITOR") from exc
+        reason = exc.strerror.lower() if isinstance(exc, OSError) and exc.strerror else exc
+        raise UsageError(f"the editor {editor!r} cannot be started: {reason}", hint="set EDITOR") from exc
     if code != 0:
-        raise UsageError(
-            f"the editor {editor!r} ended with {code}: nothing was changed", hint=f"your text is in {file}"
-        )
+        raise UsageError(f"the editor {editor!r} ended with {code}: the application is as it was", hint="set EDITOR")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -218,6 +219,21 @@ class TestEdit:
         assert to_document(load_descriptions(text)[0]) == document
         assert edited_text("", document).startswith("MLSysOpsApp:")
         assert edited_text("not: a description", document).startswith("MLSysOpsApp:")
+
+    @pytest.fixture(autouse=True)
+    def _temporary(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "edits").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "edits"))
+
+    @pytest.mark.parametrize(("script", "kept"), [("exit 1", 0), ("echo '#' >> $1; exit 1", 1)])
+    def test_an_editor_that_fails_leaves_a_file_only_of_what_was_edited(
+        self, deployed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, kept: int
+    ) -> None:
+        self.editor(deployed, monkeypatch, script)
+        result = deployed("apps", "edit", "shop")
+        assert result.code == 2
+        assert ("your edit is kept in" in result.err) == bool(kept)
+        assert len(list((tmp_path / "edits").iterdir())) == kept
 
     def test_no_editor(self, deployed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("EDITOR", "/nonexistent/editor")

@@ -10,7 +10,15 @@ from mlsysops_core.contracts import AgentIdentity
 from mlsysops_core.errors import Fault, InvalidInput
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-__all__ = ["AgentConfig", "LeaseConfig", "ListenConfig", "TelemetryConfig", "WorkerConfig", "load_config"]
+__all__ = [
+    "AgentConfig",
+    "LeaseConfig",
+    "ListenConfig",
+    "PlacementConfig",
+    "TelemetryConfig",
+    "WorkerConfig",
+    "load_config",
+]
 
 _MAX_BYTES = 1024 * 1024
 
@@ -91,6 +99,37 @@ class WorkerConfig(_Strict):
     cpu_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
 
 
+class PlacementConfig(_Strict):
+    """How components are placed.
+
+    Attributes:
+        weights: Goals of `mlsysops_agents.placement.Weights` that count otherwise than by default.
+        exact_seconds: Seconds a decision may take the exact solver (extra ``optimize``); 0 leaves it to the heuristic.
+        cluster_gone_after: Seconds of silence after which what may leave a cluster is moved.
+        refusal_after: Seconds a cluster says that nothing fits until another one is tried.
+    """
+
+    weights: dict[
+        Literal[
+            "least_allocated",
+            "spread",
+            "affinity",
+            "stay",
+            "energy",
+            "carbon",
+            "cost",
+            "trust",
+            "data_locality",
+            "mobility",
+            "performance",
+        ],
+        Annotated[float, Field(ge=0, le=100)],
+    ] = {}
+    exact_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
+    cluster_gone_after: Annotated[float, Field(gt=0)] = 60.0
+    refusal_after: Annotated[float, Field(gt=0)] = 20.0
+
+
 class AgentConfig(_Strict):
     """One agent process.
 
@@ -108,6 +147,7 @@ class AgentConfig(_Strict):
         worker: What the process of a user's policy may use.
         host_root: Where the host's root directory is; a container has it mounted somewhere.
         lease: Heartbeat.
+        placement: How components are placed.
         log_level: Least level logged.
     """
 
@@ -124,6 +164,7 @@ class AgentConfig(_Strict):
     worker: WorkerConfig = WorkerConfig()
     host_root: AbsolutePath = Path("/")
     lease: LeaseConfig = LeaseConfig()
+    placement: PlacementConfig = PlacementConfig()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property

@@ -21,8 +21,12 @@ from mlsysops_agents.placement.exact import Exact, solve_exactly
 from mlsysops_agents.placement.heuristic import solve
 from mlsysops_agents.placement.problem import Problem, objective, violations
 
-#: Wall time of the exact solver an instance.
-SECONDS = float(os.environ.get("MLS_BENCH_EXACT_SECONDS", "20"))
+#: What the exact solver may work on an instance: its deterministic seconds, which do not depend on the machine's load.
+WORK = float(os.environ.get("MLS_BENCH_EXACT_WORK", "10"))
+#: Wall time after which it is stopped all the same.
+SECONDS = 60.0
+#: A lower bound below this share of the cost says nothing.
+_USEFUL = 0.5
 
 
 def problem_of(instance: Instance) -> Problem:
@@ -44,7 +48,7 @@ def compare(instance: Instance) -> tuple[int, Exact]:
     missing, cost = objective(problem, plan)
     if missing or violations(problem, plan):
         raise AssertionError(f"{instance.name}: {missing} components have no node")
-    return cost, solve_exactly(problem, plan, seconds=SECONDS, workers=os.cpu_count() or 1)
+    return cost, solve_exactly(problem, plan, seconds=SECONDS, workers=os.cpu_count() or 1, work=WORK)
 
 
 def figures() -> Iterator[Figure]:
@@ -112,5 +116,5 @@ def gaps() -> Iterator[Figure]:
     yield Figure("placement_gap_worst", max(found), "%", 6.0)
     talking = [mixed(components, nodes, talk=0.5) for components, nodes in (SIZES[0], SIZES[4], SIZES[8], SIZES[-1])]
     apart = [100.0 * (cost / exact.cost - 1) for cost, exact in map(compare, talking)]
-    note = f"to CP-SAT's best in {SECONDS:g} s, started from the heuristic's plan"
+    note = f"to CP-SAT's best within {WORK:g} s of work, started from the heuristic's plan"
     yield Figure("placement_gap_talking_worst", max(apart), "%", 6.0, note=note)

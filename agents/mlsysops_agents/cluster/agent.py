@@ -18,14 +18,16 @@ from mlsysops_core.model import Application
 from mlsysops_core.plugins import PluginError, load_mechanisms
 
 from mlsysops_agents.adapters.dirty import DirtySet
-from mlsysops_agents.adapters.health import agents_of, next_expiry
+from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+from mlsysops_agents.adapters.leases import LeaseWatch
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.adapters.worker import WorkerLimits
 from mlsysops_agents.extension import PolicyManager, TargetedInputs
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 from mlsysops_agents.loop.story import repeats, story
+from mlsysops_agents.placement import Search, Weights
 
 from .changes import app_changed, deployment_changed, node_changed, spec_changed
 from .handle import ClusterHandle
@@ -72,7 +74,14 @@ class ClusterAgent:
         self._identity = runtime.identity
         self._clock = clock or SystemClock()
         self._objects = ReadYourWrites(runtime.objects)
-        self._world = ClusterWorld(runtime.identity, self._objects, runtime.telemetry)
+        settings = runtime.config.placement
+        self._world = ClusterWorld(
+            runtime.identity,
+            self._objects,
+            runtime.telemetry,
+            weights=Weights(**settings.weights),
+            search=Search(exact_seconds=settings.exact_seconds),
+        )
         self._handle = ClusterHandle(runtime.identity, self._clock, self._objects, runtime.telemetry, self._world)
         client, namespace = runtime.objects.client, runtime.identity.namespace
         self._app_statuses = Statuses(client, APP, namespace, interval=_APP_STATUS_SECONDS)
@@ -83,6 +92,7 @@ class ClusterAgent:
         self._metrics: dict[str, set[str]] = {}
         config = runtime.config
         self._inputs = TargetedInputs(self._world)
+        self._world.targets = lambda: self._inputs.settings.targets
         self._manager = PolicyManager(
             self._handle,
             config.plugin_dirs,
@@ -93,7 +103,9 @@ class ClusterAgent:
         )
         self._plugin_fault = ""
         self._leases: Informer | None = None
-        self._leases_changed = asyncio.Event()
+        self._lease_watch = LeaseWatch(
+            self._clock, lambda: self._leases.items() if self._leases else (), lambda: self._dirty.mark(_CLUSTER)
+        )
         self._engine: Engine | None = None
         self._knowledge: SqliteKnowledge | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -147,7 +159,7 @@ class ClusterAgent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(engine.run(), name="engine")
                 tasks.create_task(self._manager.run(engine), name="policies")
-                tasks.create_task(self._watch_leases(), name="leases")
+                tasks.create_task(self._lease_watch.run(), name="leases")
         finally:
             self._engine = None
             knowledge.close()
@@ -161,9 +173,7 @@ class ClusterAgent:
         objects.follow("Pod", self._on_pod)
         objects.follow("MLSysOpsCluster", self._on_cluster)
         objects.follow("ConfigMap", self._manager.on_config_map, namespace=self._identity.framework_namespace)
-        objects.follow(
-            "Lease", lambda _change: self._leases_changed.set(), namespace=self._identity.framework_namespace
-        )
+        objects.follow("Lease", self._lease_watch.poke, namespace=self._identity.framework_namespace)
         self._runtime.telemetry.subscribe(self._on_samples)
 
     # -- what changes mean -------------------------------------------------------------------------------------
@@ -401,19 +411,6 @@ class ClusterAgent:
         status["policies"] = self._manager.statuses()
         urgent = _without_times(before) != _without_times(status)
         self._cluster_statuses.offer(obj, status, urgent=urgent)
-
-    async def _watch_leases(self) -> None:
-        """Look at the cluster when a Lease changes, and when one runs out because none does."""
-        while True:
-            self._dirty.mark(_CLUSTER)
-            now = self._clock.time()
-            expiry = next_expiry(self._leases.items(), now) if self._leases is not None else None
-            try:
-                async with asyncio.timeout(expiry - now + 0.1 if expiry is not None else None):
-                    await self._leases_changed.wait()
-            except TimeoutError:
-                _log.warning("the Lease of an agent has run out")
-            self._leases_changed.clear()
 
     async def _last_words(self, message: str) -> None:
         """Say in the cluster's status why the agent stops; as far as the API lets it."""

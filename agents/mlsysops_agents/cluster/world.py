@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, Objects, PlacementOutcome, Rejected, Telemetry
@@ -19,11 +19,14 @@ from mlsysops_agents.placement import (
     Descriptions,
     NodeFacts,
     Resources,
+    Search,
+    Weights,
     demands_of,
     first_objection,
     interactions_of,
     place,
     place_elsewhere,
+    with_targets,
 )
 
 __all__ = ["APP", "COMPONENT_CLUSTERS", "LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld"]
@@ -44,9 +47,23 @@ class ClusterWorld:
         agent: The cluster agent.
         objects: Its caches.
         telemetry: The metrics that reach it.
+        weights: What counts how much.
+        search: How hard to look for a plan.
     """
 
-    def __init__(self, agent: AgentIdentity, objects: Objects, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        agent: AgentIdentity,
+        objects: Objects,
+        telemetry: Telemetry,
+        *,
+        weights: Weights | None = None,
+        search: Search | None = None,
+    ) -> None:
+        self._weights = weights or Weights()
+        self._search = search or Search()
+        #: Targets of the slice, as the settings have them.
+        self.targets: Callable[[], Sequence[Mapping[str, Any]]] = tuple
         self._agent = agent
         self._objects = objects
         self._telemetry = telemetry
@@ -88,16 +105,19 @@ class ClusterWorld:
 
     # -- nodes -------------------------------------------------------------------------------------------------
 
-    def facts(self, *, without: Iterable[tuple[str, str]] = ()) -> list[NodeFacts]:
+    def facts(self, *, without: Iterable[tuple[str, str]] = (), only: str | None = None) -> list[NodeFacts]:
         """Return the described nodes.
 
         Args:
             without: ``(application, component)`` pairs whose use does not count.
+            only: The one node that matters; all where None.
         """
-        used = self._used(frozenset(without))
+        used = self._used(frozenset(without), only)
         found: list[NodeFacts] = []
         for item in self._objects.items("MLSysOpsNode"):
             name = str(item["metadata"]["name"])
+            if only is not None and name != only:
+                continue
             found.append(
                 NodeFacts.gather(
                     name,
@@ -110,20 +130,25 @@ class ClusterWorld:
             )
         return found
 
-    def _used(self, without: frozenset[tuple[str, str]]) -> Mapping[str, Resources]:
+    def _used(self, without: frozenset[tuple[str, str]], only: str | None) -> Mapping[str, Resources]:
         """Return what is in use: by our Deployments where they are pinned, by other pods of the namespace where they run."""
         used: defaultdict[str, Resources] = defaultdict(Resources)
         for deployment in self.deployments():
             labels = deployment["metadata"]["labels"]
             key = (labels[LABEL_APPLICATION], labels[LABEL_COMPONENT])
             node = node_of(deployment)
-            if node is not None and key not in without:
+            if node is not None and key not in without and only in (None, node):
                 requested = _requests(deployment["spec"]["template"]["spec"])
                 used[node] = used[node] + requested + Resources(disk=self._disk(*key))
         for pod in self._objects.items("Pod"):
             node = (pod.get("spec") or {}).get("nodeName")
             ours = LABEL_COMPONENT in (pod["metadata"].get("labels") or {})
-            if node and not ours and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+            if (
+                node
+                and not ours
+                and only in (None, node)
+                and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+            ):
                 used[node] = used[node] + _requests(pod["spec"])
         return used
 
@@ -139,7 +164,18 @@ class ClusterWorld:
         application = self._must_have(name)
         fixed = self.placed(name)
         demands = demands_of(application, self.assigned(name), fixed=fixed)
-        return place(demands, self.facts(), fixed=fixed, interactions=interactions_of(application))
+        return place(
+            demands,
+            self.facts(),
+            fixed=fixed,
+            interactions=interactions_of(application),
+            weights=self.weights(),
+            search=self._search,
+        )
+
+    def weights(self) -> Weights:
+        """Return what counts how much under the slice's targets."""
+        return with_targets(self._weights, [str(item.get("metric")) for item in self.targets()])
 
     def recheck(self, name: str) -> dict[str, Rejected]:
         """Return the placed components whose node no longer fits, and why."""
@@ -154,20 +190,43 @@ class ClusterWorld:
         """Say why a node cannot take a component, beside what else runs there."""
         application = self._must_have(name)
         demand = _demand_of(application, [component], component)
-        for node in self.facts(without=[(name, component)]):
-            if node.name == host:
-                objection = first_objection(demand, node)
-                return Rejected(host, *objection, component) if objection is not None else None
+        for node in self.facts(without=[(name, component)], only=host):
+            objection = first_objection(demand, node)
+            return Rejected(host, *objection, component) if objection is not None else None
         return Rejected(host, "ready", "is not a node of this cluster", component)
 
     def alternatives(self, name: str, component: str) -> PlacementOutcome:
-        """Find another node for a placed component and those that must share its node."""
+        """Find another node for a placed component and those that must share its node.
+
+        Where several components have to leave their nodes, each is told its part of one plan for all of them: asked one by one
+        they would all be sent to the same room.
+        """
         application = self._must_have(name)
         placed = self.placed(name)
+        demands = demands_of(application, self.assigned(name))
         demand = _demand_of(application, self.assigned(name), component)
-        facts = self.facts(without=[(name, member) for member in demand.members])
-        return place_elsewhere(
-            demand, facts, present=placed.get(component, ""), placed=placed, interactions=interactions_of(application)
+        homeless = {item for item, rejected in self.recheck(name).items() if rejected.filter == "ready"}
+        leaving = [other for other in demands if homeless & set(other.members)]
+        interactions = interactions_of(application)
+        if component not in homeless or len(leaving) < 2:
+            facts = self.facts(without=[(name, member) for member in demand.members])
+            present = placed.get(component, "")
+            return place_elsewhere(
+                demand, facts, present=present, placed=placed, interactions=interactions, weights=self.weights()
+            )
+        members = {member for other in leaving for member in other.members}
+        found = place(
+            leaving,
+            self.facts(without=[(name, member) for member in sorted(members)]),
+            fixed={item: node for item, node in placed.items() if item not in members},
+            interactions=interactions,
+            weights=self.weights(),
+        )
+        return PlacementOutcome(
+            assignments={item: node for item, node in found.assignments.items() if item in demand.members},
+            rejected=[item for item in found.rejected if item.component == demand.members[0]],
+            explain={item: text for item, text in found.explain.items() if item in demand.members},
+            scores={item: table for item, table in found.scores.items() if item in demand.members},
         )
 
     def _must_have(self, name: str) -> Application:

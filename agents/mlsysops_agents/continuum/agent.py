@@ -13,18 +13,23 @@ from mlsysops_core.errors import MlsError
 from mlsysops_core.plugins import PluginError, load_mechanisms
 
 from mlsysops_agents.adapters.dirty import DirtySet
-from mlsysops_agents.adapters.health import agents_of, next_expiry
+from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+from mlsysops_agents.adapters.leases import LeaseWatch
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.adapters.worker import WorkerLimits
 from mlsysops_agents.extension import PolicyManager, TargetedInputs
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 from mlsysops_agents.loop.story import repeats, story
+from mlsysops_agents.placement import Weights
 
+from .changes import capacity, conditions, intent_changed, without_times
+from .failover import Failover
 from .handle import ContinuumHandle
 from .merge import MAX_DECISIONS, Reports, is_urgent, merged_status
 from .summary import continuum_status
+from .watch import FailoverWatch
 from .world import APP, ContinuumWorld, karmada_ready
 
 if TYPE_CHECKING:
@@ -67,7 +72,16 @@ class ContinuumAgent:
         self._identity = runtime.identity
         self._clock = clock or SystemClock()
         self._objects = ReadYourWrites(runtime.objects)
-        self._world = ContinuumWorld(runtime.identity, self._objects, runtime.telemetry)
+        settings = runtime.config.placement
+        self._world = ContinuumWorld(
+            runtime.identity,
+            self._objects,
+            runtime.telemetry,
+            clock=self._clock,
+            weights=Weights(**settings.weights),
+            failover=Failover(gone_seconds=settings.cluster_gone_after, refusal_seconds=settings.refusal_after),
+        )
+        self._failover = FailoverWatch(self._world, self._clock, self._applications, self._should_leave)
         self._handle = ContinuumHandle(runtime.identity, self._clock, self._objects, runtime.telemetry, self._world)
         client, namespace = runtime.objects.client, runtime.identity.namespace
         self._statuses = {
@@ -82,6 +96,7 @@ class ContinuumAgent:
         self._waiting: set[str] = set()
         config = runtime.config
         self._inputs = TargetedInputs(self._world)
+        self._world.targets = lambda: self._inputs.settings.targets
         self._manager = PolicyManager(
             self._handle,
             config.plugin_dirs,
@@ -92,7 +107,11 @@ class ContinuumAgent:
         )
         self._plugin_fault = ""
         self._leases: Informer | None = None
-        self._leases_changed = asyncio.Event()
+        self._lease_watch = LeaseWatch(
+            self._clock,
+            lambda: self._leases.items() if self._leases else (),
+            lambda: self._dirty.mark(f"{_CONTINUUM}/"),
+        )
         self._engine: Engine | None = None
         self._knowledge: SqliteKnowledge | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -150,7 +169,8 @@ class ContinuumAgent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(engine.run(), name="engine")
                 tasks.create_task(self._manager.run(engine), name="policies")
-                tasks.create_task(self._watch_leases(), name="leases")
+                tasks.create_task(self._lease_watch.run(), name="leases")
+                tasks.create_task(self._failover.run(), name="failover")
         finally:
             self._engine = None
             knowledge.close()
@@ -164,9 +184,7 @@ class ContinuumAgent:
         objects.follow("ResourceBinding", self._on_binding)
         objects.follow(_CONTINUUM, self._on_continuum)
         objects.follow("ConfigMap", self._manager.on_config_map, namespace=self._identity.framework_namespace)
-        objects.follow(
-            "Lease", lambda _change: self._leases_changed.set(), namespace=self._identity.framework_namespace
-        )
+        objects.follow("Lease", self._lease_watch.poke, namespace=self._identity.framework_namespace)
         self._runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _sample: None))
 
     # -- what changes mean -------------------------------------------------------------------------------------
@@ -183,8 +201,9 @@ class ContinuumAgent:
             self._decisions.pop(name, None)
             self._statuses[APP].drop(name)
             self._world.descriptions.forget(change.new)
+            self._world.failover.forget(name)
             self._room(f"{name} is gone")
-        elif _intent_changed(change):
+        elif intent_changed(change):
             self._dirty.mark(f"{APP}/{name}")
             if asset in engine.assets:
                 engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
@@ -192,7 +211,7 @@ class ContinuumAgent:
                 engine.add_asset(asset, Scope.APPLICATION, Trigger("change", f"MLSysOpsApp {name}"))
 
     def _on_continuum(self, change: Change) -> None:
-        if not _intent_changed(change):
+        if not intent_changed(change):
             return
         self._dirty.mark(f"{_CONTINUUM}/")
         if change.new["metadata"]["name"] == self._identity.name:
@@ -205,7 +224,7 @@ class ContinuumAgent:
             self._world.descriptions.forget(change.new)
             if kind in self._statuses:
                 self._statuses[kind].drop(name)
-        elif not _intent_changed(change) and _capacity(change.old) == _capacity(change.new):
+        elif not intent_changed(change) and capacity(change.old) == capacity(change.new):
             return
         else:
             self._dirty.mark(f"{kind}/{name}")
@@ -219,6 +238,7 @@ class ContinuumAgent:
         for item in self._objects.items(APP):
             if name in self._world.placed(item["metadata"]["name"]).values():
                 self._dirty.mark(f"{APP}/{item['metadata']['name']}")
+        self._failover.poke()
         self._room(f"Cluster {name}")
 
     def _on_binding(self, change: Change) -> None:
@@ -230,6 +250,8 @@ class ContinuumAgent:
         if change.kind is ChangeKind.MODIFIED and old == (change.new.get("status") or {}).get("aggregatedStatus"):
             return
         self._dirty.mark(f"{kind}/{name}")
+        if kind == APP:
+            self._failover.poke(name)
         if kind == _CLUSTER:
             self._dirty.mark(f"{_CONTINUUM}/")
 
@@ -238,6 +260,14 @@ class ContinuumAgent:
         if self._engine is not None:
             for asset in self._engine.assets:
                 self._engine.notify(asset, Trigger("change", "mechanism"))
+
+    def _applications(self) -> list[str]:
+        return [str(item["metadata"]["name"]) for item in self._objects.items(APP)]
+
+    def _should_leave(self, name: str, why: str) -> None:
+        self._dirty.mark(f"{APP}/{name}")
+        if self._engine is not None:
+            self._engine.notify(_ASSET + name, Trigger("timer", why))
 
     def _room(self, why: str) -> None:
         """Have another look at what found no place: that may have changed."""
@@ -306,7 +336,7 @@ class ContinuumAgent:
             outcome = self._world.place(name)
             unplaced = {component: outcome.explain[component] for component in outcome.unplaced}
         (self._waiting.add if unplaced else self._waiting.discard)(name)
-        statuses, problems = self._reports(APP, name)
+        statuses, problems = self._world.reports(APP, name)
         before = self._statuses[APP].before(obj)
         status = merged_status(
             Reports(
@@ -328,12 +358,12 @@ class ContinuumAgent:
     def _mirror(self, kind: str, name: str) -> None:
         """Show in the continuum's object what its cluster says of it."""
         obj = self._objects.get(kind, name)
-        statuses, _ = self._reports(kind, name)
+        statuses, _ = self._world.reports(kind, name)
         if obj is None or not statuses:
             return
         said = next(iter(statuses.values()))
         before = self._statuses[kind].before(obj)
-        urgent = _conditions(before) != _conditions(said)
+        urgent = conditions(before) != conditions(said)
         self._statuses[kind].offer(obj, said, urgent=urgent)
 
     def _look_at_continuum(self) -> None:
@@ -347,31 +377,15 @@ class ContinuumAgent:
             before,
             generation=obj["metadata"].get("generation"),
             own_agents=agents_of(self._leases.items(), now),
-            clusters={name: next(iter(self._reports(_CLUSTER, name)[0].values()), {}) for name in names},
+            clusters={name: next(iter(self._world.reports(_CLUSTER, name)[0].values()), {}) for name in names},
             silent=self._silent(names),
             policies=[*self._engine.conditions(), *self._manager.conditions()] if self._engine is not None else (),
             plugin_fault=self._plugin_fault,
             now=now,
         )
         status["policies"] = self._manager.statuses()
-        urgent = _without_times(before) != _without_times(status)
+        urgent = without_times(before) != without_times(status)
         self._statuses[_CONTINUUM].offer(obj, status, urgent=urgent)
-
-    def _reports(self, kind: str, name: str) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-        """Return cluster to status of an object there, and cluster to why it is not there."""
-        statuses: dict[str, Mapping[str, Any]] = {}
-        problems: dict[str, str] = {}
-        for binding in self._objects.items("ResourceBinding"):
-            resource = (binding.get("spec") or {}).get("resource") or {}
-            if resource.get("kind") != kind or resource.get("name") != name:
-                continue
-            for item in (binding.get("status") or {}).get("aggregatedStatus") or ():
-                cluster = str(item.get("clusterName"))
-                if item.get("status"):
-                    statuses[cluster] = item["status"]
-                if item.get("applied") is False:
-                    problems[cluster] = f"cluster {cluster}: {item.get('appliedMessage') or 'not applied'}"
-        return statuses, problems
 
     def _silent(self, names: Iterable[str]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -380,19 +394,6 @@ class ContinuumAgent:
             if ready is False:
                 found[name] = why
         return found
-
-    async def _watch_leases(self) -> None:
-        """Look at the continuum when a Lease changes, and when one runs out because none does."""
-        while True:
-            self._dirty.mark(f"{_CONTINUUM}/")
-            now = self._clock.time()
-            expiry = next_expiry(self._leases.items(), now) if self._leases is not None else None
-            try:
-                async with asyncio.timeout(expiry - now + 0.1 if expiry is not None else None):
-                    await self._leases_changed.wait()
-            except TimeoutError:
-                _log.warning("the Lease of an agent has run out")
-            self._leases_changed.clear()
 
     async def _last_words(self, message: str) -> None:
         """Say in the continuum's status why the agent stops; as far as the API lets it."""
@@ -403,25 +404,3 @@ class ContinuumAgent:
                 await self._statuses[_CONTINUUM].flush()
         except (MlsError, TimeoutError) as exc:
             _log.warning("the continuum's status does not tell that the agent stops: %s", exc)
-
-
-def _intent_changed(change: Change) -> bool:
-    """Say whether anything but the status changed."""
-    if change.kind is not ChangeKind.MODIFIED or change.old is None:
-        return True
-    old, new = change.old["metadata"], change.new["metadata"]
-    keys = ("uid", "generation", "annotations", "labels", "deletionTimestamp")
-    return any(old.get(key) != new.get(key) for key in keys)
-
-
-def _capacity(obj: Mapping[str, Any] | None) -> Any:
-    return ((obj or {}).get("status") or {}).get("capacity")
-
-
-def _conditions(status: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    return [(item.get("type"), item.get("status")) for item in status.get("conditions") or ()]
-
-
-def _without_times(status: Mapping[str, Any]) -> dict[str, Any]:
-    agents = [{**agent, "lastSeen": ""} for agent in status.get("agents") or ()]
-    return {**status, "agents": agents}

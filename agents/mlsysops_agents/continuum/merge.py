@@ -12,6 +12,8 @@ from mlsysops_agents.adapters.health import condition, rfc3339
 from mlsysops_agents.loop import status_entry
 from mlsysops_agents.placement import satisfaction
 
+from .reach import reachability
+
 __all__ = ["MAX_DECISIONS", "Reports", "is_urgent", "merged_status"]
 
 MAX_DECISIONS = 20
@@ -72,6 +74,7 @@ def merged_status(reports: Reports) -> dict[str, Any]:
             _ready(reports, components),
             _placed(reports, components),
             _targets_met(reports, performance, happy),
+            *_reachable(reports),
         ],
         "components": components,
         "performance": performance,
@@ -208,6 +211,14 @@ def _placed(reports: Reports, components: Sequence[Mapping[str, Any]]) -> dict[s
         return _made(reports, "Placed", False, "Waiting", f"waiting: {', '.join(waiting)}")
     places = ", ".join(f"{item['name']} on {item.get('cluster')}/{item.get('node')}" for item in components)
     return _made(reports, "Placed", True, "Placed", places)
+
+
+def _reachable(reports: Reports) -> list[dict[str, Any]]:
+    """Return the condition ``Reachable``, of applications whose components talk and have clusters."""
+    application = reports.application
+    if application is None or not application.component_interactions or not reports.placed:
+        return []
+    return [_made(reports, "Reachable", *reachability(application, reports.placed))]
 
 
 def _targets_met(

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from mlsysops_core.contracts import AgentIdentity, Objects, PlacementOutcome, Rejected, Telemetry
+from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.errors import InvalidInput
 from mlsysops_core.model import Application, Cluster, Datacenter, Node
 from mlsysops_core.plugins import LoadedPolicy
 
 from mlsysops_agents.adapters.telemetry import TelemetryStore, telemetry_argument
-from mlsysops_agents.placement import ClusterFacts, Descriptions, NodeFacts, Resources, demands_of, place_on_clusters
+from mlsysops_agents.placement import (
+    ClusterFacts,
+    Descriptions,
+    NodeFacts,
+    Resources,
+    Weights,
+    demands_of,
+    place_on_clusters,
+    with_targets,
+)
+
+from .failover import Failover, Leaving, since
 
 __all__ = ["APP", "ContinuumWorld", "karmada_ready"]
 
@@ -29,9 +41,26 @@ class ContinuumWorld:
         agent: The continuum agent.
         objects: Its caches.
         telemetry: The metrics that reach it.
+        clock: Its time; None stands still at the begin of time, for what needs no failover.
+        weights: What counts how much.
+        failover: When components leave their clusters.
     """
 
-    def __init__(self, agent: AgentIdentity, objects: Objects, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        agent: AgentIdentity,
+        objects: Objects,
+        telemetry: Telemetry,
+        *,
+        clock: Clock | None = None,
+        weights: Weights | None = None,
+        failover: Failover | None = None,
+    ) -> None:
+        self._clock = clock
+        self._weights = weights or Weights()
+        self.failover = failover or Failover()
+        #: Targets of the slice, as the settings have them.
+        self.targets: Callable[[], Sequence[Mapping[str, Any]]] = tuple
         self._agent = agent
         self._objects = objects
         self._telemetry = telemetry
@@ -111,7 +140,49 @@ class ContinuumWorld:
         if application is None:
             fault = self.descriptions.fault(self._objects.get(APP, name))
             raise InvalidInput(f"application {name}: {fault or 'is gone'}")
-        return place_on_clusters(application, self.clusters(), current=self.placed(name))
+        leaving = self.leaving(name)
+        return place_on_clusters(
+            application,
+            [replace(cluster, refused=leaving.refused.get(cluster.name, "")) for cluster in self.clusters()],
+            current=self.placed(name),
+            leaving=leaving.components,
+            weights=self.weights(),
+        )
+
+    def weights(self) -> Weights:
+        """Return what counts how much under the slice's targets."""
+        return with_targets(self._weights, [str(item.get("metric")) for item in self.targets()])
+
+    def leaving(self, name: str) -> Leaving:
+        """Return what of an application should leave its cluster."""
+        application, placed = self.application(name), self.placed(name)
+        if application is None or not placed or self._clock is None:
+            return Leaving()
+        silent: dict[str, float | None] = {}
+        for cluster in set(placed.values()):
+            obj = self._objects.get("Cluster", cluster)
+            if karmada_ready(obj)[0] is False:
+                silent[cluster] = since(((obj or {}).get("status") or {}).get("conditions") or (), "Ready")
+        said, _ = self.reports(APP, name)
+        return self.failover.look(application, placed, silent=silent, said=said, now=self._clock.time())
+
+    def reports(self, kind: str, name: str) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+        """Return cluster to status of an object there, and cluster to why it is not there."""
+        statuses: dict[str, Mapping[str, Any]] = {}
+        problems: dict[str, str] = {}
+        # Karmada's name of a binding; a long one is hashed, and then all are looked at.
+        likely = self._objects.get("ResourceBinding", f"{name}-{kind.lower()}")
+        for binding in self._objects.items("ResourceBinding") if likely is None else [likely]:
+            resource = (binding.get("spec") or {}).get("resource") or {}
+            if resource.get("kind") != kind or resource.get("name") != name:
+                continue
+            for item in (binding.get("status") or {}).get("aggregatedStatus") or ():
+                cluster = str(item.get("clusterName"))
+                if item.get("status"):
+                    statuses[cluster] = item["status"]
+                if item.get("applied") is False:
+                    problems[cluster] = f"cluster {cluster}: {item.get('appliedMessage') or 'not applied'}"
+        return statuses, problems
 
     def recheck(self, name: str) -> dict[str, Rejected]:
         """Return components whose cluster is not theirs any more."""
@@ -129,7 +200,7 @@ class ContinuumWorld:
         clusters = [cluster for cluster in self.clusters() if cluster.name == host]
         if application is None or not clusters:
             return Rejected(host, "cluster", "is not registered", component)
-        found = place_on_clusters(application, clusters, current=self.placed(name))
+        found = place_on_clusters(application, clusters, current=self.placed(name), weights=self.weights())
         if component in found.assignments:
             return None
         return next((item for item in found.rejected), Rejected(host, "cluster", "does not fit", component))

@@ -6,7 +6,7 @@ it divided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mlsysops_core.contracts import PlacementOutcome, Rejected
@@ -15,6 +15,7 @@ from mlsysops_core.model import Application, Datacenter
 from .demand import Demand, demands_of, interactions_of
 from .explain import explain
 from .facts import NodeFacts
+from .goals import Weights
 from .nodes import place
 
 __all__ = ["CLUSTER_FILTERS", "ClusterFacts", "place_on_clusters"]
@@ -30,6 +31,7 @@ class ClusterFacts:
         ready: Whether it is ready; None is unknown and does not stand in the way.
         not_ready: Why it is not.
         datacenters: The datacenters of the cluster.
+        refused: Why it is not asked to take the application; empty where it is.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ClusterFacts:
     ready: bool | None = None
     not_ready: str = ""
     datacenters: tuple[Datacenter, ...] = ()
+    refused: str = ""
 
 
 def _cluster_id(application: Application, cluster: ClusterFacts) -> str:
@@ -46,6 +49,10 @@ def _cluster_id(application: Application, cluster: ClusterFacts) -> str:
 
 def _ready(_application: Application, cluster: ClusterFacts) -> str:
     return (cluster.not_ready or "not ready") if cluster.ready is False else ""
+
+
+def _refused(_application: Application, cluster: ClusterFacts) -> str:
+    return cluster.refused
 
 
 def _location(application: Application, cluster: ClusterFacts) -> str:
@@ -100,11 +107,19 @@ CLUSTER_FILTERS: Mapping[str, Callable[[Application, ClusterFacts], str]] = {
     "cloud_provider": _cloud_provider,
     "accelerators": _accelerators,
     "node_types": _node_types,
+    "refused": _refused,
 }
+#: Filters that speak of a cluster's present state; what is there already stays in spite of them.
+_PASSING = frozenset({"ready", "refused"})
 
 
 def place_on_clusters(
-    application: Application, clusters: Sequence[ClusterFacts], *, current: Mapping[str, str] | None = None
+    application: Application,
+    clusters: Sequence[ClusterFacts],
+    *,
+    current: Mapping[str, str] | None = None,
+    leaving: Collection[str] = (),
+    weights: Weights | None = None,
 ) -> PlacementOutcome:
     """Find a cluster for each component.
 
@@ -112,8 +127,15 @@ def place_on_clusters(
         application: The application.
         clusters: The candidates.
         current: Component to cluster of what is placed already; it stays while its cluster is allowed.
+        leaving: Components that should leave their cluster; they stay where no other takes them.
+        weights: What counts how much.
     """
     demands = demands_of(application)
+    names = [member for demand in demands for member in demand.members]
+    # A cluster that is silent keeps what it has: nothing is taken from it because a link is down.
+    keeps = {cluster.name for cluster in clusters if _objection(application, cluster, but=_PASSING) is None}
+    stays = {member: host for member in names if (host := (current or {}).get(member)) in keeps and host is not None}
+    moving = [demand for demand in demands if not set(demand.members) <= stays.keys() - set(leaving)]
     rejected: list[Rejected] = []
     allowed: list[ClusterFacts] = []
     for cluster in clusters:
@@ -122,23 +144,25 @@ def place_on_clusters(
             allowed.append(cluster)
         else:
             rejected.append(Rejected(cluster.name, *objection))
-    outcomes = {cluster.name: _inside(application, demands, cluster) for cluster in allowed}
-    # A cluster that is silent keeps what it has: nothing is taken from it because a link is down.
-    keeps = {cluster.name for cluster in clusters if _objection(application, cluster, but="ready") is None}
-    stays = _stay(demands, current or {}, keeps)
-    names = [member for demand in demands for member in demand.members]
-    if len(stays) == len(names):
+    if not moving:
         return PlacementOutcome(
             assignments=stays, explain={name: explain(rejected, len(clusters), "clusters") for name in names}
         )
+    settled = {name: host for name, host in stays.items() if name not in {m for d in moving for m in d.members}}
+    outcomes = {
+        cluster.name: place(moving, cluster.nodes, interactions=interactions_of(application), weights=weights)
+        for cluster in allowed
+    }
     whole = {name: outcome for name, outcome in outcomes.items() if not outcome.unplaced}
     if whole:
-        home = _favourite(whole, stays)
-        assignments = {name: stays.get(name, home) for name in names}
+        home = _favourite(whole, settled)
+        assignments = {name: settled.get(name, home) for name in names}
         others = rejected + _removed(outcomes, whole)
         text = explain(others, len(clusters), "clusters")
         return PlacementOutcome(assignments, others, dict.fromkeys(names, text), _scores(names, whole))
-    return _divided(application, demands, clusters, allowed, rejected, stays)
+    found = _divided(application, moving, clusters, allowed, rejected, settled, weights)
+    # Better where it is, even out of reach, than nowhere.
+    return replace(found, assignments={**stays, **found.assignments})
 
 
 def _divided(
@@ -148,10 +172,11 @@ def _divided(
     allowed: Sequence[ClusterFacts],
     rejected: Sequence[Rejected],
     stays: Mapping[str, str],
+    weights: Weights | None,
 ) -> PlacementOutcome:
     """Give each demand the cluster that has room for it, filling up one before the next."""
     nodes = [replace(node, name=f"{cluster.name}/{node.name}") for cluster in allowed for node in cluster.nodes]
-    found = place(_without_nodes(demands, nodes), nodes, interactions=interactions_of(application))
+    found = place(_without_nodes(demands, nodes), nodes, interactions=interactions_of(application), weights=weights)
     assignments = {name: host.partition("/")[0] for name, host in found.assignments.items()} | dict(stays)
     texts: dict[str, str] = {}
     reasons: list[Rejected] = []
@@ -191,21 +216,11 @@ def _without_nodes(demands: Sequence[Demand], nodes: Sequence[NodeFacts]) -> lis
     ]
 
 
-def _objection(application: Application, cluster: ClusterFacts, *, but: str = "") -> tuple[str, str] | None:
+def _objection(application: Application, cluster: ClusterFacts, *, but: Collection[str] = ()) -> tuple[str, str] | None:
     for name, check in CLUSTER_FILTERS.items():
-        if name != but and (reason := check(application, cluster)):
+        if name not in but and (reason := check(application, cluster)):
             return name, reason
     return None
-
-
-def _inside(application: Application, demands: Sequence[Demand], cluster: ClusterFacts) -> PlacementOutcome:
-    return place(demands, cluster.nodes, interactions=interactions_of(application))
-
-
-def _stay(demands: Sequence[Demand], current: Mapping[str, str], allowed: set[str]) -> dict[str, str]:
-    return {
-        member: current[member] for demand in demands for member in demand.members if current.get(member) in allowed
-    }
 
 
 def _favourite(whole: Mapping[str, PlacementOutcome], stays: Mapping[str, str]) -> str:

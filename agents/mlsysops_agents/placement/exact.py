@@ -37,7 +37,9 @@ class Exact:
     proved: bool
 
 
-def solve_exactly(problem: Problem, start: Sequence[int], *, seconds: float = 10.0, workers: int = 1) -> Exact:
+def solve_exactly(
+    problem: Problem, start: Sequence[int], *, seconds: float = 10.0, workers: int = 1, work: float | None = None
+) -> Exact:
     """Improve a plan to the optimum, or as far as the time lasts.
 
     Args:
@@ -45,6 +47,7 @@ def solve_exactly(problem: Problem, start: Sequence[int], *, seconds: float = 10
         start: A plan that breaks no constraint; what it cannot place is not placed here either.
         seconds: Wall time there is.
         workers: Threads. With one the result is deterministic as long as the time suffices.
+        work: Limit that does not depend on the machine's load, in CP-SAT's deterministic seconds; None sets none.
 
     Raises:
         InvalidInput: OR-tools is not installed.
@@ -66,6 +69,8 @@ def solve_exactly(problem: Problem, start: Sequence[int], *, seconds: float = 10
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = seconds
     solver.parameters.num_workers = workers
+    if work is not None:
+        solver.parameters.max_deterministic_time = work
     solver.parameters.linearization_level = 2
     solver.parameters.random_seed = 1
     # OR-tools names its codes in an enumeration of its own.

@@ -144,6 +144,23 @@ async def test_a_node_that_fails_is_an_objection_and_another_is_found() -> None:
     assert cluster.world.recheck("app")["a"].reason == "is not a node of this cluster"
 
 
+async def test_components_of_a_lost_node_are_not_all_sent_to_the_same_room() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a", "1500m"), component("b", "500m"), component("c", "1500m"))
+    for name in ("n3", "n4"):
+        cluster.objects.put(node(name))
+        cluster.objects.put(kubernetes_node(name))
+    big = node("big", hardware={"cpu": {"architecture": "amd64", "cores": 8}, "memory": 4})
+    cluster.objects.put(big)
+    cluster.objects.put(kubernetes_node("big"))
+    await cluster.deploy("app", a="big", b="n2", c="big")
+    cluster.objects.put(kubernetes_node("big", ready=False))
+    places = [cluster.world.alternatives("app", name).assignments for name in ("a", "c")]
+    assert [set(item) for item in places] == [{"a"}, {"c"}]
+    assert places[0]["a"] != places[1]["c"]
+    assert "big" not in {places[0]["a"], places[1]["c"]}
+
+
 async def test_status_from_pending_to_running_to_degraded() -> None:
     cluster = Cluster()
     cluster.app("app", component("a"), component("b", depends_on=["a"]))

@@ -127,10 +127,10 @@ class LocalSlice:
 
     # -- files -------------------------------------------------------------------------------------------------
 
-    def render(self) -> None:
-        """Let `mls` write every configuration and manifest, then move it to addresses and directories of our own."""
+    def inventory(self) -> Object:
+        """The slice as its owner would write it."""
         workers = {name: {} for name in self.workers}
-        inventory = {
+        return {
             "all": {
                 "vars": {"ansible_connection": "local", "mls_slice": "tiers", "mls_engine": "embedded"},
                 "children": {
@@ -141,8 +141,11 @@ class LocalSlice:
                 },
             }
         }
+
+    def render(self) -> None:
+        """Let `mls` write every configuration and manifest, then move it to addresses and directories of our own."""
         file = self.directory / "inventory.yml"
-        file.write_text(yaml.safe_dump(inventory))
+        file.write_text(yaml.safe_dump(self.inventory()))
         environment = os.environ | {"XDG_DATA_HOME": str(self.directory), "XDG_CONFIG_HOME": str(self.directory)}
         mls = Path(sys.executable).with_name("mls")
         command = [mls, "framework", "render", "--inventory", file, "--output-dir", self.rendered]

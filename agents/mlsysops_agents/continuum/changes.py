@@ -1,0 +1,35 @@
+"""Which changes of objects, and of statuses, matter to the continuum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+
+__all__ = ["capacity", "conditions", "intent_changed", "without_times"]
+
+
+def intent_changed(change: Change) -> bool:
+    """Say whether anything but the status changed."""
+    if change.kind is not ChangeKind.MODIFIED or change.old is None:
+        return True
+    old, new = change.old["metadata"], change.new["metadata"]
+    keys = ("uid", "generation", "annotations", "labels", "deletionTimestamp")
+    return any(old.get(key) != new.get(key) for key in keys)
+
+
+def capacity(obj: Mapping[str, Any] | None) -> Any:
+    """Return what a node measured of itself."""
+    return ((obj or {}).get("status") or {}).get("capacity")
+
+
+def conditions(status: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Return which conditions hold."""
+    return [(item.get("type"), item.get("status")) for item in status.get("conditions") or ()]
+
+
+def without_times(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a status but for when agents were seen last."""
+    agents = [{**agent, "lastSeen": ""} for agent in status.get("agents") or ()]
+    return {**status, "agents": agents}

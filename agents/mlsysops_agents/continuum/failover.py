@@ -1,0 +1,131 @@
+"""Which components should leave their cluster: because it is gone, or because it says that they do not fit.
+
+Patience comes before both, so that a short silence or a passing shortage moves nothing. A cluster that refused is left alone
+for a while, so that two full clusters cannot pass an application to and fro. What leaves a silent cluster needs the owner's
+permission (``component_relocation``): behind a cut link it may still run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mlsysops_core.model import Application
+
+__all__ = ["Failover", "Leaving", "since"]
+
+_PERMISSION = frozenset({"component_relocation", "*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What an application should do about its clusters.
+
+    Attributes:
+        components: Components that should leave their cluster if another takes them.
+        refused: Cluster to why it is not asked again yet.
+        due: When something will be due that is not yet; None where nothing will.
+    """
+
+    components: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    due: float | None = None
+
+
+class Failover:
+    """Remembers who refused what; everything else is worked out from what objects say.
+
+    Args:
+        gone_seconds: How long a cluster is silent until what may move is moved.
+        refusal_seconds: How long a cluster says that nothing fits until another is tried.
+        rest_seconds: How long a cluster that refused is not asked again.
+    """
+
+    def __init__(
+        self, *, gone_seconds: float = 60.0, refusal_seconds: float = 20.0, rest_seconds: float = 300.0
+    ) -> None:
+        self._gone = gone_seconds
+        self._refusal = refusal_seconds
+        self._rest = rest_seconds
+        self._resting: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def forget(self, application: str) -> None:
+        """Drop what is known of an application that is gone."""
+        self._resting = {key: value for key, value in self._resting.items() if key[0] != application}
+
+    def look(
+        self,
+        application: Application,
+        placed: Mapping[str, str],
+        *,
+        silent: Mapping[str, float | None],
+        said: Mapping[str, Mapping[str, Any]],
+        now: float,
+    ) -> Leaving:
+        """Say what should leave.
+
+        Args:
+            application: The application.
+            placed: Component to cluster.
+            silent: Cluster that is not ready to since when; None where that is not known.
+            said: Cluster to the application's status there.
+            now: Seconds since the Unix epoch.
+        """
+        leaving: set[str] = set()
+        due: list[float] = []
+        may_move = bool(_PERMISSION & set(application.permitted_actions))
+        for cluster in sorted(set(placed.values())):
+            here = {component for component, host in placed.items() if host == cluster}
+            if cluster in silent:
+                began = silent[cluster]
+                if may_move and began is not None:
+                    if now - began >= self._gone:
+                        leaving |= here
+                    else:
+                        due.append(began + self._gone)
+                continue
+            refusal = _refusal(said.get(cluster) or {}, here)
+            if refusal is None:
+                continue
+            began, components, message = refusal
+            if now - began < self._refusal:
+                due.append(began + self._refusal)
+                continue
+            self._resting.setdefault((application.name, cluster), (now + self._rest, message))
+            leaving |= components
+        self._resting = {key: value for key, value in self._resting.items() if value[0] > now}
+        refused = {
+            cluster: f"said that it does not fit: {message}"
+            for (name, cluster), (_, message) in self._resting.items()
+            if name == application.name
+        }
+        due += [until for (name, _), (until, _) in self._resting.items() if name == application.name]
+        return Leaving(frozenset(leaving), refused, min(due, default=None))
+
+
+def since(conditions: Collection[Mapping[str, Any]], kind: str) -> float | None:
+    """Return when a condition became what it is, in seconds since the Unix epoch; None where that is not said."""
+    for item in conditions:
+        if item.get("type") == kind:
+            try:
+                return datetime.fromisoformat(str(item["lastTransitionTime"])).timestamp()
+            except (KeyError, ValueError):
+                return None
+    return None
+
+
+def _refusal(said: Mapping[str, Any], here: Collection[str]) -> tuple[float, set[str], str] | None:
+    """Return since when a cluster refuses, which of its components do not run there, and what it says."""
+    for item in said.get("conditions") or ():
+        if item.get("type") == "Placed" and item.get("reason") == "NoFit":
+            began = since([item], "Placed")
+            waiting = {
+                str(entry.get("name"))
+                for entry in said.get("components") or ()
+                if entry.get("phase") == "Pending" and not entry.get("node") and entry.get("name") in here
+            }
+            if began is not None and waiting:
+                return began, waiting, str(item.get("message") or "")
+    return None

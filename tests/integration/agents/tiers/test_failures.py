@@ -1,0 +1,80 @@
+"""Nodes and whole clusters that go away and come back, on real processes: what may move moves, and nothing runs twice."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from mlsysops_agents.adapters.kubernetes.resources import NODES
+from tiers_slice import LocalSlice, eventually, pair_application
+from two_clusters import GONE_AFTER, TwoClusters
+
+NAME = "test-application"
+#: Seconds a kubelet's and a member's Lease hold (Kubernetes' and Karmada's default).
+LEASE = 40.0
+
+
+@pytest.fixture
+async def two_clusters(tmp_path: Path) -> AsyncIterator[TwoClusters]:
+    """A slice of two clusters whose agents and nodes are ready."""
+    made = TwoClusters(tmp_path)
+    try:
+        await made.start()
+        await eventually(made.all_ready, seconds=90, what="the slice is ready")
+        yield made
+    finally:
+        await made.stop()
+
+
+async def test_components_of_a_silent_node_run_elsewhere_within_two_leases(local_slice: LocalSlice) -> None:
+    await local_slice.deploy(pair_application())
+    status = await local_slice.running(NAME)
+    (lost,) = {item["node"] for item in status["components"]}
+    (other,) = set(local_slice.workers) - {lost}
+    local_slice.processes[f"{lost}-kubelet"].stop(signal.SIGKILL)
+    start = time.monotonic()
+
+    async def moved() -> bool:
+        found = await local_slice.status(NAME)
+        return {item.get("node") for item in found["components"]} == {other} and found["phase"] == "Running"
+
+    await eventually(moved, seconds=2 * LEASE, what="components run elsewhere")
+    assert time.monotonic() - start <= 2 * LEASE
+    # The Node object is still there: it was silence that moved them, not a deletion.
+    await local_slice.member.get(NODES, lost)
+
+
+async def test_a_lost_cluster_is_left_and_nothing_runs_twice_when_it_is_back(two_clusters: TwoClusters) -> None:
+    application = pair_application(permitted_actions=["component_relocation"])
+    del application["cluster_placement"]
+    await two_clusters.deploy(application)
+    status = await two_clusters.running(NAME, 90)
+    (lost,) = {item["cluster"] for item in status["components"]}
+    (other,) = {"cluster1", "cluster2"} - {lost}
+    assert {item["type"]: item["status"] for item in status["conditions"]}["Reachable"] == "True"
+    number = int(lost[-1])
+    await two_clusters.lose(number)
+
+    async def moved() -> bool:
+        found = await two_clusters.status(NAME)
+        return {item.get("cluster") for item in found["components"]} == {other} and found["phase"] == "Running"
+
+    await eventually(moved, seconds=2 * LEASE + GONE_AFTER, what="the application runs in the other cluster")
+    uids = await two_clusters.pods_in(other)
+    assert uids == {"server-app", "client-app"}
+
+    await two_clusters.bring_back(number)
+
+    async def once() -> bool:
+        return not await two_clusters.pods_in(lost)
+
+    await eventually(once, seconds=60, what="the old copy is gone")
+    await eventually(two_clusters.all_ready, seconds=90, what="the cluster is back")
+    assert await two_clusters.pods_in(other) == {"server-app", "client-app"}
+    status = await two_clusters.status(NAME)
+    assert {item["cluster"] for item in status["components"]} == {other}
+    assert status["phase"] == "Running"
+    assert await two_clusters.pods_in(lost) == set()

@@ -1,0 +1,213 @@
+"""What leaves a cluster that is gone or refuses, when, and where to."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from agent_fakes import FakeObjects, FakeTelemetry
+from mlsysops_agents.continuum.failover import Failover
+from mlsysops_agents.continuum.reach import reachability
+from mlsysops_agents.continuum.world import ContinuumWorld
+from mlsysops_core.contracts import AgentIdentity
+from mlsysops_core.model import Application
+
+NAME = "app"
+BEGIN = 1_700_000_000.0
+
+
+class HandClock:
+    """Time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here waits")
+
+
+def rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def component(name: str, **more: Any) -> dict[str, Any]:
+    needs = {"cpu": {"requests": "1"}, "memory": {"requests": "64Mi"}}
+    return {"metadata": {"name": name}, "containers": [{"image": "x:1", "platform_requirements": needs}], **more}
+
+
+class Continuum:
+    """Two clusters of one node each, and an application."""
+
+    def __init__(self, **application: Any) -> None:
+        self.clock = HandClock()
+        self.objects = FakeObjects()
+        self.world = ContinuumWorld(
+            AgentIdentity("continuum", "k"),
+            self.objects,
+            FakeTelemetry(),
+            clock=self.clock,
+            failover=Failover(gone_seconds=60, refusal_seconds=20, rest_seconds=300),
+        )
+        for cluster, node in (("c1", "n1"), ("c2", "n2")):
+            self.put("MLSysOpsCluster", cluster, {"cluster_id": cluster, "nodes": [node]})
+            hardware = {"cpu": {"cores": 4, "architecture": "amd64"}, "memory": 8, "disk": "100"}
+            described = {
+                "name": node,
+                "continuum_layer": "edge",
+                "cluster_id": cluster,
+                "environment": {},
+                "hardware": hardware,
+            }
+            self.put("MLSysOpsNode", node, described)
+            self.ready(cluster, True)
+        self.put(
+            "MLSysOpsApp",
+            NAME,
+            {
+                "name": NAME,
+                "components": [component("a"), component("b")],
+                "permitted_actions": ["component_relocation"],
+                **application,
+            },
+        )
+
+    def put(self, kind: str, name: str, spec: dict[str, Any] | None = None, **more: Any) -> None:
+        obj = {"apiVersion": "mlsysops.eu/v1", "kind": kind, "metadata": {"name": name}, **more}
+        self.objects.put(obj if spec is None else {**obj, "spec": spec})
+
+    def ready(self, cluster: str, ready: bool) -> None:
+        item = {"type": "Ready", "status": str(ready), "lastTransitionTime": rfc3339(self.clock.time())}
+        self.put("Cluster", cluster, {}, status={"conditions": [{**item, "message": "no heartbeat"}]})
+
+    def assign(self, **places: str) -> None:
+        obj = dict(self.objects.stored["MLSysOpsApp", NAME])
+        obj["metadata"] = {**obj["metadata"], "annotations": {"mlsysops.eu/component-clusters": json.dumps(places)}}
+        self.objects.put(obj)
+
+    def says(self, cluster: str, *waiting: str, reason: str = "NoFit") -> None:
+        status = {
+            "conditions": [
+                {
+                    "type": "Placed",
+                    "status": "False",
+                    "reason": reason,
+                    "message": "0/1 nodes fit",
+                    "lastTransitionTime": rfc3339(self.clock.time()),
+                }
+            ],
+            "components": [{"name": name, "phase": "Pending"} for name in waiting],
+        }
+        self.put(
+            "ResourceBinding",
+            f"{NAME}-mlsysopsapp",
+            {"resource": {"kind": "MLSysOpsApp", "name": NAME}},
+            status={"aggregatedStatus": [{"clusterName": cluster, "status": status, "applied": True}]},
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    def places(self) -> dict[str, str]:
+        return dict(self.world.place(NAME).assignments)
+
+
+def test_a_short_silence_moves_nothing_a_long_one_moves_what_may() -> None:
+    continuum = Continuum()
+    continuum.assign(a="c1", b="c1")
+    continuum.ready("c1", False)
+    continuum.pass_time(59)
+    assert continuum.places() == {"a": "c1", "b": "c1"}
+    assert continuum.world.leaving(NAME).due is not None
+    continuum.pass_time(2)
+    assert continuum.world.leaving(NAME).components == {"a", "b"}
+    assert continuum.places() == {"a": "c2", "b": "c2"}
+    # Back again: what was moved stays where it is now.
+    continuum.assign(a="c2", b="c2")
+    continuum.ready("c1", True)
+    assert continuum.places() == {"a": "c2", "b": "c2"}
+
+
+def test_without_permission_or_another_place_components_stay_in_a_silent_cluster() -> None:
+    forbidden = Continuum(permitted_actions=[])
+    forbidden.assign(a="c1", b="c1")
+    forbidden.ready("c1", False)
+    forbidden.pass_time(1000)
+    assert forbidden.places() == {"a": "c1", "b": "c1"}
+    bound = Continuum(cluster_placement={"cluster_id": ["c1"]})
+    bound.assign(a="c1", b="c1")
+    bound.ready("c1", False)
+    bound.pass_time(1000)
+    assert bound.places() == {"a": "c1", "b": "c1"}
+
+
+def test_what_is_bound_to_its_cluster_stays_and_the_rest_moves() -> None:
+    continuum = Continuum(components=[component("a"), component("b", node_placement={"node": "n1"})])
+    continuum.assign(a="c1", b="c1")
+    continuum.ready("c1", False)
+    continuum.pass_time(61)
+    assert continuum.places() == {"a": "c2", "b": "c1"}
+
+
+def test_a_cluster_that_refuses_is_left_after_a_while_and_not_asked_again_soon() -> None:
+    continuum = Continuum()
+    continuum.assign(a="c1", b="c1")
+    continuum.says("c1", "a", "b")
+    continuum.pass_time(10)
+    assert continuum.places() == {"a": "c1", "b": "c1"}
+    continuum.pass_time(11)
+    found = continuum.world.place(NAME)
+    assert dict(found.assignments) == {"a": "c2", "b": "c2"}
+    assert [(item.candidate, item.filter) for item in found.rejected] == [("c1", "refused")]
+    continuum.assign(a="c2", b="c2")
+    continuum.says("c2", "a", "b")
+    continuum.pass_time(21)
+    # Both refuse: it waits where it is instead of going to and fro.
+    assert continuum.places() == {"a": "c2", "b": "c2"}
+    continuum.pass_time(300)
+    assert continuum.places() == {"a": "c1", "b": "c1"}
+
+
+def test_only_what_does_not_run_leaves_a_cluster_that_refuses() -> None:
+    continuum = Continuum()
+    continuum.assign(a="c1", b="c1")
+    continuum.says("c1", "b")
+    continuum.pass_time(21)
+    assert continuum.places() == {"a": "c1", "b": "c2"}
+    continuum.says("c1", "b", reason="Waiting")
+    continuum.pass_time(400)
+    assert continuum.places() == {"a": "c1", "b": "c1"}
+
+
+@pytest.mark.parametrize(
+    ("placed", "more", "kind", "status", "reason"),
+    [
+        ({"a": "c1", "b": "c1"}, {}, "egress", True, "SameCluster"),
+        ({"a": "c1"}, {}, "egress", True, "SameCluster"),
+        ({"a": "c1", "b": "c2"}, {}, "egress", False, "AcrossClusters"),
+        ({"a": "c1", "b": "c2"}, {"external_access": True}, "egress", None, "ByHostNetwork"),
+        ({"a": "c1", "b": "c2"}, {"external_access": True}, "ingress", False, "AcrossClusters"),
+    ],
+)
+def test_whether_partners_reach_each_other_is_said(
+    placed: dict[str, str], more: dict[str, Any], kind: str, status: bool | None, reason: str
+) -> None:
+    application = Application.model_validate(
+        {
+            "name": NAME,
+            "components": [component("a"), component("b", **more)],
+            "component_interactions": [{"component_name1": "a", "type": kind, "component_name2": "b"}],
+        }
+    )
+    found = reachability(application, placed)
+    assert found[:2] == (status, reason)
+    if status is False:
+        assert "c1" in found[2]
+        assert "c2" in found[2]

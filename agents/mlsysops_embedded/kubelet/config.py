@@ -67,5 +67,6 @@ class KubeletConfig(_Strict):
     lease_duration: float = Field(default=40, gt=0)
     lease_renew: float = Field(default=10, gt=0)
     status_interval: float = Field(default=60, gt=0)
+    refresh_interval: float = Field(default=60, gt=0, description="Between looks at mounted ConfigMaps and Secrets.")
     proxy: bool = True
     simulated_nodes: int = Field(default=0, ge=0, description="Further nodes that run nothing, for tests of scale.")

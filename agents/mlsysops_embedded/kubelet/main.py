@@ -41,6 +41,7 @@ async def run_kubelet(config: KubeletConfig, runtime: RuntimeConfig) -> None:
         events = EventRecorder(client, "kubelet", config.node)
         address = str(config.address)
         shared = Shared(client, events, runtime, Cgroups(), WorkQueue(), address)
+        shared.refresh_interval = config.refresh_interval
         services = Informer(client, SERVICES)
         slices = Informer(client, ENDPOINT_SLICES)
         manager = PodManager(shared, config.node, config.data_dir / "pods", config.pod_cidr, services)

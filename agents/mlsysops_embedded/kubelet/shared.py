@@ -25,6 +25,7 @@ class Shared:
         statuses: Pods whose status is to be written.
         address: hostIP.
         allocatable: Of the node.
+        refresh_interval: Seconds between looks at mounted ConfigMaps and Secrets.
     """
 
     client: Client
@@ -34,3 +35,4 @@ class Shared:
     statuses: WorkQueue[tuple[str, str]]
     address: str
     allocatable: dict[str, Any] = field(default_factory=dict)
+    refresh_interval: float = 60.0

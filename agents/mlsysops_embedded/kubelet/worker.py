@@ -15,6 +15,7 @@ from mlsysops_embedded.kubelet import probes, status
 from mlsysops_embedded.kubelet.container import Container
 from mlsysops_embedded.kubelet.environment import ContainerConfigError
 from mlsysops_embedded.kubelet.program import Place, prepare
+from mlsysops_embedded.kubelet.volumes import make_volumes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["PodWorker"]
 
 _log = logging.getLogger(__name__)
+#: Volumes whose contents may change while their pod runs.
+_REFRESHED = ("configMap", "secret", "projected")
+#: The most that a postStart hook may take: nothing else happens to its pod meanwhile.
+_HOOK_TIMEOUT = 120.0
+_EXPIRED = "Pod was active on the node longer than the specified deadline"
 
 
 class PodWorker:
@@ -51,6 +57,8 @@ class PodWorker:
         self.finished = asyncio.Event()
         self.start_time = (pod.get("status") or {}).get("startTime") or now()
         self.status: Object = {}
+        self.expired = False
+        self._refresh_at = time.monotonic() + shared.refresh_interval
         self._wake = asyncio.Event()
         self._failures = 0
         self._killers: dict[str, asyncio.Task[None]] = {}
@@ -148,10 +156,15 @@ class PodWorker:
                 self._ended(container)
         if (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             return None
+        left = self._time_left()
+        if left is not None and left <= 0:
+            self._expire()
+            return None
         policy = self.pod["spec"].get("restartPolicy") or "Always"
         if status.phase(policy, self.containers, terminated=False) in ("Succeeded", "Failed"):
             return None
-        delays: list[float] = []
+        delays: list[float] = [] if left is None else [left]
+        await self._refresh_volumes(delays)
         for container in (c for c in self.containers if c.init):
             if container.sidecar:
                 await self._ensure(container, "Always", delays)
@@ -165,6 +178,42 @@ class PodWorker:
         for container in (c for c in self.containers if not c.init):
             await self._ensure(container, policy, delays)
         return min(delays, default=None)
+
+    def _time_left(self) -> float | None:
+        """Seconds until ``activeDeadlineSeconds`` are over; None where there is no such limit."""
+        limit = self.pod["spec"].get("activeDeadlineSeconds")
+        if limit is None:
+            return None
+        return parse_time(self.start_time).timestamp() + float(limit) - time.time()
+
+    def _expire(self) -> None:
+        """The pod has had its time: everything stops, and the pod has failed (``active_deadline.go``)."""
+        if not self.expired:
+            self.expired = True
+            self.shared.events.event(self.pod, "Normal", "DeadlineExceeded", _EXPIRED)
+        for container in self.containers:
+            self._kill(container, f"Stopping container {container.name}")
+            container.waiting = ("", "")
+
+    async def _refresh_volumes(self, delays: list[float]) -> None:
+        """Bring mounted ConfigMaps, Secrets and tokens up to date while their pod runs, as often as a kubelet does."""
+        spec = self.pod["spec"]
+        if not any(key in volume for volume in spec.get("volumes") or () for key in _REFRESHED):
+            return
+        left = self._refresh_at - time.monotonic()
+        if left <= 0:
+            left = self.shared.refresh_interval
+            self._refresh_at = time.monotonic() + left
+            if any(c.running and c.name not in self.simulated for c in self.containers):
+                await self.resources.refresh(self.pod)
+                addresses = {"podIP": self.address, "hostIP": self.shared.address}
+                pod = {**self.pod, "status": addresses}
+                data = self.resources.binary, self.resources.tokens
+                try:
+                    await asyncio.to_thread(make_volumes, pod, self.directory / "volumes", *data)
+                except ContainerConfigError as exc:  # what runs keeps what it has
+                    self.shared.events.event(self.pod, "Warning", "FailedMount", str(exc))
+        delays.append(left)
 
     async def _ensure(self, container: Container, policy: str, delays: list[float]) -> None:
         """Start a container where it should run and does not; its back-off may put that off."""
@@ -199,9 +248,22 @@ class PodWorker:
         await container.start(spec)
         container.waiting = ("", "")
         self.shared.events.event(self.pod, "Normal", "Started", f"Started container {container.name}")
-        if container.running:
+        if (
+            container.running
+            and spec is not None
+            and (hook := (container.spec.get("lifecycle") or {}).get("postStart"))
+        ):
+            await self._post_start(container, hook)
+        if container.running and not container.stopping:
             self._watch(container)
         return container.running
+
+    async def _post_start(self, container: Container, hook: Object) -> None:
+        """Run the hook before the container counts as started; without it the container is killed."""
+        success, message = await probes.act(hook, self._target(container), _HOOK_TIMEOUT)
+        if not success:
+            self.shared.events.event(self.pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {message}")
+            self._kill(container, "FailedPostStartHook")
 
     def _ended(self, container: Container) -> None:
         ended = container.last
@@ -351,6 +413,8 @@ class PodWorker:
             terminated=self.stopped,
             simulated=self.simulated,
         )
+        if self.expired:
+            result |= {"phase": "Failed", "reason": "DeadlineExceeded", "message": _EXPIRED}
         self.status = result
         if any(known.get(field) != value for field, value in result.items()):
             metadata = self.pod["metadata"]

@@ -43,7 +43,7 @@ def _collect_rarely() -> None:
     import gc
 
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(20_000, 10, 10)
 
 
 def _die_with_parent() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-import uuid
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ class EventRecorder:
         event: Object = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
+            "metadata": {"name": f"{metadata['name'][:200]}.{random.getrandbits(64):016x}", "namespace": namespace},
             "involvedObject": reference,
             "type": kind,
             "reason": reason,

@@ -23,8 +23,8 @@ __all__ = ["run_fleet"]
 _log = logging.getLogger(__name__)
 _CAPACITY = {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"}
 _LEASES = "kube-node-lease"
-#: Writes under way at a time: the server gathers them into one commit.
-_WRITERS = 48
+#: Writes and renewals under way at a time, each on a connection of its own: the server gathers them into one commit.
+_WRITERS, _BEATS = 32, 32
 #: A fleet renews at most so many Leases a second; with more nodes each renews less often, up to the longest interval
 #: that lets one renewal fail before a Lease of 40 s is over.
 _RENEWALS, _LONGEST = 60.0, 18.0
@@ -37,7 +37,7 @@ class _Fleet:
         self._own = set(self._names)
         self._address = address
         self._renew_every = max(renew, min(_LONGEST, count / _RENEWALS))
-        self._gate = asyncio.Semaphore(_WRITERS)
+        self._gate, self._pulse = asyncio.Semaphore(_WRITERS), asyncio.Semaphore(_BEATS)
         self._queue: WorkQueue[tuple[str, str]] = WorkQueue()
         self._pods = Informer(client, PODS, field_selector="spec.nodeName!=", transform=_needed)
         self._pods.add_handler(self._changed)
@@ -100,7 +100,8 @@ class _Fleet:
 
     async def _renew(self, name: str) -> None:
         try:
-            await self._beat(name)
+            async with self._pulse:
+                await self._beat(name)
         except ApiError as exc:
             _log.debug("lease of %s: %s", name, exc)
         finally:

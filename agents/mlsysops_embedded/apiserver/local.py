@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.call import SYSTEM, Call, DeleteOptions
-from mlsysops_embedded.apiserver.reading import Query
+from mlsysops_embedded.apiserver.query import Query
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.client.protocol import Object, PatchType, Resource

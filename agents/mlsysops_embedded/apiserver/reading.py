@@ -6,8 +6,6 @@ Source of the resourceVersion semantics: https://kubernetes.io/docs/reference/us
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -15,37 +13,16 @@ from typing import Any, Final
 
 import orjson
 
+from mlsysops_embedded.apiserver.query import Filter, Query, decode_token, encode_token, parse_rv
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery import convert
 from mlsysops_embedded.machinery.resources import Catalog, ResourceInfo
-from mlsysops_embedded.machinery.selectors import (
-    Selector,
-    field_value,
-    parse_field_selector,
-    parse_label_selector,
-)
 from mlsysops_embedded.store import Bucket, Change, Entry, Store
 from mlsysops_embedded.validation import schema
 
-__all__ = ["Page", "Query", "Reader", "WatchEvent"]
+__all__ = ["Page", "Reader", "WatchEvent"]
 
 Obj = dict[str, Any]
-_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "pods": (
-        "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
-        "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
-    ),
-    "nodes": ("spec.unschedulable",),
-    "namespaces": ("status.phase",),
-    "secrets": ("type",),
-    "services": ("spec.clusterIP", "spec.type"),
-    "replicasets.apps": ("status.replicas",),
-    "events": (
-        "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-        "reportingComponent", "source", "type",
-    ),
-}  # fmt: skip
 _YIELD_EVERY: Final = 500
 _TOO_OLD_TO_CONTINUE: Final = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
@@ -56,21 +33,6 @@ _TOO_OLD_TO_CONTINUE: Final = (
 _BOOKMARK_SECONDS: Final = 30.0
 _LAST_BOOKMARK_SECONDS: Final = 2.0
 _WAIT_FOR_VERSION_SECONDS: Final = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """The options of a list or watch, as they come."""
-
-    labels: str = ""
-    fields: str = ""
-    limit: int = 0
-    continue_token: str = ""
-    resource_version: str = ""
-    match: str = ""
-    bookmarks: bool = False
-    initial_events: bool | None = None
-    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,66 +52,6 @@ class WatchEvent:
     type: str
     data: bytes
     change: Change | None = field(default=None)
-
-
-class _Filter:
-    def __init__(self, info: ResourceInfo, namespace: str, query: Query) -> None:
-        self.namespace = namespace if info.namespaced else ""
-        self.labels: Selector = parse_label_selector(query.labels)
-        fields = parse_field_selector(query.fields)
-        allowed = ("metadata.name", "metadata.namespace", *_FIELDS.get(info.bucket, ()), *info.selectable)
-        for key, _, _ in fields.requirements:
-            if key not in allowed:
-                raise ApiError.bad_request(
-                    f'Unable to find "{info.group + "/" if info.group else ""}{info.version}, Resource={info.plural}" that match label selector '
-                    f'"{query.labels}", field selector "{query.fields}": field label not supported: {key}'
-                )
-        self.name = fields.exact("metadata.name")
-        self.node = fields.exact("spec.nodeName") if info.bucket == "pods" else None
-        self.fields = Selector(tuple(r for r in fields.requirements if r != ("metadata.name", "in", (self.name,))))
-
-    @property
-    def plain(self) -> bool:
-        """Whether the key alone decides."""
-        return not self.labels and not self.fields
-
-    def key(self, key: tuple[str, str]) -> bool:
-        return (not self.namespace or key[0] == self.namespace) and (self.name is None or key[1] == self.name)
-
-    def obj(self, obj: Obj | None) -> bool:
-        if obj is None:
-            return False
-        if self.labels and not self.labels.matches_labels(obj["metadata"].get("labels")):
-            return False
-        return not self.fields or self.fields.matches(lambda path: _field(obj, path))
-
-    @property
-    def topic(self) -> str:
-        """Which wake-ups concern it."""
-        if self.node:
-            return f"node:{self.node}"
-        return f"ns:{self.namespace}" if self.namespace else ""
-
-
-def _field(obj: Obj, path: str) -> str:
-    if path == "source":
-        return field_value(obj, "source.component") or field_value(obj, "reportingComponent")
-    if path in ("spec.unschedulable", "spec.hostNetwork"):
-        return field_value(obj, path) or "false"
-    return field_value(obj, path)
-
-
-def parse_rv(text: str) -> int:
-    """A resourceVersion of a request.
-
-    Raises:
-        ApiError: 400.
-    """
-    if not text:
-        return 0
-    if not text.isdecimal() or len(text) > 18:
-        raise ApiError.bad_request(f"resourceVersion: Invalid value: {text!r}: must be a decimal number")
-    return int(text)
 
 
 class Reader:
@@ -196,7 +98,7 @@ class Reader:
         Raises:
             ApiError: 400, 410 where the page's snapshot is gone, 504 where the version is in the future.
         """
-        wanted = _Filter(info, namespace, query)
+        wanted = Filter(info, namespace, query)
         bucket = self.store.bucket(info.bucket)
         start: tuple[str, str] | None = None
         rv = parse_rv(query.resource_version)
@@ -219,7 +121,7 @@ class Reader:
         if query.continue_token:
             if query.resource_version not in ("", "0"):
                 raise ApiError.bad_request("specifying resource version is not allowed when using continue")
-            rv, start = _decode_token(query.continue_token)
+            rv, start = decode_token(query.continue_token)
             if rv < 0:
                 rv = self.store.rv
         elif query.match == "Exact":
@@ -239,7 +141,7 @@ class Reader:
             if start is not None:
                 # The rest of the list can still be had, though of the present (etcd3 store: inconsistent continue).
                 exc.status["message"] = _TOO_OLD_TO_CONTINUE
-                exc.status["metadata"]["continue"] = _encode_token(-1, start)
+                exc.status["metadata"]["continue"] = encode_token(-1, start)
             raise
         current = objects is bucket.objects
         if wanted.name is not None and wanted.namespace:
@@ -252,14 +154,14 @@ class Reader:
             keys = [key for key in keys if key > start]
         return await self._cut(info, wanted, [objects[key] for key in keys], rv, query.limit)
 
-    async def _cut(self, info: ResourceInfo, wanted: _Filter, entries: list[Entry], rv: int, limit: int) -> Page:
+    async def _cut(self, info: ResourceInfo, wanted: Filter, entries: list[Entry], rv: int, limit: int) -> Page:
         items: list[bytes] = []
         same = info.stored == info.api_version and not info.defaults
         plain = wanted.plain and wanted.name is None
         for index, entry in enumerate(entries):
             if limit and len(items) == limit:
                 last = entries[index - 1].key
-                return Page(rv, items, _encode_token(rv, last), len(entries) - index if plain else None)
+                return Page(rv, items, encode_token(rv, last), len(entries) - index if plain else None)
             if plain or (wanted.key(entry.key) and (wanted.plain or wanted.obj(entry.parse()))):
                 items.append(entry.data if same else self.render(entry, info))
             if not plain and index % _YIELD_EVERY == _YIELD_EVERY - 1:
@@ -292,7 +194,7 @@ class Reader:
         Raises:
             ApiError: 400; 410 where the history asked for is compacted, also in the midst.
         """
-        wanted = _Filter(info, namespace, query)
+        wanted = Filter(info, namespace, query)
         bucket = self.store.bucket(info.bucket)
         rv = parse_rv(query.resource_version)
         if query.initial_events and query.match != "NotOlderThan":
@@ -325,7 +227,7 @@ class Reader:
     async def _follow(
         self,
         info: ResourceInfo,
-        wanted: _Filter,
+        wanted: Filter,
         bucket: Bucket,
         entries: list[Entry],
         position: int,
@@ -386,7 +288,7 @@ class Reader:
             if not waiters:
                 bucket.waiters.pop(topic, None)
 
-    def _event(self, info: ResourceInfo, wanted: _Filter, change: Change) -> WatchEvent | None:
+    def _event(self, info: ResourceInfo, wanted: Filter, change: Change) -> WatchEvent | None:
         if not wanted.key(change.entry.key):
             return None
         if wanted.plain:
@@ -423,18 +325,3 @@ def _bookmark(info: ResourceInfo, rv: int, *, initial: bool = False) -> WatchEve
     return WatchEvent(
         "BOOKMARK", orjson.dumps({"apiVersion": info.api_version, "kind": info.kind, "metadata": metadata})
     )
-
-
-def _encode_token(rv: int, key: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": rv, "start": key})).decode().rstrip("=")
-
-
-def _decode_token(token: str) -> tuple[int, tuple[str, str]]:
-    try:
-        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        rv, (namespace, name) = value["rv"], value["start"]
-    except (ValueError, KeyError, TypeError, binascii.Error) as exc:
-        raise ApiError.bad_request("continue key is not valid") from exc
-    if not isinstance(rv, int) or not isinstance(namespace, str) or not isinstance(name, str) or rv < -1:
-        raise ApiError.bad_request("continue key is not valid")
-    return rv, (namespace, name)

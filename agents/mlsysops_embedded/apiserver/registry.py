@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.call import SYSTEM, Call, DeleteOptions
+from mlsysops_embedded.apiserver.incoming import OWNED, desired_changed, metadata_of, place, precondition, updated
 from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.apiserver.strategies import Strategies
 from mlsysops_embedded.errors import ApiError, Cause
@@ -26,15 +27,6 @@ _LOG: Final = logging.getLogger("embedded.registry")
 Obj = dict[str, Any]
 _FOREGROUND: Final = "foregroundDeletion"
 _ORPHAN: Final = "orphan"
-#: Set by the server alone; what a client sends is replaced by what is stored.
-_OWNED: Final = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-)
 
 
 class Registry(Reader):
@@ -55,10 +47,10 @@ class Registry(Reader):
     async def create(self, call: Call, info: ResourceInfo, namespace: str, obj: Obj) -> bytes:
         """Creates an object and returns it as stored, in the version of `info`."""
         obj = meta.clone(obj)
-        self._place(info, namespace, self._metadata(info, obj))
+        place(info, namespace, metadata_of(info, obj))
         obj = conform.decode(call, info, obj)
         metadata = obj["metadata"]
-        for name in (*_OWNED, "resourceVersion"):
+        for name in (*OWNED, "resourceVersion"):
             if name == "resourceVersion" and metadata.get(name):
                 raise ApiError.bad_request("resourceVersion should not be set on objects to be created")
             metadata.pop(name, None)
@@ -107,14 +99,14 @@ class Registry(Reader):
         self, call: Call, info: ResourceInfo, namespace: str, name: str, obj: Obj, subresource: str = ""
     ) -> bytes:
         """Replaces an object (PUT)."""
-        self._metadata(info, obj)
+        metadata_of(info, obj)
         metadata = obj["metadata"]
         if metadata.get("name") not in (None, "", name):
             raise ApiError.bad_request(
                 f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
             )
         metadata["name"] = name
-        self._place(info, namespace, metadata)
+        place(info, namespace, metadata)
 
         def replaced(old: Obj) -> Obj:
             uid = old["metadata"]["uid"]
@@ -166,9 +158,9 @@ class Registry(Reader):
                 wanted, managers = ownership.apply(present, applied, info, call.manager, subresource, call.force)
             else:
                 wanted, managers = change(present), None
-            new = self._updated(call, info, old, wanted, subresource)
+            new = updated(call, info, old, wanted, subresource)
             metadata = new["metadata"]
-            self._precondition(info, name, old, metadata)
+            precondition(info, name, old, metadata)
             await self.strategies.prepare_update(call, info, old, new, subresource)
             self._validate(info, new, old)
             given = metadata.pop("managedFields", None)
@@ -179,9 +171,7 @@ class Registry(Reader):
             metadata = new["metadata"]
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if info.generation or info.custom:
-                metadata["generation"] = old["metadata"].get("generation", 1) + int(
-                    self._desired_changed(info, old, new)
-                )
+                metadata["generation"] = old["metadata"].get("generation", 1) + int(desired_changed(info, old, new))
             if ownership.same(old, new):
                 return self.render(entry, info)
             if call.dry_run:
@@ -200,7 +190,7 @@ class Registry(Reader):
             The object, and whether it was created.
         """
         config = meta.clone(config)
-        metadata = self._metadata(info, config)
+        metadata = metadata_of(info, config)
         if metadata.get("managedFields"):
             raise ApiError.bad_request("metadata.managedFields must be nil")
         if metadata.get("name") not in (None, name):
@@ -208,7 +198,7 @@ class Registry(Reader):
                 f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
             )
         metadata["name"] = name
-        self._place(info, namespace, metadata)
+        place(info, namespace, metadata)
         config = conform.decode(call, info, config, default=False)
         key = (namespace if info.namespaced else "", name)
         for _ in range(3):
@@ -302,106 +292,6 @@ class Registry(Reader):
         return not (info.bucket == "namespaces" and obj.get("spec", {}).get("finalizers"))
 
     # ------------------------------------------------------------------ parts
-
-    def _metadata(self, info: ResourceInfo, obj: Any) -> Obj:
-        if not isinstance(obj, dict):
-            raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
-        version, kind = obj.get("apiVersion") or info.api_version, obj.get("kind") or info.kind
-        if (version, kind) != (info.api_version, info.kind):
-            raise ApiError.bad_request(
-                f"the API version in the data ({version}, Kind={kind}) does not match the expected API version "
-                f"({info.api_version}, Kind={info.kind})"
-            )
-        obj["apiVersion"], obj["kind"] = info.api_version, info.kind
-        metadata = obj.setdefault("metadata", {})
-        if metadata is None:
-            metadata = obj["metadata"] = {}
-        if not isinstance(metadata, dict):
-            raise ApiError.bad_request(
-                f"{info.kind} in version {info.version!r} cannot be handled as a {info.kind}: metadata must be an object"
-            )
-        return metadata
-
-    @staticmethod
-    def _place(info: ResourceInfo, namespace: str, metadata: Obj) -> None:
-        given = metadata.get("namespace")
-        if not info.namespaced:
-            if given:
-                raise ApiError.bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request"
-                )
-            metadata.pop("namespace", None)
-        elif given not in (None, "", namespace):
-            raise ApiError.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        else:
-            metadata["namespace"] = namespace
-
-    def _updated(self, call: Call, info: ResourceInfo, old: Obj, wanted: Any, subresource: str) -> Obj:
-        """The wanted object with everything that this call may not change taken from the present one."""
-        metadata = self._metadata(info, wanted)
-        before = old["metadata"]
-        for name in ("name", "namespace", "generateName", "uid"):
-            if name != "generateName" and metadata.get(name) not in (None, "", before.get(name)):
-                raise ApiError.invalid(
-                    info.kind,
-                    before["name"],
-                    [
-                        Cause(
-                            "FieldValueInvalid",
-                            f"metadata.{name}",
-                            f'Invalid value: "{metadata[name]}": field is immutable',
-                        )
-                    ],
-                    info.group,
-                )
-            if before.get(name) is not None:
-                metadata[name] = before[name]
-        for name in _OWNED:
-            if name in before:
-                metadata[name] = before[name]
-            else:
-                metadata.pop(name, None)
-        # What is stored is in order, so that only what differs from it needs to be looked at.
-        known = () if info.custom else tuple(k for k, v in wanted.items() if k != "metadata" and old.get(k) == v)
-        new = wanted if subresource == "binding" else conform.decode(call, info, wanted, known=known)
-        if subresource == "status":
-            kept = {**old, "metadata": {**before, "resourceVersion": new["metadata"].get("resourceVersion")}}
-            if "managedFields" in new["metadata"]:
-                kept["metadata"]["managedFields"] = new["metadata"]["managedFields"]
-            # Kubelets may write nothing but status, and annotate through it (podStatusStrategy, nodeStatusStrategy).
-            if info.plural in ("pods", "nodes") and not info.custom and new["metadata"].get("annotations"):
-                kept["metadata"]["annotations"] = new["metadata"]["annotations"]
-            if "status" in new:
-                kept["status"] = new["status"]
-            else:
-                kept.pop("status", None)
-            return kept
-        if "status" in info.subresources and subresource != "binding":
-            if "status" in old:
-                new["status"] = old["status"]
-            else:
-                new.pop("status", None)
-        if before.get("deletionTimestamp"):
-            added = set(new["metadata"].get("finalizers") or ()) - set(before.get("finalizers") or ())
-            if added:
-                text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
-                raise ApiError.invalid(
-                    info.kind, before["name"], [Cause("FieldValueForbidden", "metadata.finalizers", text)], info.group
-                )
-        return new
-
-    @staticmethod
-    def _precondition(info: ResourceInfo, name: str, old: Obj, metadata: Obj) -> None:
-        wanted = metadata.get("resourceVersion")
-        if wanted and wanted != old["metadata"]["resourceVersion"]:
-            raise ApiError.conflict(info.plural, name, group=info.group)
-
-    @staticmethod
-    def _desired_changed(info: ResourceInfo, old: Obj, new: Obj) -> bool:
-        skip = ("metadata", "status") if "status" in info.subresources or not info.custom else ("metadata",)
-        return any(old.get(k) != new.get(k) for k in old.keys() | new.keys() if k not in skip)
 
     def _validate(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> None:
         causes = conform.validate(info, obj, old) + self.strategies.validate(info, obj, old)

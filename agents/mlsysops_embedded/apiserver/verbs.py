@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import orjson
 
-from mlsysops_embedded.apiserver.call import ANONYMOUS, Call, DeleteOptions
+from mlsysops_embedded.apiserver.call import ANONYMOUS, Call
 from mlsysops_embedded.apiserver.http import Request, decode_body, respond
 from mlsysops_embedded.apiserver.metrics import API_VERSION, Metrics
-from mlsysops_embedded.apiserver.reading import Page, Query, WatchEvent, parse_rv
+from mlsysops_embedded.apiserver.options import call_of, delete_options, list_query
+from mlsysops_embedded.apiserver.query import parse_rv
+from mlsysops_embedded.apiserver.reading import Page, WatchEvent
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.apiserver.streaming import Disconnect, event_line
@@ -30,13 +32,6 @@ _PATCHES: Final = {
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
     "application/apply-patch+yaml": "apply",
-}
-_POLICIES: Final = ("", "Foreground", "Background", "Orphan")
-_OPTIONS: Final = {
-    "POST": "CreateOptions",
-    "PUT": "UpdateOptions",
-    "PATCH": "PatchOptions",
-    "DELETE": "DeleteOptions",
 }
 
 
@@ -104,28 +99,9 @@ class Verbs:
             data = orjson.dumps(partial(orjson.loads(data)))
         await respond(request, code, data, content_type=media)
 
-    def _query(self, request: Request, route: Route) -> Query:
-        query = request.query
-        fields = query.get("fieldSelector", "")
-        if route.name:
-            fields = f"metadata.name={route.name}"
-        initial = query.get("sendInitialEvents")
-        seconds = request.number("timeoutSeconds")
-        return Query(
-            query.get("labelSelector", ""),
-            fields,
-            request.number("limit"),
-            query.get("continue", ""),
-            query.get("resourceVersion", ""),
-            query.get("resourceVersionMatch", ""),
-            request.flag("allowWatchBookmarks"),
-            None if initial is None else initial in ("", "1", "true"),
-            float(seconds) if seconds else None,
-        )
-
     async def _list(self, request: Request, route: Route, info: ResourceInfo) -> int:
         media, parameters = request.negotiate()
-        query = self._query(request, route)
+        query = list_query(request, route)
         if self._metrics is not None and info.api_version == API_VERSION:
             found = await self._metrics.list(info, route.namespace, query.labels, query.fields)
             page = Page(0, [orjson.dumps(item) for item in found])
@@ -151,7 +127,7 @@ class Verbs:
         if media != "application/json":
             raise ApiError.not_acceptable("application/json")
         try:
-            events = await self._registry.watch(info, route.namespace, self._query(request, route))
+            events = await self._registry.watch(info, route.namespace, list_query(request, route))
         except ApiError as exc:
             if exc.code != 410:
                 raise
@@ -186,30 +162,6 @@ class Verbs:
 
     # ------------------------------------------------------------------ writing
 
-    def _call(self, request: Request, manager: str = "") -> Call:
-        dry = request.query.get("dryRun")
-        if dry not in (None, "", "All"):
-            raise ApiError.option(
-                _OPTIONS[request.method], "dryRun", f'Unsupported value: "{dry}": supported values: "All"'
-            )
-        mode = request.query.get("fieldValidation") or "Warn"
-        if mode not in ("Strict", "Warn", "Ignore"):
-            raise ApiError.option(
-                _OPTIONS[request.method],
-                "fieldValidation",
-                f'Unsupported value: "{mode}": supported values: "Ignore", "Strict", "Warn"',
-            )
-        name = request.query.get("fieldManager") or manager
-        if len(name) > 128 or not name.isprintable():
-            raise ApiError.option(
-                _OPTIONS[request.method],
-                "fieldManager",
-                "Invalid value: must be printable and no more than 128 characters",
-            )
-        if not name:
-            name = request.header(b"user-agent").partition("/")[0][:128] or "unknown"
-        return Call(request.user or ANONYMOUS, name, dry == "All", mode, request.flag("force"), request.warnings)
-
     async def _body(self, request: Request, call: Call | None = None) -> Any:
         duplicates: list[str] | None = [] if call is not None and call.validation != "Ignore" else None
         value = decode_body(await request.body(), request.media_type, duplicates=duplicates)
@@ -220,7 +172,7 @@ class Verbs:
         return value
 
     async def _create(self, request: Request, route: Route, info: ResourceInfo) -> int:
-        call = self._call(request)
+        call = call_of(request)
         obj = await self._body(request, call)
         if info.verbs == ("create",):
             answer = await self._subresources.review(call, info, route.namespace, obj)
@@ -231,7 +183,7 @@ class Verbs:
         return 201
 
     async def _update(self, request: Request, route: Route, info: ResourceInfo) -> int:
-        call = self._call(request)
+        call = call_of(request)
         obj = await self._body(request, call)
         self._subresources.check(call, info, obj, route.namespace)
         data = await self._registry.update(call, info, route.namespace, route.name, obj, route.subresource)
@@ -283,7 +235,7 @@ class Verbs:
 
     async def _patch(self, request: Request, route: Route, info: ResourceInfo) -> int:
         kind = self._patch_kind(request, info)
-        call = self._call(request)
+        call = call_of(request)
         patch = await self._body(request)
         if kind == "apply":
             if not request.query.get("fieldManager"):
@@ -311,38 +263,9 @@ class Verbs:
         await self._object(request, info, 200, data)
         return 200
 
-    async def _delete_options(self, request: Request) -> tuple[DeleteOptions, bool]:
-        raw = await request.body()
-        body = decode_body(raw, request.media_type) if raw.strip() else {}
-        if not isinstance(body, dict):
-            raise ApiError.bad_request("DeleteOptions must be an object")
-        query = request.query
-        policy = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
-        orphan = body.get("orphanDependents", query.get("orphanDependents"))
-        if orphan is not None:
-            policy = "Orphan" if orphan in (True, "true", "1") else policy or "Background"
-        if policy not in _POLICIES:
-            raise ApiError.option(
-                "DeleteOptions",
-                "propagationPolicy",
-                f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"',
-            )
-        grace = body.get("gracePeriodSeconds")
-        if grace is None and query.get("gracePeriodSeconds", ""):
-            grace = request.number("gracePeriodSeconds")
-        if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-            raise ApiError.bad_request("gracePeriodSeconds must be an integer")
-        conditions = body.get("preconditions") or {}
-        if not isinstance(conditions, dict):
-            raise ApiError.bad_request("preconditions must be an object")
-        dry = body.get("dryRun") == ["All"]
-        return DeleteOptions(
-            policy, grace, str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or "")
-        ), dry
-
     async def _delete(self, request: Request, route: Route, info: ResourceInfo) -> int:
-        call = self._call(request)
-        options, dry = await self._delete_options(request)
+        call = call_of(request)
+        options, dry = await delete_options(request)
         call.dry_run = call.dry_run or dry
         data, gone = await self._registry.delete(call, info, route.namespace, route.name, options)
         if gone and info.bucket != "pods":
@@ -360,10 +283,10 @@ class Verbs:
         return 200
 
     async def _deletecollection(self, request: Request, route: Route, info: ResourceInfo) -> int:
-        call = self._call(request)
-        options, dry = await self._delete_options(request)
+        call = call_of(request)
+        options, dry = await delete_options(request)
         call.dry_run = call.dry_run or dry
-        page = await self._registry.page(info, route.namespace, self._query(request, route))
+        page = await self._registry.page(info, route.namespace, list_query(request, route))
         for item in page.items:
             metadata = orjson.loads(item)["metadata"]
             try:
@@ -389,7 +312,7 @@ class Verbs:
         if verb == "get":
             answer = await self._subresources.get(info, route.namespace, route.name, name)
         else:
-            call = self._call(request)
+            call = call_of(request)
             if verb == "patch":
                 kind = self._patch_kind(request, info)
                 patch = await self._body(request)

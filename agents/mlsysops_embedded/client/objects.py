@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
+
+from mlsysops_embedded.validation.quantities import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,35 +32,13 @@ __all__ = [
     "set_condition",
 ]
 
-_SUFFIXES = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "P": Decimal(10**15),
-    "E": Decimal(10**18),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-}
 #: The alphabet of apimachinery's rand.SafeEncodeString: no vowels, so no words.
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def quantity(value: Any) -> float:
     """Parse a resource.Quantity (``250m``, ``64Mi``, ``1e3``) to a float in its base unit; raises ValueError."""
-    text = str(value)
-    for length in (2, 1):
-        factor = _SUFFIXES.get(text[-length:])
-        if factor is not None and len(text) > length:
-            return float(Decimal(text[:-length]) * factor)
-    return float(text)
+    return parse_quantity(value)
 
 
 def now() -> str:

@@ -1,0 +1,141 @@
+"""What a client sends, made into what may be stored: type, place, and what only the server changes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mlsysops_embedded.apiserver.call import Call
+from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.validation import conform
+
+__all__ = ["OWNED", "desired_changed", "metadata_of", "place", "precondition", "updated"]
+
+Obj = dict[str, Any]
+#: Set by the server alone; what a client sends is replaced by what is stored.
+OWNED: Final = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+)
+
+
+def metadata_of(info: ResourceInfo, obj: Any) -> Obj:
+    """The metadata of what a client sends, whose type is completed in place.
+
+    Raises:
+        ApiError: 400 where it is no object of the resource.
+    """
+    if not isinstance(obj, dict):
+        raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
+    version, kind = obj.get("apiVersion") or info.api_version, obj.get("kind") or info.kind
+    if (version, kind) != (info.api_version, info.kind):
+        raise ApiError.bad_request(
+            f"the API version in the data ({version}, Kind={kind}) does not match the expected API version "
+            f"({info.api_version}, Kind={info.kind})"
+        )
+    obj["apiVersion"], obj["kind"] = info.api_version, info.kind
+    metadata = obj.setdefault("metadata", {})
+    if metadata is None:
+        metadata = obj["metadata"] = {}
+    if not isinstance(metadata, dict):
+        raise ApiError.bad_request(
+            f"{info.kind} in version {info.version!r} cannot be handled as a {info.kind}: metadata must be an object"
+        )
+    return metadata
+
+
+def place(info: ResourceInfo, namespace: str, metadata: Obj) -> None:
+    """Puts an object into the namespace of its request.
+
+    Raises:
+        ApiError: 400 where it names another.
+    """
+    given = metadata.get("namespace")
+    if not info.namespaced:
+        if given:
+            raise ApiError.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        metadata.pop("namespace", None)
+    elif given not in (None, "", namespace):
+        raise ApiError.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    else:
+        metadata["namespace"] = namespace
+
+
+def updated(call: Call, info: ResourceInfo, old: Obj, wanted: Any, subresource: str) -> Obj:
+    """The wanted object with everything that this call may not change taken from the present one."""
+    metadata = metadata_of(info, wanted)
+    before = old["metadata"]
+    for name in ("name", "namespace", "generateName", "uid"):
+        if name != "generateName" and metadata.get(name) not in (None, "", before.get(name)):
+            raise ApiError.invalid(
+                info.kind,
+                before["name"],
+                [
+                    Cause(
+                        "FieldValueInvalid",
+                        f"metadata.{name}",
+                        f'Invalid value: "{metadata[name]}": field is immutable',
+                    )
+                ],
+                info.group,
+            )
+        if before.get(name) is not None:
+            metadata[name] = before[name]
+    for name in OWNED:
+        if name in before:
+            metadata[name] = before[name]
+        else:
+            metadata.pop(name, None)
+    # What is stored is in order, so that only what differs from it needs to be looked at.
+    known = () if info.custom else tuple(k for k, v in wanted.items() if k != "metadata" and old.get(k) == v)
+    new = wanted if subresource == "binding" else conform.decode(call, info, wanted, known=known)
+    if subresource == "status":
+        kept = {**old, "metadata": {**before, "resourceVersion": new["metadata"].get("resourceVersion")}}
+        if "managedFields" in new["metadata"]:
+            kept["metadata"]["managedFields"] = new["metadata"]["managedFields"]
+        # Kubelets may write nothing but status, and annotate through it (podStatusStrategy, nodeStatusStrategy).
+        if info.plural in ("pods", "nodes") and not info.custom and new["metadata"].get("annotations"):
+            kept["metadata"]["annotations"] = new["metadata"]["annotations"]
+        if "status" in new:
+            kept["status"] = new["status"]
+        else:
+            kept.pop("status", None)
+        return kept
+    if "status" in info.subresources and subresource != "binding":
+        if "status" in old:
+            new["status"] = old["status"]
+        else:
+            new.pop("status", None)
+    if before.get("deletionTimestamp"):
+        added = set(new["metadata"].get("finalizers") or ()) - set(before.get("finalizers") or ())
+        if added:
+            text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
+            raise ApiError.invalid(
+                info.kind, before["name"], [Cause("FieldValueForbidden", "metadata.finalizers", text)], info.group
+            )
+    return new
+
+
+def precondition(info: ResourceInfo, name: str, old: Obj, metadata: Obj) -> None:
+    """Optimistic concurrency.
+
+    Raises:
+        ApiError: 409 where the object has changed since.
+    """
+    wanted = metadata.get("resourceVersion")
+    if wanted and wanted != old["metadata"]["resourceVersion"]:
+        raise ApiError.conflict(info.plural, name, group=info.group)
+
+
+def desired_changed(info: ResourceInfo, old: Obj, new: Obj) -> bool:
+    """Whether the desired state differs, which makes a new generation."""
+    skip = ("metadata", "status") if "status" in info.subresources or not info.custom else ("metadata",)
+    return any(old.get(k) != new.get(k) for k in old.keys() | new.keys() if k not in skip)

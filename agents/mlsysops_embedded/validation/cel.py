@@ -19,7 +19,7 @@ from google.protobuf import (  # type: ignore[import-untyped,unused-ignore] # ha
     timestamp_pb2,
 )
 
-from mlsysops_embedded.validation.cel_functions import declared, extensions
+from mlsysops_embedded.validation.cel_functions import declared, extensions, load
 
 __all__ = ["Program", "escape", "program", "schema_kind", "to_cel", "uses_old", "with_optional"]
 
@@ -47,7 +47,8 @@ class Program:
 
     def __init__(self, text: str, *, optional: bool = False) -> None:
         self.text = text
-        self._expression = _environment().compile(with_optional(text) if optional else text)
+        text = with_optional(text) if optional else text
+        self._expression = _environment(extensions(text)).compile(text)
 
     def run(self, this: Any, old: Any = None, *, has_old: bool = False) -> Any:
         """The value.
@@ -65,9 +66,9 @@ class Program:
 
 
 @cache
-def _environment() -> cel.Env:
+def _environment(needed: tuple[str, ...]) -> cel.Env:
     variables = {"self": cel.Type.DYN, "oldSelf": cel.Type.DYN, "hasOldSelf": cel.Type.BOOL}
-    return cel.NewEnv(variables=variables, functions=declared(running=True), extensions=extensions())
+    return cel.NewEnv(variables=variables, functions=declared(running=True), extensions=load(needed))
 
 
 @lru_cache(maxsize=1024)

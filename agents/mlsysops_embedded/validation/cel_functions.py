@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/using-api/cel/ and apiserver `pkg/c
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -12,20 +13,33 @@ from functools import cache
 from typing import Any, Final
 
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_encoders, ext_math, ext_optional
 
 from mlsysops_embedded.validation.quantities import exact_quantity
 
-__all__ = ["declared", "extensions"]
+__all__ = ["declared", "extensions", "load"]
+
+_EXTENSIONS: Final = {
+    "encoders": re.compile(r"\bbase64\."),
+    "math": re.compile(r"\bmath\."),
+    "optional": re.compile(r"\.\?|\[\?|\boptional\b|\b(?:hasValue|orValue|optMap|optFlatMap)\("),
+}
 
 #: What may be summed and what may be compared.
 _NUMBERS: Final = ("int", "double")
 _ORDERED: Final = ("int", "double", "string", "bool", "google.protobuf.Timestamp", "google.protobuf.Duration")
 
 
-def extensions() -> list[Any]:
-    """The extensions that come with the language."""
-    return [ext_optional.ExtOptional(), ext_math.ExtMath(), ext_encoders.ExtEncoders()]
+def extensions(text: str) -> tuple[str, ...]:
+    """Which of the language's own extensions an expression may need; each costs 3 MB of memory, so none is loaded in vain."""
+    return tuple(name for name, mark in _EXTENSIONS.items() if mark.search(text))
+
+
+def load(names: tuple[str, ...]) -> list[Any]:
+    """The extensions of these names."""
+    return [
+        getattr(importlib.import_module(f"cel_expr_python.ext.ext_{name}"), f"Ext{name.capitalize()}")()
+        for name in names
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ from google.protobuf import (  # type: ignore[import-untyped,unused-ignore] # ha
 )
 
 from mlsysops_embedded.validation.cel import escape, schema_kind, with_optional
-from mlsysops_embedded.validation.cel_functions import declared, extensions
+from mlsysops_embedded.validation.cel_functions import declared, extensions, load
 
 __all__ = ["Types"]
 
@@ -51,12 +51,13 @@ class Types:
             ValueError: It does not compile; the text says why.
         """
         kind = self._type(schema, root=root)
+        text = with_optional(text) if optional else text
         variables = {"self": kind, "oldSelf": kind, "hasOldSelf": cel.Type.BOOL}
         try:
             environment = cel.NewEnv(
-                self._pool, variables=variables, functions=declared(running=False), extensions=extensions()
+                self._pool, variables=variables, functions=declared(running=False), extensions=load(extensions(text))
             )
-            return str(environment.compile(with_optional(text) if optional else text).return_type().name())
+            return str(environment.compile(text).return_type().name())
         except RuntimeError as exc:
             found = _ERROR.findall(str(exc))
             if found and all(_MIXED.search(fault) for fault in found):

@@ -166,7 +166,9 @@ class _Builder:
                 name=member.name,
                 role=member.role,
                 cluster=member.cluster,
-                address=self.read.text(member.name, "ansible_host") or member.name,
+                address=self.read.text(member.name, "mls_address")
+                or self.read.text(member.name, "ansible_host")
+                or member.name,
                 local=self.raw.hosts[member.name].get("ansible_connection") in ("local", "ansible.builtin.local"),
                 python=str(self.raw.hosts[member.name].get("ansible_python_interpreter") or ""),
                 labels=self.read.labels(member.name),

@@ -40,7 +40,7 @@ class Host(_Strict):
         name: Inventory name; also the Kubernetes node name.
         role: What it does in the slice.
         cluster: The cluster it belongs to; for the management host the continuum's id.
-        address: ``ansible_host``, or the name; loopback addresses of local hosts are given at deployment.
+        address: ``mls_address``, ``ansible_host``, or the name; loopback addresses of local hosts are given at deployment.
         local: It is this machine (``ansible_connection: local``).
         python: ``ansible_python_interpreter`` where the inventory sets it.
         labels: Node labels, values as Kubernetes wants them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from dataclasses import dataclass
@@ -103,12 +104,26 @@ def supported(slice_: Slice) -> None:
             f"hosts of this machine ({', '.join(local)}) and hosts over SSH cannot be in one slice",
             hint="local hosts have loopback addresses, which the others cannot reach: reach them over SSH too",
         )
+    named = [host.name for host in slice_.hosts.values() if not host.local and not _is_ipv4(host.address)]
+    if named:
+        raise Refused(
+            f"hosts without an IPv4 address: {', '.join(named)}",
+            hint="set ansible_host, or mls_address, to the address at which the other hosts reach them",
+        )
     for cluster in slice_.clusters:
         if len(cluster.servers) > 1:
             raise Refused(
                 f"cluster {cluster.name} has {len(cluster.servers)} servers: the embedded engine has one control plane",
                 hint="keep one host in its group master_nodes",
             )
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def rendered_tree(

@@ -12,12 +12,38 @@ from mlsysops_cli.assets import asset
 from mlsysops_cli.render import cached_facts, remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.runtime import build_archives, common_targets
+from mlsysops_cli.slice import slice_directory
 
 if TYPE_CHECKING:
-    from mlsysops_cli.settings import Settings
-    from mlsysops_cli.slice import Slice
+    from collections.abc import Mapping
 
-__all__ = ["RemoteHosts"]
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import Slice, SliceState
+
+__all__ = ["RemoteHosts", "remote_processes"]
+
+
+def remote_processes(state: SliceState, plan: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]] | None:
+    """Return the table of processes of every host over SSH that answers; None where the slice has no such hosts.
+
+    Args:
+        state: The slice's state.
+        plan: Its deployment plan.
+    """
+    if all(part["local"] for part in plan.get("hosts", {}).values()):
+        return None
+    directory = slice_directory(state.name)
+    run = PlaybookRun(
+        playbook=asset("playbooks", "status.yml"),
+        inventories=[Path(state.inventory)],
+        state=directory / "run",
+        logs=directory / "logs" / "runs",
+        title="look at the hosts",
+        extra_vars=directory / "plan.json",
+        known_hosts=directory / "known_hosts",
+        remote_temporary=remote_temporary(state.name),
+    )
+    return run_playbook(run, choose_progress("look at the hosts", quiet=True)).processes
 
 
 @dataclass(frozen=True, slots=True)

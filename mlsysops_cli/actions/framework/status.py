@@ -12,6 +12,7 @@ from mlsysops_core.errors import MlsError, NotFound
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
 from mlsysops_cli.actions.framework.page import status_page
+from mlsysops_cli.actions.framework.remote import remote_processes
 from mlsysops_cli.client.session import connect
 from mlsysops_cli.output import emit_document, write
 from mlsysops_cli.slice import slice_directory
@@ -52,8 +53,11 @@ def status(settings: Settings, name: str | None) -> bool:
 def process_rows(state: SliceState, plan: dict[str, Any]) -> list[dict[str, Any]]:
     """Return every process that the plan wants, with what the supervisor says of it."""
     table = {info["name"]: info for info in supervisor_of(state).processes()}
+    remote = remote_processes(state, plan)
+    table |= {info["name"]: info for infos in (remote or {}).values() for info in infos}
     rows = []
     for host, part in plan.get("hosts", {}).items():
+        unknown = "unreachable" if remote is not None and host not in remote else "not deployed"
         programs = [
             p for key in ("controlplane", "kubelet", "agents", "northbound") for p in part[key].get("programs", [])
         ]
@@ -65,7 +69,7 @@ def process_rows(state: SliceState, plan: dict[str, Any]) -> list[dict[str, Any]
                     "name": program["name"],
                     "host": host,
                     "address": part["address"],
-                    "state": str(info.get("statename", "not deployed")).lower(),
+                    "state": str(info.get("statename", unknown)).lower(),
                     "pid": info.get("pid") or None,
                     "seconds": info["now"] - info["start"] if running else None,
                     "log": program["log"],
@@ -97,9 +101,11 @@ def logs(settings: Settings, slice_name: str | None, process: str | None, *, fol
         exact = {n: p for n, p in files.items() if n == process}
         files = exact or {n: p for n, p in files.items() if process in n}
         if not files:
+            _refuse_remote(state)
             known = ", ".join(path.stem for path in sorted(directory.glob("*.log")))
             raise NotFound(f"no process {process!r} in slice {state.name}", hint=f"processes: {known or 'none'}")
     if not files:
+        _refuse_remote(state)
         raise NotFound(f"slice {state.name} has no logs yet", hint="run `mls framework deploy-all`")
     prefix = len(files) > 1
     offsets = {}
@@ -110,6 +116,19 @@ def logs(settings: Settings, slice_name: str | None, process: str | None, *, fol
         time.sleep(_POLL)
         for name, path in files.items():
             offsets[name] = _more(name if prefix else "", path, offsets[name])
+
+
+def _refuse_remote(state: SliceState) -> None:
+    """Say where the logs of hosts over SSH are.
+
+    Raises:
+        NotFound: The slice has such hosts.
+    """
+    if any(not part["local"] for part in plan_of(state).get("hosts", {}).values()):
+        raise NotFound(
+            f"the logs of slice {state.name} are in its hosts' journals",
+            hint=f"on the host: journalctl --unit 'mls-{state.name}-*' --follow",
+        )
 
 
 def _tail(path: Path, count: int, size: int) -> list[str]:

@@ -11,6 +11,7 @@ __all__ = [
     "CLUSTER_POLICIES",
     "CLUSTER_RESOURCE_BINDINGS",
     "CONFIG_MAPS",
+    "CONTROLLER_REVISIONS",
     "CUSTOM_RESOURCE_DEFINITIONS",
     "DAEMON_SETS",
     "DEPLOYMENTS",
@@ -42,6 +43,7 @@ SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", True, "ServiceAccount")
 EVENTS = Resource("", "v1", "events", True, "Event")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", True, "Deployment")
 REPLICA_SETS = Resource("apps", "v1", "replicasets", True, "ReplicaSet")
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", True, "ControllerRevision")
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", True, "DaemonSet")
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", True, "EndpointSlice")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", True, "Lease")
@@ -77,6 +79,7 @@ BUILTIN: tuple[Resource, ...] = (
     DEPLOYMENTS,
     REPLICA_SETS,
     DAEMON_SETS,
+    CONTROLLER_REVISIONS,
     ENDPOINT_SLICES,
     LEASES,
     CUSTOM_RESOURCE_DEFINITIONS,

@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client import WorkQueue, key_of, process
-from mlsysops_embedded.client.objects import controller_of, safe_hash
-from mlsysops_embedded.client.resources import DAEMON_SETS, NODES, PODS
+from mlsysops_embedded.client.objects import controller_of
+from mlsysops_embedded.client.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from mlsysops_embedded.controllers.context import Context, claim, gather_all, pod_available, pod_ready
 from mlsysops_embedded.controllers.replicaset import pod_from_template
+from mlsysops_embedded.controllers.revisions import HASH_LABEL, Revisions
 from mlsysops_embedded.controllers.rollout import fenceposts
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.scheduler.predicates import required_node_match, untolerated
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["run", "should_run", "target_node"]
 
 _log = logging.getLogger(__name__)
-_HASH = "controller-revision-hash"
 #: Added to each daemon pod (``pkg/controller/daemon/util.AddOrUpdateDaemonPodTolerations``).
 _TOLERATIONS: list[Object] = [
     {"key": f"node.kubernetes.io/{condition}", "operator": "Exists", "effect": effect}
@@ -75,6 +75,8 @@ class _Controller:
         self.sets = context.informers.informer(DAEMON_SETS)
         self.nodes = context.informers.informer(NODES)
         self.pods = context.informers.informer(PODS)
+        self.history = context.informers.informer(CONTROLLER_REVISIONS)
+        self.revisions = Revisions(context.client, self.history)
         self.pods.add_index("controller", lambda pod: [o["uid"] for o in [controller_of(pod)] if o])
         self.pods.add_index("orphan", lambda pod: () if controller_of(pod) else (pod["metadata"]["namespace"],))
         self.sets.add_handler(lambda new, old: self.queue.add(key_of(new or old or {})))
@@ -104,7 +106,8 @@ class _Controller:
             *self.pods.by_index("orphan", namespace),
         ]
         pods = await claim(self.client, PODS, daemon_set, daemon_set["spec"]["selector"], candidates)
-        digest = safe_hash(daemon_set["spec"]["template"])
+        in_use = {(pod["metadata"].get("labels") or {}).get(HASH_LABEL, "") for pod in pods}
+        digest = await self.revisions.keep(daemon_set, in_use)
         by_node: dict[str, list[Object]] = {}
         for pod in pods:
             by_node.setdefault(target_node(pod), []).append(pod)
@@ -154,14 +157,14 @@ class _Controller:
         allowed = fenceposts({"rollingUpdate": rolling}, wanted).unavailable
         alive = [pod for pods in by_node.values() for pod in pods if pod not in doomed]
         available = sum(1 for pod in alive if pod_ready(pod) and not pod["metadata"].get("deletionTimestamp"))
-        old = [pod for pod in alive if (pod["metadata"].get("labels") or {}).get(_HASH) != digest]
+        old = [pod for pod in alive if (pod["metadata"].get("labels") or {}).get(HASH_LABEL) != digest]
         broken = [pod for pod in old if not pod_ready(pod)]
         budget = max(0, allowed - max(0, wanted - available))
         return broken + [pod for pod in old if pod not in broken][:budget]
 
     def _pod(self, daemon_set: Object, digest: str) -> Object:
         pod = pod_from_template(daemon_set, daemon_set["spec"]["template"])
-        pod["metadata"].setdefault("labels", {})[_HASH] = digest
+        pod["metadata"].setdefault("labels", {})[HASH_LABEL] = digest
         present = pod["spec"].get("tolerations") or []
         pod["spec"]["tolerations"] = [*present, *(t for t in _TOLERATIONS if t not in present)]
         return pod
@@ -213,7 +216,7 @@ class _Controller:
                 continue
             pod = present[0]
             status["currentNumberScheduled"] += 1
-            status["updatedNumberScheduled"] += (pod["metadata"].get("labels") or {}).get(_HASH) == digest
+            status["updatedNumberScheduled"] += (pod["metadata"].get("labels") or {}).get(HASH_LABEL) == digest
             status["numberReady"] += pod_ready(pod) is not None
             wait = pod_available(pod, min_ready, time.time())
             status["numberAvailable"] += wait == 0
@@ -230,5 +233,5 @@ class _Controller:
 async def run(context: Context) -> None:
     """Reconcile DaemonSets for ever."""
     controller = _Controller(context)
-    await context.informers.synced(controller.sets, controller.nodes, controller.pods)
+    await context.informers.synced(controller.sets, controller.nodes, controller.pods, controller.history)
     await process(controller.queue, controller.reconcile, _log, workers=context.settings.workers)

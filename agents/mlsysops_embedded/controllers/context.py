@@ -46,7 +46,7 @@ class Context:
     settings: Settings
 
 
-async def gather_all(coroutines: Iterable[Coroutine[Any, Any, Object]], *, limit: int = 8) -> list[Object]:
+async def gather_all(coroutines: Iterable[Coroutine[Any, Any, Object]], *, limit: int = 16) -> list[Object]:
     """Run all, a few at a time, to the end; then raise the first error, if any."""
     gate = asyncio.Semaphore(limit)
 

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 SCHEDULER_NAME = "default-scheduler"
 #: Enough suitable nodes to choose from: kube-scheduler's minFeasibleNodesToFind.
 _ENOUGH = 100
-_BINDINGS = 16
+_BINDINGS = 32
 
 
 class _Scheduler:

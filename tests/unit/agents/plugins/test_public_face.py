@@ -56,6 +56,7 @@ def test_rooms() -> None:
 def test_built_in_plugins() -> None:
     assert policies.__all__ == [
         "ClusterPlacement",
+        "ComponentRequests",
         "DynamicPlacedComponents",
         "RelocateComponents",
         "StaticPlacedComponents",

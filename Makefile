@@ -55,6 +55,10 @@ test: check docs test-matrix ## Every check and every test (what CI runs)
 test-unit: setup ## Unit tests only: no sockets, seconds
 	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
 
+.PHONY: hosts
+hosts: setup ## Deploy to systemd hosts over SSH, made on this machine (root, Debian), break and remove them
+	$(BIN)/pytest tests/e2e/test_hosts.py $(PYTEST_ARGS)
+
 .PHONY: test-matrix
 test-matrix: setup ## Unit tests on every other Python from 3.11 to 3.14 that this machine has
 	@tests/tools/matrix.sh "$(BIN)/python"

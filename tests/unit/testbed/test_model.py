@@ -1,0 +1,59 @@
+"""Names and addresses of the testbed, and what it says where it cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from mlsysops_core.errors import Conflict, InvalidInput, NotFound, UsageError
+
+from mlsysops_cli.inventory import load_slice
+from mlsysops_cli.testbed import bed as beds
+from mlsysops_cli.testbed import model
+
+
+@pytest.fixture
+def bed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> model.Testbed:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return model.Testbed.here()
+
+
+def test_interface_names_fit_into_what_linux_allows() -> None:
+    assert all(len(host.link) <= 15 for host in model.HOSTS)
+
+
+def test_the_inventory_is_a_slice_over_ssh(bed: model.Testbed, tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yml"
+    path.write_text(yaml.safe_dump(beds.inventory(bed)), encoding="utf-8")
+    slice_ = load_slice(str(path))
+    assert slice_.engine == "embedded"
+    assert not any(host.local for host in slice_.hosts.values())
+    assert [device.gateway for device in slice_.far_edge] == ["worker1"]
+
+
+@pytest.mark.parametrize("subnet", ["10.0.0.0/8", "10.1.2.3/24", "fd00::/64", "x"])
+def test_odd_subnets_are_refused(bed: model.Testbed, subnet: str) -> None:
+    with pytest.raises(InvalidInput):
+        model.Testbed.here(subnet)
+
+
+def test_a_second_subnet_is_a_conflict(bed: model.Testbed) -> None:
+    bed.directory.mkdir(parents=True)
+    (bed.directory / "subnet").write_text("10.9.8.0/24\n", encoding="ascii")
+    assert str(model.Testbed.here().subnet) == "10.9.8.0/24"
+    with pytest.raises(Conflict):
+        model.Testbed.here("10.1.1.0/24")
+
+
+def test_faults_need_a_testbed_and_known_hosts(bed: model.Testbed) -> None:
+    with pytest.raises(UsageError):
+        beds.fault(bed, "explode", ["mgmt"])
+    with pytest.raises(UsageError):
+        beds.fault(bed, "partition", ["mgmt"])
+    with pytest.raises(NotFound):
+        beds.fault(bed, "crash", ["mgmt"])
+    with pytest.raises(NotFound):
+        bed.machine("moon")
+    assert beds.status(bed) == []

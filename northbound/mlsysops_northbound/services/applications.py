@@ -144,6 +144,7 @@ class Applications:
         except NotFound:
             if await self._binding(name) is not None:
                 raise _leaving(name) from None
+            await self._refuse_taken_names(description, name)
             created = await self._store.create(_APPS, wanted, self._namespace, dry_run=dry_run)
             return _result(created, "created", dry_run=dry_run)
         if not force and not _same(present, description):
@@ -197,6 +198,7 @@ class Applications:
             raise _leaving(metadata["name"])
         if _same(present, description):
             return _result(present, "unchanged", dry_run=dry_run)
+        await self._refuse_taken_names(description, metadata["name"])
         annotations = {**(metadata.get("annotations") or {}), **(wanted["metadata"].get("annotations") or {})}
         if SOURCE_ANNOTATION not in (wanted["metadata"].get("annotations") or {}):
             annotations.pop(SOURCE_ANNOTATION, None)
@@ -208,6 +210,24 @@ class Applications:
         }
         written = await self._store.update(_APPS, obj, self._namespace, dry_run=dry_run)
         return _result(written, "updated", dry_run=dry_run)
+
+    async def _refuse_taken_names(self, description: Application, name: str) -> None:
+        """Refuse a component with ports whose name, which is its Service's, another application has taken.
+
+        Raises:
+            Conflict: One has; the cluster agent would otherwise find out when it writes the Service.
+        """
+        wanted = {component.name for component in description.components if any(c.ports for c in component.containers)}
+        for other in (await self._store.list(_APPS, self._namespace)).items if wanted else ():
+            if other["metadata"]["name"] == name:
+                continue
+            for component in (other.get("spec") or {}).get("components") or ():
+                taken = (component.get("metadata") or {}).get("name")
+                if taken in wanted and any(container.get("ports") for container in component.get("containers") or ()):
+                    raise Conflict(
+                        f"component {taken!r} has the name of a component of application {other['metadata']['name']!r}",
+                        hint="components with ports are reached by their names: give it another",
+                    )
 
     def _resource(self, description: Application, source: str) -> Object:
         resource = dict(to_resource(description, namespace=self._namespace))

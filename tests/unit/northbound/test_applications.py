@@ -102,6 +102,22 @@ async def test_another_description_of_the_same_name_is_a_conflict_unless_forced(
     assert put.json()["action"] == "updated"
 
 
+async def test_a_service_name_belongs_to_one_application(api: httpx.AsyncClient, store: Any, app_yaml: str) -> None:
+    listening = app_yaml.replace("      qos_metrics:", "          ports: [{container_port: 80}]\n      qos_metrics:")
+    assert listening != app_yaml
+    assert (await api.post("/v1/apps", content=listening, headers=YAML)).status_code == 201
+    second = listening.replace("name: shop", "name: second")
+    refused = await api.post("/v1/apps", content=second, headers=YAML)
+    assert refused.status_code == 409
+    assert "'web'" in refused.json()["detail"]
+    assert "'shop'" in refused.json()["detail"]
+    assert store.writes == 1
+    silent = app_yaml.replace("name: shop", "name: silent")
+    assert (await api.post("/v1/apps", content=silent, headers=YAML)).status_code == 201, (
+        "without ports no name is taken"
+    )
+
+
 async def test_dry_run_writes_nothing(api: httpx.AsyncClient, store: Any, app_yaml: str) -> None:
     answer = await api.post("/v1/apps?dryRun=server", content=app_yaml, headers=YAML)
     assert (answer.status_code, answer.json()["dryRun"]) == (200, True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -266,28 +266,53 @@ def _dump_yaml(data: bytes) -> bytes:
     return yaml.dump(orjson.loads(data), Dumper=dumper, sort_keys=True, allow_unicode=True, encoding="utf-8")
 
 
+def _gzip(parts: Iterable[bytes]) -> bytes:
+    packer = zlib.compressobj(1, wbits=31)
+    return b"".join([*(packer.compress(part) for part in parts), packer.flush()])
+
+
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of about the same size."""
+    held: list[bytes] = []
+    size = 0
+    for part in parts:
+        for start in range(0, len(part) or 1, _CHUNK):
+            piece = part[start : start + _CHUNK] if len(part) > _CHUNK else part
+            held.append(piece)
+            size += len(piece)
+            if size >= _CHUNK:
+                yield b"".join(held)
+                held, size = [], 0
+    yield b"".join(held)
+
+
 async def respond(
     request: Request,
     code: int,
-    data: bytes | str,
+    data: bytes | str | Sequence[bytes],
     *,
     content_type: str = "application/json",
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
-    """Sends a whole response, as YAML where the client prefers it and gzipped where it is large."""
-    if isinstance(data, str):
-        data = data.encode()
+    """Sends a whole response, as YAML where the client prefers it and gzipped where it is large.
+
+    What is given in parts is never held as a whole, where it goes out as it is.
+    """
+    parts = [data.encode()] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
     head = [*headers, (b"audit-id", request.audit_id.encode())]
     if content_type == "application/yaml":
-        data = _dump_yaml(data)
+        parts = [_dump_yaml(b"".join(parts))]
     elif content_type == "application/json" and request.flag("pretty"):
-        data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    if len(data) >= _GZIP_FROM and b"gzip" in request.headers.get(b"accept-encoding", b""):
-        data = await asyncio.to_thread(gzip.compress, data, 1)
+        text = orjson.loads(b"".join(parts))
+        parts = [orjson.dumps(text, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)]
+    size = sum(map(len, parts))
+    if size >= _GZIP_FROM and b"gzip" in request.headers.get(b"accept-encoding", b""):
+        parts = [await asyncio.to_thread(_gzip, parts)]
+        size = len(parts[0])
         head.append((b"content-encoding", b"gzip"))
         head.append((b"vary", b"Accept-Encoding"))
     head.append((b"content-type", content_type.encode()))
-    head.append((b"content-length", b"%d" % len(data)))
+    head.append((b"content-length", b"%d" % size))
     head.append((b"cache-control", b"no-cache, private"))
     for text in dict.fromkeys(request.warnings):
         clean = "".join(
@@ -295,9 +320,12 @@ async def respond(
         )
         head.append((b"warning", f'299 - "{clean}"'.encode()))
     await request.send({"type": "http.response.start", "status": code, "headers": head})
-    for start in range(0, len(data) - _CHUNK, _CHUNK):  # in parts, so that a slow reader holds back the sender
-        await request.send({"type": "http.response.body", "body": data[start : start + _CHUNK], "more_body": True})
-    await request.send({"type": "http.response.body", "body": data[max(0, (len(data) - 1) // _CHUNK * _CHUNK) :]})
+    if size <= _CHUNK:
+        await request.send({"type": "http.response.body", "body": b"".join(parts)})
+        return
+    for chunk in _chunks(parts):  # in pieces, so that a slow reader holds back the sender
+        await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await request.send({"type": "http.response.body", "body": b""})
 
 
 async def respond_status(request: Request, error: ApiError) -> None:

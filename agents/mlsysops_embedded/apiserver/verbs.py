@@ -109,6 +109,7 @@ class Verbs:
             page = await self._registry.page(info, route.namespace, query)
         form = parameters.get("as")
         metadata = _list_metadata(page)
+        data: bytes | list[bytes]
         if form == "Table":
             objects = (orjson.loads(item) for item in page.items)
             data = orjson.dumps(table(info, objects, metadata, request.query.get("includeObject", "")))
@@ -118,7 +119,7 @@ class Verbs:
             data = orjson.dumps({**head, "items": items})
         else:
             head = {"kind": info.list_kind, "apiVersion": info.api_version, "metadata": metadata}
-            data = orjson.dumps(head)[:-1] + b',"items":[' + b",".join(page.items) + b"]}\n"
+            data = _list_parts(head, page.items)
         await respond(request, 200, data, content_type=media)
         return 200
 
@@ -295,8 +296,7 @@ class Verbs:
                 if exc.code != 404:
                     raise
         head = {"kind": info.list_kind, "apiVersion": info.api_version, "metadata": _list_metadata(page)}
-        data = orjson.dumps(head)[:-1] + b',"items":[' + b",".join(page.items) + b"]}"
-        await respond(request, 200, data, content_type=request.negotiate()[0])
+        await respond(request, 200, _list_parts(head, page.items), content_type=request.negotiate()[0])
         return 200
 
     # ------------------------------------------------------------------ subresources
@@ -350,3 +350,11 @@ def _list_metadata(page: Page) -> Obj:
     if page.remaining is not None:
         metadata["remainingItemCount"] = page.remaining
     return metadata
+
+
+def _list_parts(head: Obj, items: list[bytes]) -> list[bytes]:
+    """A list as it goes over the wire, without a copy of its items."""
+    parts = [orjson.dumps(head)[:-1], b',"items":[']
+    for index, item in enumerate(items):
+        parts += (b",", item) if index else (item,)
+    return [*parts, b"]}\n"]

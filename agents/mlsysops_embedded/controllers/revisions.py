@@ -52,7 +52,7 @@ class Revisions:
         present = next((r for r in history if r["data"] == data), None)
         namespace = metadata["namespace"]
         if present is None:
-            revision = {
+            made: Object = {
                 "apiVersion": CONTROLLER_REVISIONS.api_version,
                 "kind": CONTROLLER_REVISIONS.kind,
                 "metadata": {
@@ -65,7 +65,7 @@ class Revisions:
                 "data": data,
                 "revision": newest + 1,
             }
-            await self._known.caught_up(await self._client.create(CONTROLLER_REVISIONS, revision, namespace))
+            await self._known.caught_up(await self._client.create(CONTROLLER_REVISIONS, made, namespace))
         elif int(present["revision"]) < newest:
             change = {"revision": newest + 1}
             name = present["metadata"]["name"]

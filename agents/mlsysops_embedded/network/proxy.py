@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mlsysops_embedded.client import WorkQueue, process
 
@@ -146,8 +146,8 @@ class _UdpForward(asyncio.DatagramProtocol):
         await loop.create_datagram_endpoint(lambda: self, self._port[:2], reuse_port=True)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - asyncio's own promise
-        self._transport = transport
+        # Python 3.11's own datagram transport does not say that it is one.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         client = self._clients.get(addr)
@@ -183,10 +183,10 @@ class _UdpReturn(asyncio.DatagramProtocol):
             self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - asyncio's own promise
-        self._transport = transport
+        # Python 3.11's own datagram transport does not say that it is one.
+        self._transport = cast("asyncio.DatagramTransport", transport)
         for data in self._early:
-            transport.sendto(data)
+            self._transport.sendto(data)
         self._early.clear()
 
     def send(self, data: bytes) -> None:

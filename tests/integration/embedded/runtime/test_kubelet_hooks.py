@@ -1,13 +1,15 @@
-"""What a kubelet does around a running container: hooks, deadlines, contents of volumes that change."""
+"""What a kubelet does around a running container: hooks, deadlines, contents of volumes that change, datagrams."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from embedded_plane import Plane, eventually, free_slice, gone, pod, pod_is, pod_ready
 from mlsysops_embedded.client import HttpClient, Object
-from mlsysops_embedded.client.resources import CONFIG_MAPS, EVENTS, PODS
+from mlsysops_embedded.client.resources import CONFIG_MAPS, EVENTS, PODS, SERVICES
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +89,36 @@ while path.read_text() != "two":
     await eventually(lambda: pod_ready(client, "reads"))
     await client.patch(CONFIG_MAPS, "live", {"data": {"word": "two"}}, "default", patch_type="merge")
     await eventually(lambda: pod_is(client, "reads", "Succeeded"))
+
+
+async def test_datagrams_reach_a_service_and_their_answers_come_back(client: HttpClient) -> None:
+    code = """
+import os, socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind((os.environ["EMBEDDED_POD_IP"], 5353))
+while True:
+    data, peer = server.recvfrom(2048)
+    server.sendto(data.upper(), peer)
+"""
+    port = {"name": "dns", "containerPort": 5353, "protocol": "UDP"}
+    await client.create(PODS, pod("echo", code, container={"ports": [port]}), "default")
+    spec = {
+        "selector": {"app": "echo"},
+        "ports": [{"name": "dns", "port": 53, "targetPort": "dns", "protocol": "UDP"}],
+    }
+    service = await client.create(SERVICES, {"metadata": {"name": "echo"}, "spec": spec}, "default")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.connect((service["spec"]["clusterIP"], 53))
+        loop = asyncio.get_running_loop()
+
+        async def answered() -> bool:
+            try:
+                async with asyncio.timeout(0.5):
+                    await loop.sock_sendall(sender, b"hello")
+                    return await loop.sock_recv(sender, 2048) == b"HELLO"
+            except (OSError, TimeoutError):  # nobody forwards yet
+                return False
+
+        await eventually(answered)
+    await client.delete(PODS, "echo", "default")

@@ -50,6 +50,8 @@ _CLUSTER = "cluster"
 _APP_STATUS_SECONDS = 10.0
 _CLUSTER_STATUS_SECONDS = 30.0
 _LAST_WORDS_SECONDS = 3.0
+#: Outcomes of plans that are worth an Event, and its reason.
+_BAD_OUTCOMES = {"failed": "PlanFailed", "rolled-back": "PlanRolledBack", "held": "Oscillation"}
 
 
 async def run(runtime: Runtime) -> None:
@@ -302,8 +304,8 @@ class ClusterAgent:
         self._dirty.mark(name)
         if decision["verdict"] == "no-plan" and decision["message"]:
             self._event(obj, "NoFit", str(decision["message"]))
-        elif decision["outcome"] == "failed":
-            self._event(obj, "PlanFailed", str(decision["scheduler"] or decision["message"]))
+        elif decision["outcome"] in _BAD_OUTCOMES:
+            self._event(obj, _BAD_OUTCOMES[decision["outcome"]], str(decision["scheduler"] or decision["message"]))
 
     def _event(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
         if self._tasks is not None:

@@ -53,7 +53,11 @@ def cluster_status(
                 before,
                 "PoliciesHealthy",
                 not broken and not plugin_fault,
-                "CircuitOpen" if broken else "PluginError" if plugin_fault else "AllHealthy",
+                str(policies[0].get("reason", "CircuitOpen"))
+                if broken
+                else "PluginError"
+                if plugin_fault
+                else "AllHealthy",
                 broken or plugin_fault or "no policy is switched off",
                 generation=generation,
                 now=now,

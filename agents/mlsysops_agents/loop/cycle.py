@@ -21,6 +21,7 @@ from .breaker import Breaker
 from .clock import within
 from .record import CycleRecord, Trigger, current_cycle
 from .scheduler import Plan, PlanResult, PlanScheduler
+from .shown import Shown
 
 __all__ = ["Cycle", "CycleSettings", "Inputs"]
 
@@ -153,10 +154,7 @@ class Cycle:
         arguments = (
             self._inputs.application_description(asset),
             self._inputs.system_description(asset),
-            {
-                name: {"state": mechanism.get_state(), "options": mechanism.get_options()}
-                for name, mechanism in self._mechanisms.items()
-            },
+            Shown(self._mechanisms),
             self._inputs.telemetry(policy, asset),
             self._inputs.ml_connector(),
         )

@@ -105,6 +105,8 @@ class Engine:
         self._on_decision = on_decision
         self._policies = {policy.name: policy for policy in policies}
         self._scopes: dict[str, Scope] = {}
+        #: Those whose breaker is open: told after every run, so never looked for among all.
+        self._tripped: dict[tuple[str, str], _Analysis] = {}
         self._scheduler = PlanScheduler(mechanisms, clock, knowledge, self._settings.scheduler)
         self._cycle = Cycle(
             agent, clock, knowledge, inputs, mechanisms, self._scheduler, self._settings.cycle, on_decision
@@ -197,6 +199,7 @@ class Engine:
 
     def _drop(self, analysis: _Analysis) -> None:
         self._analyses.pop(analysis.key, None)
+        self._tripped.pop(analysis.key, None)
         self._by_asset[analysis.asset].remove(analysis)
         self._timers.cancel(analysis.key)
         for metric in analysis.policy.declaration.metrics:
@@ -299,8 +302,7 @@ class Engine:
                 "reason": "CircuitOpen",
                 "message": f"failed {analysis.breaker.failures} times in a row: {analysis.breaker.reason}",
             }
-            for analysis in self._analyses.values()
-            if analysis.breaker.tripped
+            for analysis in self._tripped.values()
         ]
 
     def _trigger(self, analysis: _Analysis, trigger: Trigger) -> None:
@@ -350,6 +352,10 @@ class Engine:
                 self._after(analysis, again)
 
     def _after(self, analysis: _Analysis, again: float | None) -> None:
+        if analysis.breaker.tripped:
+            self._tripped[analysis.key] = analysis
+        else:
+            self._tripped.pop(analysis.key, None)
         self._report_conditions()
         if analysis.pending:
             self._schedule(analysis)

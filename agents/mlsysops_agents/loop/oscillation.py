@@ -40,6 +40,7 @@ class Oscillations:
         self._hold = hold
         self._longest = longest
         self._histories: OrderedDict[str, _History] = OrderedDict()
+        self._held: dict[str, _History] = {}
 
     def objection(self, asset: str, effect: str, policy: str, now: float) -> tuple[str, float]:
         """Say why an asset should not be given this effect now (empty: nothing against it), and for how many seconds."""
@@ -55,10 +56,10 @@ class Oscillations:
         pause = min(self._longest, self._hold * 2.0**history.holds)
         history.holds += 1
         history.held_until = now + pause
+        self._held[asset] = history
         others = sorted({name for _, _, name in history.effects} | {policy})
         first = history.effects[0][0]
         history.message = f"oscillation: {asset} was changed to and fro {_EFFECTS} times in {now - first:.0f} s by {', '.join(others)}"
-        # A hold that has passed starts the count again, so that one more change may show that things are different now.
         return history.message, pause
 
     def note(self, asset: str, effect: str, policy: str, now: float) -> None:
@@ -72,7 +73,8 @@ class Oscillations:
 
     def conditions(self, now: float) -> list[tuple[str, str]]:
         """Return the assets that are held now, and why."""
-        return [(asset, item.message) for asset, item in self._histories.items() if now < item.held_until]
+        self._held = {asset: item for asset, item in self._held.items() if now < item.held_until}
+        return [(asset, item.message) for asset, item in self._held.items()]
 
     def _swings(self, history: _History, effect: str, now: float) -> bool:
         if len(history.effects) < _EFFECTS or now - history.effects[0][0] > self._window:

@@ -54,7 +54,7 @@ class NodeReport:
         return self._set(
             "PoliciesHealthy",
             not messages,
-            "CircuitOpen" if messages else "AllHealthy",
+            str(open_circuits[0].get("reason", "CircuitOpen")) if messages else "AllHealthy",
             "; ".join(messages)[:1024],
         )
 

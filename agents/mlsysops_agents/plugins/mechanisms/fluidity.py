@@ -17,7 +17,7 @@ from mlsysops_core.model import Application, Component, from_resource
 from mlsysops_core.permissions import ANY, is_permitted
 from pydantic import ValidationError
 
-from .actions import Action, read_command
+from .actions import Action, Command, read_command
 from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, OVERRIDE, Workload, component_hash, workload_name
 
 __all__ = ["Fluidity"]
@@ -64,8 +64,11 @@ class Fluidity:
         for action in read.actions:
             if action.verb != "remove":
                 written.extend(self._workload(owner, description, action).objects())
-        for item in sorted(written, key=lambda item: item["kind"] == "Deployment"):
+        # All names are checked before anything is written: a command that cannot be carried out leaves nothing behind.
+        for item in written:
             self._must_be_ours(item)
+        undo = self._undo(read)
+        for item in sorted(written, key=lambda item: item["kind"] == "Deployment"):
             await self._handle.objects.apply(item, field_manager=_MANAGER)
         for action in read.actions:
             if action.verb == "remove":
@@ -79,7 +82,29 @@ class Fluidity:
                 for action, message in zip(read.actions, messages, strict=True)
             )
         )
-        return Outcome(ok=True, message=", ".join(messages))
+        return Outcome(ok=True, message=", ".join(messages), undo=undo)
+
+    def _undo(self, command: Command) -> dict[str, Any] | None:
+        """Return the command that takes this one back; None where that is not possible."""
+        plan: dict[str, Any] = {"initial_plan": False}
+        for action in command.actions:
+            present = self._node_of(command.application, action.component)
+            if action.verb == "deploy" and present is None:
+                plan[action.component] = [{"action": "remove", "host": action.host}]
+            elif action.verb == "move" and present not in (None, action.host):
+                plan[action.component] = [{"action": "move", "src_host": action.host, "target_host": present}]
+            else:
+                return None
+        return {"name": command.application, "deployment_plan": plan}
+
+    def effects(self, command: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return where each component is to be: two policies that move one to and fro are seen by that."""
+        read = read_command(command)
+        return {
+            f"application/{read.application}/{action.component}": f"on {action.host}"
+            for action in read.actions
+            if action.verb in {"deploy", "move"}
+        }
 
     def assets(self, command: Mapping[str, Any]) -> frozenset[str]:
         """Return the components, each by itself."""

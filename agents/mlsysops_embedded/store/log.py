@@ -116,6 +116,7 @@ class RevisionLog:
         self._queue: queue.SimpleQueue[_Write | _Compact | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._closing = False
 
     def load(self) -> tuple[int, Iterator[Revision]]:
         """Reads everything kept: the compacted revision, and all revisions in order."""
@@ -138,6 +139,9 @@ class RevisionLog:
         if self._loop is None:
             raise RuntimeError("the log has not been started")
         done: asyncio.Future[None] = self._loop.create_future()
+        if self._closing:  # nobody would ever answer
+            done.set_exception(LogError("storage: closed"))
+            return done
         self._queue.put(_Write(revision, done, apply))
         return done
 
@@ -147,6 +151,7 @@ class RevisionLog:
 
     def close(self) -> None:
         """Writes what is queued and closes the file."""
+        self._closing = True
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()

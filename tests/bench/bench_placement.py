@@ -8,6 +8,7 @@ that CP-SAT found from the heuristic's.
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import time
@@ -22,7 +23,7 @@ from mlsysops_agents.placement.heuristic import solve
 from mlsysops_agents.placement.problem import Problem, objective, violations
 
 #: What the exact solver may work on an instance: its deterministic seconds, which do not depend on the machine's load.
-WORK = float(os.environ.get("MLS_BENCH_EXACT_WORK", "10"))
+WORK = float(os.environ.get("MLS_BENCH_EXACT_WORK", "20"))
 #: Wall time after which it is stopped all the same.
 SECONDS = 60.0
 #: A lower bound below this share of the cost says nothing.
@@ -72,6 +73,9 @@ def figures() -> Iterator[Figure]:
 def lost_node(instance: Instance, placed: dict[str, str]) -> Figure:
     """Re-placement of what was on one node of a thousand, worst of ten nodes; the rest keeps its place."""
     worst, moved = 0.0, 0
+    # The ten thousand descriptions around it are the bench's, not the placement's: the collector need not walk them.
+    gc.collect()
+    gc.freeze()
     by_member = {member: demand for demand in instance.demands for member in demand.members}
     for lost in sorted(set(placed.values()))[:10]:
         orphans = [demand for demand in instance.demands if placed[demand.members[0]] == lost]
@@ -92,12 +96,14 @@ def lost_node(instance: Instance, placed: dict[str, str]) -> Figure:
         moved += len(orphans)
         if outcome.unplaced:
             raise AssertionError(f"{outcome.unplaced} found no new node")
+    gc.unfreeze()
     return Figure("placement_lost_node_of_1000", worst * 1000, "ms CPU", 200.0, note=f"{moved} components of 10 nodes")
 
 
 def gaps() -> Iterator[Figure]:
     """Percent above the optimum (or its bound) on the published instances."""
     found: list[float] = []
+    known: list[float] = []
     proved = 0
     instances = [*(mixed(components, nodes) for components, nodes in SIZES), trace(150, 30)]
     for instance in instances:
@@ -105,6 +111,7 @@ def gaps() -> Iterator[Figure]:
         floor = exact.cost if exact.proved else exact.bound
         gap = 100.0 * (cost - floor) / floor
         found.append(gap)
+        known.append(100.0 * (cost / exact.cost - 1))
         proved += exact.proved
         note = (
             "optimum proved"
@@ -112,8 +119,12 @@ def gaps() -> Iterator[Figure]:
             else f"to the bound; {100 * (cost / exact.cost - 1):.2f} % to CP-SAT's best"
         )
         yield Figure(f"placement_gap_{instance.name.replace(' ', '_')}", gap, "%", 6.0, note=note)
-    yield Figure("placement_gap_median", statistics.median(found), "%", 2.0, note=f"{proved} of {len(found)} proved")
-    yield Figure("placement_gap_worst", max(found), "%", 6.0)
+    note = f"to the best plan known, proved optimal for {proved} of {len(found)}"
+    yield Figure("placement_gap_median", statistics.median(known), "%", 2.0, note=note)
+    yield Figure("placement_gap_worst", max(known), "%", 6.0, note=note)
+    note = "to the proved optimum or else the lower bound: no plan can show a larger gap"
+    yield Figure("placement_gap_median_to_bound", statistics.median(found), "%", 2.0, note=note)
+    yield Figure("placement_gap_worst_to_bound", max(found), "%", 6.0, note=note)
     talking = [mixed(components, nodes, talk=0.5) for components, nodes in (SIZES[0], SIZES[4], SIZES[8], SIZES[-1])]
     apart = [100.0 * (cost / exact.cost - 1) for cost, exact in map(compare, talking)]
     note = f"to CP-SAT's best within {WORK:g} s of work, started from the heuristic's plan"

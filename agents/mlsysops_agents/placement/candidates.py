@@ -9,8 +9,8 @@ from .state import State
 
 __all__ = ["Candidates"]
 
-#: Up to this many pairs of item and host every host is looked at.
-_ALL_PAIRS = 60_000
+#: Up to this many hosts each is looked at.
+_ALL_HOSTS = 128
 #: Hosts that are looked at in a large problem, besides those near partners.
 _PROMISING = 20
 #: A site with more hosts than this is not looked at as a whole.
@@ -31,7 +31,7 @@ class Candidates:
     def __init__(self, state: State) -> None:
         problem = state.problem
         self._state = state
-        self.small = problem.items * problem.hosts <= _ALL_PAIRS
+        self.small = problem.hosts <= _ALL_HOSTS or problem.items == 1
         self._allowed: dict[int, list[int]] = {}
         self._heaps: dict[int, list[tuple[int, int]]] = {}
         self._site = problem.levels[1].zone if len(problem.levels) > 1 else ()

@@ -22,6 +22,7 @@ __all__ = ["EFFORT", "solve"]
 #: Looks at a host that improvement may cost when nothing is said: a tenth of a second, and less for small problems.
 EFFORT = 60_000
 _LOOKS_A_PAIR = 80
+_WIDE = 40
 #: What an attempt costs besides its looks, in looks.
 _OVERHEAD = 10
 _MOST_RUINED = 14
@@ -40,7 +41,7 @@ def solve(problem: Problem, *, effort: int = EFFORT, start: Sequence[int] | None
     """
     state = State(problem)
     candidates = Candidates(state)
-    effort = min(effort, _LOOKS_A_PAIR * problem.items * problem.hosts)
+    effort = min(effort, _LOOKS_A_PAIR * problem.items * min(problem.hosts, _WIDE))
     if start is not None:
         state.restore(start)
     missing = _insert(state, candidates)

@@ -24,7 +24,7 @@ from .state import State
 __all__ = ["Search", "place", "place_elsewhere"]
 
 #: Pairs of demand and node up to which every rejection and score is told; beyond, only those of what found no place.
-_TELL_ALL = 20_000
+_TELL_ALL = 4_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ __all__ = ["ClosedPipe", "Column", "Table", "age", "emit", "emit_document", "ren
 _NONE = "<none>"
 
 
-class ClosedPipe(Exception):  # noqa: N818 - named like what it is
+class ClosedPipe(Exception):
     """Whoever read stdout has gone."""
 
 

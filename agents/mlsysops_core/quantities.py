@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class InvalidQuantity(InvalidInput, ValueError):  # noqa: N818 - the tree's names say the fault, not that it is one
+class InvalidQuantity(InvalidInput, ValueError):
     """A text or number that is no quantity; a ``ValueError`` too, so that validators can let it through."""
 
 

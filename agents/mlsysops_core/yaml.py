@@ -158,7 +158,7 @@ def load_yaml_all(data: bytes | str, source: str = "<stdin>", *, max_bytes: int 
     return documents
 
 
-class _Stop(Exception):  # noqa: N818 - control flow, never leaves this module
+class _Stop(Exception):
     """A limit was crossed; the fault is recorded already."""
 
 

@@ -24,7 +24,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5
 
 
-class Unauthorized(MlsError):  # noqa: N818 - named like its family
+class Unauthorized(MlsError):
     """No bearer token, or a wrong one."""
 
     exit_code = 5

@@ -15,7 +15,7 @@ __all__ = ["NotImplementedYet", "router"]
 router = APIRouter(tags=["Models"])
 
 
-class NotImplementedYet(MlsError):  # noqa: N818 - named like its family
+class NotImplementedYet(MlsError):
     """This version does not have it."""
 
     exit_code = 5

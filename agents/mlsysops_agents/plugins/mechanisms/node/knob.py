@@ -14,7 +14,7 @@ from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, Ref
 __all__ = ["CannotRestore", "Change", "FileKnob", "Knob", "read_text", "translate"]
 
 
-class CannotRestore(MlsError):  # noqa: N818 - the tree's names say the fault, not that it is one
+class CannotRestore(MlsError):
     """A setting that nobody knows the way back from; said once, and then let be."""
 
 

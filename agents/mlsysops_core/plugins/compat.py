@@ -124,7 +124,19 @@ class FrameworkQuery:
         row = {name: self._query.latest(name) for name in self._query.list()}
         # A policy that works with pandas has imported it; nobody else pays for it.
         pandas = sys.modules.get("pandas")
-        return pandas.DataFrame([row]) if pandas is not None else Frame(row)
+        return _pandas_frame(pandas, row) if pandas is not None else Frame(row)
+
+
+def _pandas_frame(pandas: Any, row: Mapping[str, Any]) -> Any:
+    """Return a pandas DataFrame of one row, in which a metric without a value is a column of None, as in `Frame`."""
+
+    class MetricsFrame(pandas.DataFrame):  # type: ignore[misc]
+        def __getitem__(self, key: Any) -> Any:
+            if isinstance(key, str) and key not in self.columns:
+                return pandas.Series([None] * len(self), dtype=object, name=key)
+            return super().__getitem__(key)
+
+    return MetricsFrame([row])
 
 
 def framework_telemetry(telemetry: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from agent_fakes import FakeObjects
 from mlsysops_agents.adapters.telemetry import Kind, Point, SeriesKey, TelemetryStore
 from mlsysops_agents.cluster.handle import ClusterHandle
@@ -59,7 +61,14 @@ async def plan(context, application_description, system_description, mechanisms,
 '''
 
 
-async def test_a_framework_policy_moves_a_component_when_its_metric_misses_the_target(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_pandas", [False, True])
+async def test_a_framework_policy_moves_a_component_when_its_metric_misses_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_pandas: bool
+) -> None:
+    if with_pandas:
+        pytest.importorskip("pandas", reason="needs pandas")
+    else:
+        monkeypatch.delitem(sys.modules, "pandas", raising=False)
     (tmp_path / "policy-mine.py").write_text(POLICY)
     objects, clock, agent = FakeObjects(), VirtualClock(), AgentIdentity("cluster", "c1")
     for name in ("n1", "n2"):

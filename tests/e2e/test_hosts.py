@@ -15,7 +15,11 @@ import pytest
 import yaml
 from newcomer import Newcomer, wait_for
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    # Ten minutes, an image of 300 MB and root: on demand, not in every `make test`.
+    pytest.mark.skipif("MLS_TEST_HOSTS" not in os.environ, reason="boots five hosts: `make hosts` runs it"),
+]
 NODES = ("mgmt", "server", "worker1", "worker2")
 #: What a host has beside what its own services write while it runs.
 INVENTORY_OF_A_HOST = r"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from mlsysops_core.quantities import format_cpu, format_frequency, parse_bytes
+from mlsysops_core.quantities import format_frequency, parse_bytes
 
 from .demand import Demand
 from .facts import NodeFacts, Resources
@@ -138,9 +138,13 @@ def _cpu(demand: Demand, node: NodeFacts, used: Resources) -> str:
     if not wanted:
         return ""
     if node.cpu is None:
-        return f"needs {format_cpu(wanted)} cores, is unknown"
+        return f"needs {_cores(wanted)}, is unknown"
     free = node.cpu - used.cpu
-    return "" if wanted <= free + _EPSILON else f"needs {format_cpu(wanted)} cores, {format_cpu(max(free, 0.0))} free"
+    return "" if wanted <= free + _EPSILON else f"needs {_cores(wanted)}, {max(free, 0.0):.4g} free"
+
+
+def _cores(amount: float) -> str:
+    return f"{amount:.4g} core{'' if amount == 1 else 's'}"
 
 
 def _memory(demand: Demand, node: NodeFacts, used: Resources) -> str:
@@ -228,7 +232,7 @@ def _bytes(wanted: int, capacity: int | None, used: int) -> str:
 
 def _size(amount: int) -> str:
     """Return bytes for people: three digits are enough to see what is missing."""
-    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+    for factor, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if amount >= factor:
             return f"{amount / factor:.4g} {unit}"
     return f"{amount} B"

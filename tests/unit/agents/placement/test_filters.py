@@ -64,8 +64,8 @@ REMOVED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ),
     ("cpu_frequency", {"needs": {"cpu": {"frequency": 3e9}}}, {}, "needs 3GHz, reaches 2.4GHz"),
     ("cpu_performance", {"needs": {"cpu": {"performance_indicator": 80}}}, {}, "needs 80 BogoMIPS, has 75"),
-    ("cpu", {"needs": {"cpu": {"requests": "4500m"}}}, {}, "needs 4500m cores, 4 free"),
-    ("cpu", {"needs": {"cpu": {"requests": "1"}}}, {"hardware": {"cpu": {"cores": None}}}, "needs 1 cores, is unknown"),
+    ("cpu", {"needs": {"cpu": {"requests": "4500m"}}}, {}, "needs 4.5 cores, 4 free"),
+    ("cpu", {"needs": {"cpu": {"requests": "1"}}}, {"hardware": {"cpu": {"cores": None}}}, "needs 1 core, is unknown"),
     ("memory", {"needs": {"memory": {"requests": "9G"}}}, {}, "needs 9 GB, 8 GB free"),
     ("memory", {"needs": {"memory": {"requests": "9G"}}}, {"hardware": {"memory": None}}, "needs 9 GB, is unknown"),
     ("disk", {"needs": {"disk": "120"}}, {}, "needs 120 GB, 100 GB free"),
@@ -143,7 +143,7 @@ def test_the_state_of_the_node_counts(things: Things) -> None:
 def test_what_is_in_use_is_not_free(things: Things) -> None:
     (demand,) = demands_of(things.application(things.component(needs={"cpu": {"requests": "1"}})))
     assert first_objection(demand, things.node(used=Resources(cpu=3.0))) is None
-    assert first_objection(demand, things.node(used=Resources(cpu=3.25))) == ("cpu", "needs 1 cores, 750m free")
+    assert first_objection(demand, things.node(used=Resources(cpu=3.25))) == ("cpu", "needs 1 core, 0.75 free")
 
 
 def test_kubernetes_fills_in_what_the_description_leaves_open(things: Things) -> None:

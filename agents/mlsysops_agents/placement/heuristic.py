@@ -171,7 +171,9 @@ def _ruin_and_recreate(state: State, candidates: Candidates, effort: int) -> Non
         paid, lost = _recreate(state, candidates, ruined, size, chance)
         threshold = scale * (1.0 - state.evaluations / effort)
         gained = sum(host == NOWHERE for _, host in old) - lost
-        if gained > 0 or (gained == 0 and paid - saved <= threshold):
+        # What runs is not stopped so that something else may start.
+        stopped = any(problem.current[item] != NOWHERE and host != NOWHERE == state.at[item] for item, host in old)
+        if not stopped and (gained > 0 or (gained == 0 and paid - saved <= threshold)):
             missing, cost = missing - gained, cost + paid - saved
             if (missing, cost) < best:
                 best, best_at = (missing, cost), list(state.at)

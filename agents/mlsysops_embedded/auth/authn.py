@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import secrets
 import time
 from typing import Any, Final
 
 from mlsysops_embedded.apiserver.call import ANONYMOUS, User
 from mlsysops_embedded.apiserver.reading import Reader
-from mlsysops_embedded.auth.tokens import AUDIENCE, TokenSigner
+from mlsysops_embedded.auth.tokens import AUDIENCE, LEGACY_ISSUER, TokenSigner
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
 
@@ -57,6 +59,8 @@ class Authenticator:
         claims = self._signer.verify(token)
         if claims is None:
             return None
+        if claims.get("iss") == LEGACY_ISSUER:
+            return self._secret_user(token, claims) if AUDIENCE in audiences else None
         given = claims.get("aud") or []
         if not set(given if isinstance(given, list) else [given]) & set(audiences):
             return None
@@ -86,6 +90,22 @@ class Authenticator:
         name = f"system:serviceaccount:{namespace}:{account['name']}"
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return User(name, groups, account["uid"], extra)
+
+    def _secret_user(self, token: str, claims: dict[str, Any]) -> User | None:
+        """The user of a token that is kept in a Secret; None where the Secret does not hold it any more."""
+        namespace, name, account, uid = (
+            str(claims.get(f"kubernetes.io/serviceaccount/{key}") or "")
+            for key in ("namespace", "secret.name", "service-account.name", "service-account.uid")
+        )
+        present = self._reader.read("serviceaccounts", namespace, account)
+        if present is None or present["metadata"]["uid"] != uid or present["metadata"].get("deletionTimestamp"):
+            return None
+        secret = self._reader.read("secrets", namespace, name)
+        kept = ((secret or {}).get("data") or {}).get("token") or ""
+        if not hmac.compare_digest(base64.b64encode(token.encode()), str(kept).encode()):
+            return None
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        return User(f"system:serviceaccount:{namespace}:{account}", groups, uid, {})
 
     def audiences(self, token: str, asked: tuple[str, ...]) -> list[str]:
         """Which of the audiences asked for a token names."""

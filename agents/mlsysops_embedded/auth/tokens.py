@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-__all__ = ["AUDIENCE", "TokenSigner"]
+__all__ = ["AUDIENCE", "LEGACY_ISSUER", "TokenSigner"]
 
 AUDIENCE: Final = "https://kubernetes.default.svc"
+#: Who issues the tokens that are kept in Secrets and do not expire (pkg/serviceaccount/legacy.go).
+LEGACY_ISSUER: Final = "kubernetes/serviceaccount"
 _CACHE: Final = 4096
 
 
@@ -63,6 +65,8 @@ class TokenSigner:
                 self._known.clear()
             self._known[token] = claims
         now = time.time()
+        if claims.get("iss") == LEGACY_ISSUER:  # as long as its Secret holds it, which the authenticator looks up
+            return claims
         if not isinstance(claims.get("exp"), (int, float)) or now >= claims["exp"] or now < claims.get("nbf", 0) - 10:
             return None
         return claims

@@ -10,7 +10,7 @@ from mlsysops_embedded.client.objects import controller_of, copy, owner_referenc
 from mlsysops_embedded.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from mlsysops_embedded.client import Client, EventRecorder, InformerFactory, Object, Resource
 
@@ -27,6 +27,7 @@ class Settings:
         event_ttl: Seconds that Events are kept.
         root_ca: PEM of the cluster's CA, published in each namespace as ConfigMap ``kube-root-ca.crt``.
         workers: Concurrent reconciliations a controller.
+        sign: Makes a ServiceAccount token of claims; no token Secrets are filled where None.
     """
 
     node_grace: float = 40.0
@@ -34,6 +35,7 @@ class Settings:
     event_ttl: float = 3600.0
     root_ca: str = ""
     workers: int = 4
+    sign: Callable[[dict[str, Any]], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

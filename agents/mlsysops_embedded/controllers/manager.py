@@ -15,6 +15,7 @@ from mlsysops_embedded.controllers import (
     namespace,
     nodes,
     replicaset,
+    tokens,
 )
 from mlsysops_embedded.controllers.context import Context, Settings
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_controllers"]
 
-_CONTROLLERS = (deployment, replicaset, daemonset, endpoints, namespace, garbage, nodes, expiry)
+_CONTROLLERS = (deployment, replicaset, daemonset, endpoints, namespace, garbage, nodes, expiry, tokens)
 
 
 async def run_controllers(client: Client, *, settings: Settings | None = None) -> None:

@@ -22,8 +22,9 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "integration" / "contract" / "support"))
 
 from kube_api import deployment  # noqa: E402 - found in the contract tests' support
+from kube_embedded import EmbeddedControlPlane  # noqa: E402
 from kube_pki import issue_user  # noqa: E402
-from kube_targets import EmbeddedControlPlane, Process  # noqa: E402
+from kube_process import Process  # noqa: E402
 
 NODES, DEPLOYMENTS, REPLICAS = 1000, 100, 100
 #: Seconds after which a run counts as failed.

@@ -13,9 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from kube_api import Api, path, wait_for
 from kube_cli import KUBECTL, Kubectl
-from kube_targets import EmbeddedControlPlane, KubeApiserver, Target, kubebuilder_assets
+from kube_embedded import EmbeddedControlPlane
+from kube_real import REQUIRED, KubeApiserver, absent, kubebuilder_assets
+from kube_targets import Target
 
 _COUNTER = itertools.count(1)
+NODES = ("worker-1", "worker-2")
 
 
 @pytest.fixture(scope="session", params=["embedded", "kube-apiserver"])
@@ -23,15 +26,19 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A running API server."""
     if request.param == "kube-apiserver":
         assets = kubebuilder_assets()
-        missing = [name for name in ("etcd", "kube-apiserver") if not (assets / name).is_file()]
-        if missing:
+        if missing := absent(assets, REQUIRED):
             pytest.skip(f"no {' and '.join(missing)} in {assets} (set KUBEBUILDER_ASSETS)")
-        server: EmbeddedControlPlane | KubeApiserver = KubeApiserver(tmp_path_factory.mktemp("kube-apiserver"), assets)
+        directory = tmp_path_factory.mktemp("kube-apiserver")
+        server: EmbeddedControlPlane | KubeApiserver = KubeApiserver(directory, assets, nodes=NODES)
     else:
-        server = EmbeddedControlPlane(tmp_path_factory.mktemp("embedded"), nodes=("worker-1", "worker-2"))
+        server = EmbeddedControlPlane(tmp_path_factory.mktemp("embedded"), nodes=NODES)
+    common = (request.param, server.directory, server.url, server.authority, server.kubeconfig, server.kubelets)
     try:
         server.start()
-        running = server.target()
+        if isinstance(server, KubeApiserver):
+            running = Target(*common, missing=" and ".join(server.missing), compact=server.compact)
+        else:
+            running = Target(*common, embedded=server)
         try:
             yield running
         finally:
@@ -49,18 +56,15 @@ def api(target: Target) -> Api:
 @pytest.fixture(scope="session")
 def controllers(target: Target) -> None:
     """For tests that need controllers."""
-    if not target.controllers:
-        pytest.skip(f"{target.name} runs without controllers")
+    if target.missing:
+        pytest.skip(f"{target.name} runs without {target.missing}, which KUBEBUILDER_ASSETS does not hold")
 
 
 @pytest.fixture(scope="session")
-def nodes(target: Target, api: Api) -> list[str]:
+def nodes(target: Target, api: Api, controllers: None) -> list[str]:
     """Two Ready nodes on which every pod runs in name only."""
-    if target.embedded is None:
-        pytest.skip(f"{target.name} runs without kubelets")
-    plane = target.embedded
-    for node in plane.nodes:
-        plane.start_kubelet(node)
+    for node in NODES:
+        target.kubelets.start(node)
 
     def ready() -> bool:
         listing = api.read(path("nodes"))["items"]
@@ -70,10 +74,10 @@ def nodes(target: Target, api: Api) -> list[str]:
             for condition in node.get("status", {}).get("conditions", ())
             if condition["type"] == "Ready" and condition["status"] == "True"
         ]
-        return set(plane.nodes) <= set(good)
+        return set(NODES) <= set(good)
 
     wait_for("nodes are Ready", ready, timeout=30)
-    return list(plane.nodes)
+    return list(NODES)
 
 
 @pytest.fixture

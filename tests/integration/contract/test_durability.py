@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 from kube_api import Api, Obj, config_map, path, version, wait_for
+from kube_embedded import EmbeddedControlPlane
 from kube_pki import issue_user
-from kube_targets import EmbeddedControlPlane
 
 #: `make test` has a few rounds; MLS_CRASH_ROUNDS=50 is the full proof.
 ROUNDS = int(os.environ.get("MLS_CRASH_ROUNDS", "4"))

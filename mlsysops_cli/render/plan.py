@@ -40,6 +40,7 @@ def deployment_plan(
     tree: RenderedTree,
     rendered: Path,
     environments: Mapping[str, Sequence[tuple[Path, str]]] | None = None,
+    prune: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
 ) -> Plan:
     """Return the plan of a slice on the embedded engine.
 
@@ -48,6 +49,7 @@ def deployment_plan(
         tree: What was rendered.
         rendered: Where it was written.
         environments: Archives (path and digest) that each host over SSH gets unpacked.
+        prune: Objects of each control plane, by its host, that an earlier deployment applied and that are not wanted.
     """
     hosts = {name: _host(layout, tree, rendered, host) for name, host in layout.hosts.items()}
     for name, archives in (environments or {}).items():
@@ -55,6 +57,8 @@ def deployment_plan(
             {"path": str(path), "digest": digest, "file": f"/var/tmp/mls-{digest}.tar.gz"}  # noqa: S108 - private, by mode
             for path, digest in archives
         ]
+    for name, superfluous in (prune or {}).items():
+        hosts[name]["controlplane"]["apply"]["prune"] = list(superfluous)
     by_role = {role: [n for n, h in layout.hosts.items() if h.host.role == role] for role in _REQUIRED}
     return {
         "slice": layout.slice.name,
@@ -110,6 +114,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
                 "manifests": str(rendered / plane) if host.host.local else "",
                 # Hosts over SSH get the objects themselves.
                 "objects": "" if host.host.local else str(rendered.parent / "objects" / f"{name}.json"),
+                "prune": [],
             },
         }
     else:

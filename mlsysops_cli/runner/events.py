@@ -71,6 +71,7 @@ class RunResult:
         facts: Facts that were gathered, by host.
         processes: Tables of processes that were asked for, by host.
         hosts: Results by host.
+        pruned: Objects that were deleted because they are no longer wanted, by the control plane's host.
         failures: Every failure, in the order of time.
         seconds: Wall time.
         tasks: Number of tasks that were started.
@@ -85,6 +86,7 @@ class RunResult:
     failures: list[Failure] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    pruned: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     seconds: float = 0.0
     tasks: int = 0
     slowest: tuple[str, float] = ("", 0.0)
@@ -125,6 +127,8 @@ class RunResult:
             if result.get("changed"):
                 share.changed += 1
                 share.changes.append(task)
+            if result.get("pruned"):
+                self.pruned.setdefault(name, []).extend(result["pruned"])
             facts = _mapping(result.get("ansible_facts"))
             if facts.get("mls_hardware"):
                 self.facts[name] = facts["mls_hardware"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from mlsysops_cli.slice.addresses import Addresses, allocate_addresses, preview_addresses, release_addresses
+from mlsysops_cli.slice.applied import AppliedObjects
 from mlsysops_cli.slice.layout import HostLayout, SliceLayout, plan_layout
 from mlsysops_cli.slice.model import Cluster, FarEdgeDevice, Host, Role, Slice
 from mlsysops_cli.slice.state import SliceState, known_slices, locked, slice_directory, slices_root
 
 __all__ = [
     "Addresses",
+    "AppliedObjects",
     "Cluster",
     "FarEdgeDevice",
     "Host",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import NotFound
 
-from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, forget_hosts, prepare
+from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, forget_hosts, forget_pruned, prepare
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.output import emit_document
@@ -105,6 +105,8 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             remote_temporary=remote_temporary(layout.slice.name),
         )
         result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
+        if result.pruned and not options.check:
+            forget_pruned(layout.directory, result)
         if options.check and options.diff and not settings.quiet:
             settings.note(Path(result.log).read_text(encoding="utf-8").rstrip())
         if not options.check and layout.management.admin_kubeconfig.exists():

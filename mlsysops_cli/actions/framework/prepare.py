@@ -27,6 +27,7 @@ from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.render import cached_facts, deployment_plan, local_facts, render_slice, save_facts, write_tree
 from mlsysops_cli.render.configs import NAMESPACE
 from mlsysops_cli.slice import (
+    AppliedObjects,
     SliceLayout,
     SliceState,
     allocate_addresses,
@@ -37,6 +38,7 @@ from mlsysops_cli.slice.state import host_roles, write_private
 
 if TYPE_CHECKING:
     from mlsysops_cli.render import RenderedTree
+    from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import Slice
 
@@ -44,6 +46,7 @@ __all__ = [
     "Prepared",
     "default_inventory",
     "forget_hosts",
+    "forget_pruned",
     "overlay_descriptions",
     "prepare",
     "rendered_tree",
@@ -189,29 +192,51 @@ def prepare(
     write_tree(tree, rendered)
     if not check:
         save_facts(slice_, local_facts(slice_) | facts)
-    plan = deployment_plan(layout, tree, rendered, environments)
-    _write_objects(layout, tree, directory / "objects")
+    objects = _objects(layout, tree)
+    applied = AppliedObjects.load(layout.directory)
+    prune = {host: applied.superfluous(host, wanted) for host, wanted in objects.items()}
+    plan = deployment_plan(layout, tree, rendered, environments, prune)
+    if not check:
+        for host, wanted in objects.items():
+            applied.add(host, wanted)
+        applied.save()
+    for host, wanted in objects.items():
+        if not layout.hosts[host].host.local:
+            write_private(directory / "objects" / f"{host}.json", json.dumps(wanted) + "\n")
     plan_file, hosts_file = directory / "plan.json", directory / "hosts.json"
     write_private(plan_file, json.dumps({"mls_plan": plan}, indent=1) + "\n")
     write_private(hosts_file, json.dumps(_hosts(layout), indent=1) + "\n")
     return Prepared(layout, tree, directory, plan_file, hosts_file, first=state is None or not state.hosts)
 
 
-def _write_objects(layout: SliceLayout, tree: RenderedTree, directory: Path) -> None:
-    """Write the objects of each control plane over SSH into one file, in the order in which they are applied."""
+def _objects(layout: SliceLayout, tree: RenderedTree) -> dict[str, list[dict[str, Any]]]:
+    """Return the objects of each control plane, by its host, in the order in which they are applied."""
     planes = {"continuum": layout.management} | {
         f"clusters/{c.name}": layout.server(c.name) for c in layout.slice.clusters
     }
-    for folder, host in planes.items():
-        if not host.host.local:
-            objects = [document for path in sorted(tree) if path.startswith(f"{folder}/") for document in tree[path]]
-            write_private(directory / f"{host.host.name}.json", json.dumps(objects) + "\n")
+    return {
+        host.host.name: [document for path in sorted(tree) if path.startswith(f"{folder}/") for document in tree[path]]
+        for folder, host in planes.items()
+    }
 
 
 def forget_hosts(name: str) -> None:
     """Let a slice of which nothing was deployed be another one next time."""
     state = SliceState.load(name)
     state.model_copy(update={"hosts": {}}).save()
+
+
+def forget_pruned(directory: Path, result: RunResult) -> None:
+    """Take note of the objects that a run deleted because they are no longer wanted.
+
+    Args:
+        directory: State of the slice.
+        result: What the run did.
+    """
+    applied = AppliedObjects.load(directory)
+    for host, pruned in result.pruned.items():
+        applied.forget(host, pruned)
+    applied.save()
 
 
 def _hosts(layout: SliceLayout) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Api", "ApiError", "ApiUnreachableError", "essence", "load_manifests"]
+__all__ = ["Api", "ApiError", "ApiUnreachableError", "essence", "is_ours", "load_manifests"]
 
 Object = dict[str, Any]
 
@@ -142,6 +142,26 @@ class Api:
         after: Object = self.request("PATCH", path, body=obj, content_type="application/apply-patch+yaml", **query)
         return before is None or essence(before) != essence(after), before, after
 
+    def delete(self, path: str, *, dry_run: bool = False, grace: int | None = None) -> bool:
+        """Delete an object and, in the background, what it owns; return whether there was one.
+
+        Args:
+            path: Its path.
+            dry_run: Only ask whether it would go.
+            grace: Seconds that a pod gets to end; its own where None.
+        """
+        options: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        query = {"dryRun": "All"} if dry_run else {}
+        try:
+            self.request("DELETE", path, body=options, **query)
+        except ApiError as exc:
+            if exc.code == 404:
+                return False
+            raise
+        return True
+
     def wait(self, fetch: Callable[[], Object | None], condition: str, deadline: float) -> str:
         """Wait until an object has a condition that is true; return what is missing, or nothing.
 
@@ -167,6 +187,11 @@ class Api:
                 return missing
             time.sleep(delay)
             delay = min(delay * 1.5, 0.5)
+
+
+def is_ours(obj: Object) -> bool:
+    """Whether an object was rendered and applied by `mls`, as its label says."""
+    return bool((obj["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") == "mls")
 
 
 def essence(obj: Object) -> Object:

@@ -27,6 +27,13 @@ options:
     type: list
     elements: dict
     default: []
+  prune:
+    description: >-
+      Objects that an earlier run applied and that are no longer wanted, each with C(api_version), C(kind), C(name) and
+      C(namespace). They are deleted where their label says that they are ours.
+    type: list
+    elements: dict
+    default: []
   field_manager:
     description: Owner of the fields that are applied.
     type: str
@@ -50,6 +57,10 @@ touched:
   description: Kind and name of the objects that changed.
   returned: always
   type: list
+pruned:
+  description: Those of C(prune) of which nothing of ours is left.
+  returned: success
+  type: list
 """
 
 import json  # noqa: E402 - Ansible wants the documentation first
@@ -58,7 +69,13 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, load_manifests  # noqa: E402
+from ansible.module_utils.mls_kubernetes import (  # noqa: E402
+    Api,
+    ApiError,
+    ApiUnreachableError,
+    is_ours,
+    load_manifests,
+)
 
 
 def main() -> None:
@@ -69,6 +86,7 @@ def main() -> None:
             "manifests": {"type": "path"},
             "objects": {"type": "list", "elements": "dict", "default": []},
             "wait": {"type": "list", "elements": "dict", "default": []},
+            "prune": {"type": "list", "elements": "dict", "default": []},
             "field_manager": {"type": "str", "default": "mls"},
             "timeout": {"type": "int", "default": 60},
         },
@@ -112,6 +130,12 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
         if changed:
             touched.append(_name(obj))
             changes.append((_name(obj), before, after))
+    # Last first: what an object stands on goes after it.
+    for one in reversed(parameters["prune"]):
+        gone = _prune(api, one, dry_run=module.check_mode)
+        if gone is not None:
+            touched.append("{}/{}".format(one["kind"], one["name"]))
+            changes.append((touched[-1], gone, None))
     for one in [] if module.check_mode else parameters["wait"]:
         path = api.path(
             one["api_version"],
@@ -126,7 +150,26 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
                 msg=f"{one['kind']} {one['name']} is not {one['condition']} after {parameters['timeout']} s: {missing}",
                 mls_error="timed-out",
             )
-    module.exit_json(changed=bool(touched), touched=touched, diff=_diff(changes))
+    module.exit_json(
+        changed=bool(touched),
+        touched=touched,
+        pruned=[] if module.check_mode else parameters["prune"],
+        diff=_diff(changes),
+    )
+
+
+def _prune(api: Any, one: dict[str, Any], *, dry_run: bool) -> dict[str, Any] | None:
+    """Delete an object that is no longer wanted; return what it was, or None where there was nothing of ours."""
+    try:
+        path = api.path(one["api_version"], one["kind"], one.get("namespace", ""), one["name"])
+        found: dict[str, Any] | None = api.get(path)
+    except ApiError as exc:
+        if exc.code == 404:  # its kind is not served any more
+            return None
+        raise
+    if found is None or found["metadata"].get("deletionTimestamp") or not is_ours(found):
+        return None
+    return found if api.delete(path, dry_run=dry_run) else None
 
 
 def _name(obj: dict[str, Any]) -> str:

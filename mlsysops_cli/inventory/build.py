@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from mlsysops_core.errors import Fault, InvalidInput
 
 from mlsysops_cli.inventory.checks import check_addresses, check_name, check_networks
+from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
 from mlsysops_cli.inventory.groups import Membership, find_memberships
 from mlsysops_cli.inventory.loader import RawInventory, load_inventory
 from mlsysops_cli.inventory.values import Reader
-from mlsysops_cli.slice.model import Cluster, FarEdgeDevice, Host, Slice
+from mlsysops_cli.slice.existing import ExistingSettings
+from mlsysops_cli.slice.model import Cluster, Engine, FarEdgeDevice, Host, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["build_slice", "load_slice"]
-
-ENGINES = ("embedded", "k3s", "existing")
 
 
 def load_slice(path: str, *, vault_password_file: str | None = None) -> Slice:
@@ -78,6 +78,12 @@ class _Builder:
         networks |= {f"cluster {c.name}": (c.pod_cidr, c.service_cidr) for c in clusters}
         check_networks(self.raw, self.faults, networks, self._network_place(members))
         block = self.read.shared_int("mls_loopback_block", 16, 119)
+        form = read_agents_form(self.raw, self.read, engine, self.faults)
+        existing = ExistingSettings()
+        if manager is not None and all(cluster.servers for cluster in clusters):
+            existing = read_existing(self.raw, self.read, engine, form, manager.name, clusters, self.faults)
+        mark_machines(hosts, existing, form, engine)
+        writes = self.read.shared_flag("mls_node_agent_privileged")
         if self.faults or manager is None:
             raise InvalidInput(faults=sorted(dict.fromkeys(self.faults)))
         images = {part: self.read.shared(f"mls_{part}_image") for part in ("agents", "northbound")}
@@ -91,6 +97,9 @@ class _Builder:
             hosts=hosts,
             clusters=clusters,
             far_edge=far_edge,
+            agents=form,
+            node_agent_writes=writes,
+            existing=existing,
             images={part: image for part, image in images.items() if image},
             loopback_block=block,
             warnings=self.warnings,
@@ -206,17 +215,18 @@ class _Builder:
             )
         return devices
 
-    def _engine(self, hosts: dict[str, Host]) -> str:
+    def _engine(self, hosts: dict[str, Host]) -> Engine:
         engine = self.read.shared("mls_engine")
-        if engine and engine not in ENGINES:
+        known: dict[str, Engine] = {name: name for name in get_args(Engine)}
+        if engine and engine not in known:
             self.fault(
                 "mls_engine",
                 message=f"unknown engine {engine!r}",
-                hint=f"one of: {', '.join(ENGINES)}",
+                hint=f"one of: {', '.join(known)}",
                 path="mls_engine",
             )
         all_local = bool(hosts) and all(host.local for host in hosts.values())
-        return engine or ("embedded" if all_local else "k3s")
+        return known.get(engine) or ("embedded" if all_local else "k3s")
 
     def _cidr(self, members: Sequence[Membership], key: str) -> str | None:
         """Return the value that a cluster's hosts agree on."""

@@ -75,6 +75,16 @@ class Reader:
             return None
         return int(text)
 
+    def shared_flag(self, key: str) -> bool:
+        """Return a yes or no that all hosts which have it agree on; False where absent."""
+        found = {host: variables[key] for host, variables in self._raw.hosts.items() if key in variables}
+        for host, value in found.items():
+            if not isinstance(value, bool):
+                self._fault(host, key, f"is {value!r}", "true or false")
+        if len({str(value) for value in found.values()}) > 1:
+            self._fault(next(iter(found)), key, "differs from that of other hosts", "set it once, for all hosts")
+        return any(value is True for value in found.values())
+
     def mapping(self, host: str, key: str) -> dict[str, Any]:
         """Return a variable that is a mapping; empty where absent."""
         value = self._raw.hosts[host].get(key)

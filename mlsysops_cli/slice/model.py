@@ -6,10 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Cluster", "Engine", "FarEdgeDevice", "Host", "NodeFacts", "Role", "Slice"]
+from mlsysops_cli.slice.existing import ExistingSettings
+
+__all__ = ["AgentsForm", "Cluster", "Engine", "FarEdgeDevice", "Host", "NodeFacts", "Role", "Slice"]
 
 Role = Literal["management", "server", "worker"]
 Engine = Literal["embedded", "k3s", "existing"]
+AgentsForm = Literal["processes", "pods"]
 ContinuumLayer = Literal["cloud", "edge_infrastructure", "edge", "far_edge"]
 
 
@@ -42,6 +45,8 @@ class Host(_Strict):
         cluster: The cluster it belongs to; for the management host the continuum's id.
         address: ``mls_address``, ``ansible_host``, or the name; loopback addresses of local hosts are given at deployment.
         local: It is this machine (``ansible_connection: local``).
+        machine: Something of ours runs on it as processes. False where it only stands for an API, or for a node of one:
+            nothing is installed on it, and it need not be reached.
         python: ``ansible_python_interpreter`` where the inventory sets it.
         labels: Node labels, values as Kubernetes wants them.
         node: What the inventory says of it as a node.
@@ -52,6 +57,7 @@ class Host(_Strict):
     cluster: str
     address: str
     local: bool = False
+    machine: bool = True
     python: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     node: NodeFacts = Field(default_factory=NodeFacts)
@@ -108,6 +114,10 @@ class Slice(_Strict):
         hosts: All hosts by name, management first, then cluster by cluster.
         clusters: Clusters in the inventory's order.
         far_edge: Devices behind gateways.
+        agents: Whether agents run as processes of hosts or as pods.
+        node_agent_writes: Whether node agents that run as pods get what turning knobs of a host takes
+            (``mls_node_agent_privileged``): a privileged container that sees the host's root.
+        existing: Kubeconfigs of clusters that exist.
         images: Images of our own parts for the Kubernetes engines: ``agents`` and ``northbound``.
         loopback_block: Second octet of the loopback addresses where the inventory pins it.
         warnings: What was found odd but not wrong.
@@ -122,6 +132,9 @@ class Slice(_Strict):
     hosts: dict[str, Host]
     clusters: list[Cluster]
     far_edge: list[FarEdgeDevice] = Field(default_factory=list)
+    agents: AgentsForm = "processes"
+    node_agent_writes: bool = False
+    existing: ExistingSettings = Field(default_factory=ExistingSettings)
     images: dict[str, str] = Field(default_factory=dict)
     loopback_block: int | None = None
     warnings: list[str] = Field(default_factory=list)
@@ -139,5 +152,5 @@ class Slice(_Strict):
 
     @property
     def local(self) -> bool:
-        """Whether every host is this machine."""
-        return all(host.local for host in self.hosts.values())
+        """Whether every host on which something runs as a process is this machine."""
+        return all(host.local for host in self.hosts.values() if host.machine)

@@ -47,6 +47,7 @@ class Host(_Strict):
         local: It is this machine (``ansible_connection: local``).
         machine: Something of ours runs on it as processes. False where it only stands for an API, or for a node of one:
             nothing is installed on it, and it need not be reached.
+        node_name: Name of the Kubernetes node on which its agent runs as a pod; empty where it is no pod or may run anywhere.
         python: ``ansible_python_interpreter`` where the inventory sets it.
         labels: Node labels, values as Kubernetes wants them.
         node: What the inventory says of it as a node.
@@ -58,6 +59,7 @@ class Host(_Strict):
     address: str
     local: bool = False
     machine: bool = True
+    node_name: str = ""
     python: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     node: NodeFacts = Field(default_factory=NodeFacts)

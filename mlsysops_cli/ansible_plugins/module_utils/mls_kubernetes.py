@@ -35,9 +35,11 @@ class Api:
 
     Args:
         kubeconfig: Path of a kubeconfig; its current context is used.
+        timeout: Seconds of one attempt.
+        retries: Further attempts where there is no answer.
     """
 
-    def __init__(self, kubeconfig: str) -> None:
+    def __init__(self, kubeconfig: str, *, timeout: float = 30.0, retries: int = 3) -> None:
         import kubernetes.config  # slow to import, and absent where nothing is applied
 
         client = kubernetes.config.new_client_from_config(config_file=kubeconfig)
@@ -48,6 +50,7 @@ class Api:
             if setting.get("in") == "header" and setting.get("value"):
                 self._headers[setting["key"]] = setting["value"]
         self._kinds: dict[str, dict[str, Object]] = {}
+        self._timeout, self._retries = timeout, retries
 
     def request(
         self, method: str, path: str, *, body: Any = None, content_type: str = "application/json", **query: str
@@ -72,8 +75,8 @@ class Api:
                 url,
                 body=data,
                 headers=headers,
-                timeout=30.0,
-                retries=urllib3.Retry(3, redirect=0, backoff_factor=0.2),
+                timeout=self._timeout,
+                retries=urllib3.Retry(self._retries, redirect=0, backoff_factor=0.2),
             )
         except urllib3.exceptions.HTTPError as exc:
             raise ApiUnreachableError("{} does not answer: {}".format(self.host, getattr(exc, "reason", exc))) from exc
@@ -203,12 +206,13 @@ def essence(obj: Object) -> Object:
 
 
 def load_manifests(directory: str) -> list[Object]:
-    """Return all objects below a directory, in the order of their paths."""
+    """Return all objects below a directory, in the order of their paths, or those of one file."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     objects: list[Object] = []
-    for path in sorted(Path(directory).rglob("*.yaml")):
+    root = Path(directory)
+    for path in [root] if root.is_file() else sorted(root.rglob("*.yaml")):
         documents = yaml.load_all(path.read_text(encoding="utf-8"), Loader=loader)
         objects += [document for document in documents if document]
     return objects

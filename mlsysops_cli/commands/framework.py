@@ -213,6 +213,23 @@ def doctor(ctx: typer.Context, slice_name: SliceName = None) -> None:
 
 
 @app.command()
+def preflight(
+    ctx: typer.Context,
+    inventory: Inventory = None,
+    limit: Limit = "",
+    vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
+) -> None:
+    """Look at the hosts of an inventory, and say what keeps one from taking its part; exit code 1 where something does."""
+    from mlsysops_cli.actions.framework.preflight import PreflightOptions
+    from mlsysops_cli.actions.framework.preflight import preflight as action
+
+    options = PreflightOptions(inventory, limit, vault_password_file, accept_host_keys)
+    if not action(settings_of(ctx), options):
+        raise typer.Exit(1)
+
+
+@app.command()
 def logs(
     ctx: typer.Context,
     process: Annotated[str | None, typer.Argument(help="A process, or a part of its name; all by default.")] = None,

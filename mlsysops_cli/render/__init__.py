@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlsysops_cli.render.diff import TreeDiff, diff_trees
 from mlsysops_cli.render.facts import cached_facts, local_facts, save_facts
+from mlsysops_cli.render.needs import preflight_plan
 from mlsysops_cli.render.plan import deployment_plan, remote_temporary
 from mlsysops_cli.render.testapp import test_application
 from mlsysops_cli.render.tree import RenderedTree, render_slice, write_tree
@@ -15,6 +16,7 @@ __all__ = [
     "deployment_plan",
     "diff_trees",
     "local_facts",
+    "preflight_plan",
     "remote_temporary",
     "render_slice",
     "save_facts",

@@ -16,7 +16,7 @@ from mlsysops_core.errors import (
     Unreachable,
 )
 
-from mlsysops_cli.runner.ssh import HOST_KEY_FAILED
+from mlsysops_cli.runner.hints import advice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,15 +39,17 @@ class Failure:
         task: Name of the task.
         message: What went wrong, on one line.
         family: ``mls_error`` of our modules, ``unreachable``, or empty.
+        fix: What to do, where it is known and the message does not say it.
     """
 
     host: str
     task: str
     message: str
     family: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.host}: {self.task}: {self.message}"
+        return ": ".join(part for part in (self.host, self.task, self.message, self.fix) if part)
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class RunResult:
     Attributes:
         facts: Facts that were gathered, by host.
         processes: Tables of processes that were asked for, by host.
+        checks: What `preflight` found, by host: ``findings`` and ``summary``.
         hosts: Results by host.
         pruned: Objects that were deleted because they are no longer wanted, by the control plane's host.
         failures: Every failure, in the order of time.
@@ -86,6 +89,7 @@ class RunResult:
     failures: list[Failure] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     pruned: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     seconds: float = 0.0
     tasks: int = 0
@@ -120,6 +124,7 @@ class RunResult:
         if seconds > self.slowest[1]:
             self.slowest = (f"{task} ({name})", seconds)
         result: dict[str, Any] = _mapping(data.get("res"))
+        self._checked(name, _mapping(_mapping(result.get("ansible_facts")).get("mls_preflight")))
         if kind == "runner_on_skipped":
             share.skipped += 1
         elif kind == "runner_on_ok":
@@ -140,9 +145,15 @@ class RunResult:
             share.failed += not unreachable
             family = "unreachable" if unreachable else str(result.get("mls_error") or "")
             message = failure_message(result)
-            if HOST_KEY_FAILED in message:
-                message = f"{message}: check it, and record it in ~/.ssh/known_hosts or give --accept-host-keys"
-            self.failures.append(Failure(name, task, message, family))
+            self.failures.append(
+                Failure(name, task, message, family, advice(message) if not result.get("mls_error") else "")
+            )
+
+    def _checked(self, name: str, found: Mapping[str, Any]) -> None:
+        if found:
+            known = self.checks.setdefault(name, {"findings": [], "summary": ""})
+            known["findings"] += found["findings"]
+            known["summary"] = found.get("summary") or known["summary"]
 
     def error(self) -> MlsError | None:
         """Return the error that this run is, or None where it went well."""

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HOST_KEY_FAILED", "connections", "fingerprints", "ssh_settings"]
+__all__ = ["connections", "fingerprints", "ssh_settings"]
 
-#: What ssh says of a host whose key is unknown or another one than before.
-HOST_KEY_FAILED = "Host key verification failed"
 #: Seconds until a host that does not answer counts as unreachable.
 CONNECT_TIMEOUT = 10
 

@@ -11,7 +11,7 @@ from mlsysops_core.errors import InvalidInput, Unreachable
 from mlsysops_cli.assets import asset
 from mlsysops_cli.render import cached_facts, remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
-from mlsysops_cli.runtime import build_archives, common_targets
+from mlsysops_cli.runtime import Target, build_archives, common_targets
 from mlsysops_cli.slice import slice_directory
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class RemoteHosts:
             Unreachable: None of the hosts answers, and nothing is known of them.
         """
         names = [host.name for host in self.slice.hosts.values() if not host.local]
-        known = {
-            name: facts for name, facts in cached_facts(self.slice).items() if name in names and facts.get("python")
-        }
+        known = {name: facts for name, facts in cached_facts(self.slice).items() if name in names and not _unfit(facts)}
         unknown = [name for name in names if name not in known]
         if not unknown:
             return known
@@ -98,19 +96,35 @@ class RemoteHosts:
         return known
 
     def environments(self, facts: dict[str, dict[str, Any]]) -> dict[str, list[tuple[Path, str]]]:
-        """Return the archives that each host gets, by name; a host of which nothing is known gets what the others get.
+        """Return the archives that each host gets, by name.
+
+        A host of which nothing is known gets what the others get. So does one that can run none, and `preflight`, which looks
+        at every host, says what it lacks.
 
         Raises:
-            InvalidInput: A host can run no environment.
+            InvalidInput: No host can run an environment.
         """
         remote = [host.name for host in self.slice.hosts.values() if not host.local]
         if not remote:
             return {}
         built: dict[str, list[tuple[Path, str]]] = {}
-        for target, hosts in common_targets({name: facts[name] for name in remote if name in facts}).items():
+        unfit = {name: why for name in remote if name in facts and (why := _unfit(facts[name]))}
+        fit = {name: facts[name] for name in remote if name in facts and name not in unfit}
+        for target, hosts in common_targets(fit).items():
             archives = [(archive.path, archive.digest) for archive in build_archives(target, self.settings.note)]
             built |= dict.fromkeys(hosts, archives)
         if not built:
-            raise InvalidInput("of no host it is known which Python it has", hint="see `mls framework doctor`")
+            why = "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
+            hint = f"`mls framework preflight --inventory {self.inventory}` says what each host lacks"
+            raise InvalidInput(why or "of no host it is known which Python it has", hint=hint)
         guess = next(iter(built.values()))
         return {name: built.get(name, guess) for name in remote}
+
+
+def _unfit(facts: Mapping[str, Any]) -> str:
+    """Return why no environment can be made for a host of these facts; empty where one can."""
+    try:
+        Target.of(facts)
+    except InvalidInput as exc:
+        return exc.message
+    return ""

@@ -44,7 +44,7 @@ def collect(root: str = "/") -> dict[str, Any]:
         ),
         "memory_bytes": _memory(base),
         "disk_bytes": shutil.disk_usage(base).total,
-        "os": _os_release(base).get("ID"),
+        "os": os_release(base).get("ID"),
         "node_type": _node_type(base, cpuinfo),
         "container_runtime": [name for name in RUNTIMES if shutil.which(name)],
     }
@@ -96,7 +96,8 @@ def _memory(base: Path) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _os_release(base: Path) -> dict[str, str]:
+def os_release(base: Path) -> dict[str, str]:
+    """Return what os-release(5) says of a system below a root."""
     text = _read(base / "etc/os-release") or _read(base / "usr/lib/os-release")
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
     return {key: value.strip("\"'") for key, _, value in pairs}

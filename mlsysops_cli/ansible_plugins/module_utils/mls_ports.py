@@ -8,7 +8,7 @@ import socket
 import struct
 from pathlib import Path
 
-__all__ = ["listener", "own", "owner", "taken"]
+__all__ = ["listener", "own", "owner", "taken", "unit"]
 
 _LISTEN = "0A"
 
@@ -37,7 +37,10 @@ def taken(address: str, port: int) -> bool:
 
 
 def listener(address: str, port: int) -> int | None:
-    """Return the inode of the socket that listens on the address and port, or on all addresses."""
+    """Return the inode of the socket that listens on the address and port, or on all addresses.
+
+    Of the address that stands for all (``0.0.0.0``), any socket that listens on the port will do.
+    """
     wanted = ipaddress.ip_address(address)
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -50,7 +53,7 @@ def listener(address: str, port: int) -> int | None:
             if fields[3] != _LISTEN or int(hex_port, 16) != port:
                 continue
             bound = _address(local)
-            if bound == wanted or int(bound) == 0:
+            if bound == wanted or 0 in (int(bound), int(wanted)):
                 return int(fields[9])
     return None
 
@@ -77,3 +80,13 @@ def owner(inode: int) -> tuple[int, str] | None:
         except OSError:  # gone meanwhile, or another user's
             continue
     return None
+
+
+def unit(pid: int) -> str:
+    """Return the systemd unit of a process (``x.service``); empty where it has none."""
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # gone meanwhile
+        return ""
+    words = [word for line in groups.splitlines() for word in line.split("/") if word.endswith(".service")]
+    return words[0] if words else ""

@@ -1,156 +1,191 @@
-"""Ansible module: whether a host can take its part of a slice."""
+"""Ansible module: what keeps a host from taking its part of a slice."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mls_preflight
-short_description: Check that a host can take its part of a slice
+short_description: Look for what keeps a host from taking its part of a slice
 description:
-  - Checks the Python version, free disk space and that the ports of the host's part are free or held by the slice
-    itself; on a host over SSH also that systemd runs it, that we are root, and its clock. Reports everything that is
-    wrong at once and changes nothing.
+  - Looks at Python, disks, memory, ports and proxies; on a host over SSH also at the release, processor, systemd, kernel,
+    clock and name servers, and that we are root. Every look is bounded in time. Changes nothing and does not fail;
+    M(mls_verdict) does, when all hosts have been looked at.
 options:
+  host:
+    description: Name of the host in the inventory.
+    type: str
+    required: true
   ports:
     description: Ports, each with C(address), C(port) and C(what) it is for.
     type: list
     elements: dict
     default: []
-  directory:
-    description: Where the host's part will keep its files.
-    type: path
-    required: true
+  places:
+    description: >-
+      Directories that are written, each with C(path), C(bytes) and C(what); with C(programs) where programs are started
+      from it.
+    type: list
+    elements: dict
+    default: []
+  memory:
+    description: Bytes of memory that the host's part needs.
+    type: int
+    default: 0
+  engine:
+    description: Which engine serves the control planes.
+    type: str
+    default: embedded
   supervisor:
     description: What keeps the processes that may hold the ports (C(kind), C(directory), C(slice)).
     type: dict
     required: true
+  units:
+    description: Further systemd units of ours whose processes may hold the ports.
+    type: list
+    elements: str
+    default: []
+  proxies:
+    description: URLs of proxies that the host's part goes through.
+    type: list
+    elements: str
+    default: []
+  proxy_target:
+    description: What a proxy is asked for, C(host:port); nothing where empty.
+    type: str
+    default: ''
   now:
     description: The time of the control node, seconds since 1970, against which the clock is checked; 0 checks nothing.
     type: float
-    default: 0
-  free_bytes:
-    description: Bytes that must be free there.
-    type: int
     default: 0
   minimum_python:
     description: Lowest Python version that will do.
     type: str
     default: '3.11'
+  timeout:
+    description: Seconds after which a look that has not ended is a finding.
+    type: float
+    default: 15
 author: The MLSysOps founders
 """
 
 EXAMPLES = r"""
-- name: Check the host
+- name: Look at the host
   mls_preflight:
+    host: worker1
     ports:
       - {address: 127.20.0.12, port: 10250, what: kubelet}
-    directory: /var/lib/x
+    places:
+      - {path: /var/lib/x, bytes: 200000000, what: state}
     supervisor: {directory: /var/lib/x/supervisor, slice: x}
 """
 
 RETURN = r"""
-faults:
-  description: What is wrong, a line each.
+findings:
+  description: What was found, each with C(check), C(found), C(fix) and C(level), C(fault) or C(warning).
   returned: always
   type: list
+identity:
+  description: What must be unique in a slice; empty for a host that is the control node.
+  returned: always
+  type: dict
+ansible_facts:
+  description: Both, and a line that sums the host up, under C(mls_preflight).
+  returned: always
+  type: dict
 """
 
-import os  # noqa: E402 - Ansible wants the documentation first
-import shutil  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
+import platform  # noqa: E402 - Ansible wants the documentation first
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-from ansible.module_utils import mls_ports  # noqa: E402
+from ansible.module_utils import mls_network, mls_ports, mls_storage, mls_system  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_supervisor import Supervisor  # noqa: E402
-from ansible.module_utils.mls_systemd import Systemd  # noqa: E402
-
-CLOCK_TOLERANCE = 60.0
+from ansible.module_utils.mls_findings import bounded, fault  # noqa: E402
+from ansible.module_utils.mls_hardware import os_release  # noqa: E402
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            "host": {"type": "str", "required": True},
             "ports": {"type": "list", "elements": "dict", "default": []},
-            "directory": {"type": "path", "required": True},
+            "places": {"type": "list", "elements": "dict", "default": []},
+            "memory": {"type": "int", "default": 0},
+            "engine": {"type": "str", "default": "embedded"},
             "supervisor": {"type": "dict", "required": True},
+            "units": {"type": "list", "elements": "str", "default": []},
+            "proxies": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "proxy_target": {"type": "str", "default": ""},
             "now": {"type": "float", "default": 0},
-            "free_bytes": {"type": "int", "default": 0},
             "minimum_python": {"type": "str", "default": "3.11"},
+            "timeout": {"type": "float", "default": 15},
         },
         supports_check_mode=True,
     )
-    parameters = module.params
-    faults = _python(parameters["minimum_python"]) + _disk(parameters["directory"], parameters["free_bytes"])
-    where = parameters["supervisor"]
-    supervisor: Any = Supervisor(where["directory"], where["slice"])
-    if where.get("kind") == "systemd":
-        supervisor = Systemd(where["slice"])
-        faults += _system() + _clock(parameters["now"])
-    busy = _ports(parameters["ports"], supervisor)
-    if busy or faults:
-        module.fail_json(
-            msg="; ".join(busy + faults),
-            faults=busy + faults,
-            mls_error="conflict" if busy else "invalid-input",
+    want = module.params
+    checks: dict[str, Any] = {
+        "python": lambda: mls_system.check_python(want["minimum_python"]),
+        "disk": lambda: mls_storage.check_places(want["places"]),
+        "memory": lambda: mls_system.check_memory(want["memory"]),
+        "ports": lambda: _ports(want["ports"], want["supervisor"], want["units"]),
+        "proxy": lambda: [one for url in want["proxies"] for one in mls_network.check_proxy(url, want["proxy_target"])],
+    }
+    remote = want["supervisor"].get("kind") == "systemd"
+    if remote:
+        checks.update(
+            {
+                "root": mls_system.check_root,
+                "system": mls_system.check_release,
+                "processor": mls_system.check_machine,
+                "init": mls_system.check_init,
+                "kernel": lambda: mls_system.check_kernel(want["engine"]),
+                "clock": lambda: mls_system.check_clock(want["now"]),
+                "DNS": lambda: mls_network.check_dns(mls_network.nameservers()),
+            }
         )
-    module.exit_json(changed=False, faults=[])
+    findings = bounded(checks, want["timeout"])
+    identity = {"host": want["host"], **mls_system.identity()} if remote else {}
+    module.exit_json(
+        changed=False,
+        findings=findings,
+        identity=identity,
+        ansible_facts={"mls_preflight": {"findings": findings, "summary": _summary()}},
+    )
 
 
-def _python(minimum: str) -> list[str]:
-    if sys.version_info[:2] >= tuple(int(part) for part in minimum.split(".")[:2]):
-        return []
-    return [f"Python {sys.version.split()[0]} is too old: install {minimum} or newer"]
+def _summary() -> str:
+    name = os_release(Path("/")).get("PRETTY_NAME", platform.system())
+    return f"{name}, {platform.machine()}, Python {platform.python_version()}"
 
 
-def _system() -> list[str]:
-    faults = []
-    if os.geteuid() != 0:
-        faults.append("not root: set ansible_become, or log in as root")
-    if Path("/proc/1/comm").read_text(encoding="ascii").strip() != "systemd":
-        faults.append("systemd does not run this host: the embedded engine over SSH needs it")
-    return faults
+def _ports(ports: list[dict[str, Any]], where: dict[str, Any], units: list[str]) -> list[Any]:
+    # Imported here because they need a newer Python than this module does.
+    if where.get("kind") == "systemd":
+        from ansible.module_utils.mls_systemd import Systemd
 
+        supervisor: Any = Systemd(where["slice"])
+    else:
+        from ansible.module_utils.mls_supervisor import Supervisor
 
-def _clock(now: float) -> list[str]:
-    """Certificates made on one host are checked on another."""
-    skew = time.time() - now
-    if not now or abs(skew) <= CLOCK_TOLERANCE:
-        return []
-    return ["the clock is {:.0f} s {}: set it, and keep it with NTP".format(abs(skew), "fast" if skew > 0 else "slow")]
-
-
-def _disk(directory: str, wanted: int) -> list[str]:
-    place = Path(directory)
-    while not place.exists():
-        place = place.parent
-    if not os.access(place, os.W_OK):
-        return [f"{place} cannot be written: run as a user who may, or free the file system"]
-    free = shutil.disk_usage(place).free
-    if free >= wanted:
-        return []
-    return [f"{free // 10**6} MB free in {place}, {wanted // 10**6} MB are needed: make room"]
-
-
-def _ports(ports: list[dict[str, Any]], supervisor: Any) -> list[str]:
+        supervisor = Supervisor(where["directory"], where["slice"])
     own = {int(info["pid"]) for info in supervisor.processes()}
-    faults = []
+    found = []
     for port in ports:
         address, number = port["address"], int(port["port"])
         if not mls_ports.own(address):
-            faults.append(f"{address} is not an address of this host: set mls_address to one that is")
+            what = f"{address} is not an address of this host"
+            found.append(fault("address", what, "set mls_address to one that is"))
             break
         inode = mls_ports.listener(address, number)
         if inode is None and not mls_ports.taken(address, number):
             continue
         holder = mls_ports.owner(inode) if inode is not None else None
-        if holder and holder[0] in own:
+        if holder and (holder[0] in own or mls_ports.unit(holder[0]) in units):
             continue
         who = f"process {holder[0]} ({holder[1]})" if holder else "a process of another user"
-        faults.append(f"port {number} of {address} ({port['what']}) is taken by {who}: stop it")
-    return faults
+        what = "port {} of {} ({}) is taken by {}".format(number, address, port["what"], who)
+        found.append(fault("port", what, "stop it", "conflict"))
+    return found
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render.needs import host_needs, host_ports
 from mlsysops_cli.render.templates import dump_documents
-from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
+from mlsysops_cli.slice.layout import OTLP_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,8 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "access": _access(host),
         "remove": _remove(layout, host),
         "imports": [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
-        "ports": _ports(host),
+        "ports": host_ports(host, layout.slice.engine),
+        "needs": host_needs(layout, host),
         "controlplane": {},
         "kubelet": {},
         "agents": {},
@@ -178,17 +180,6 @@ def _remove(layout: SliceLayout, host: HostLayout) -> Plan:
 def remote_temporary(slice_name: str) -> str:
     """Return Ansible's directory for temporary files on hosts over SSH."""
     return f"/var/tmp/.mls-{slice_name}"  # noqa: S108 - Ansible makes it private
-
-
-def _ports(host: HostLayout) -> list[Plan]:
-    ports = [{"port": OTLP_PORT, "what": "telemetry of the agent"}]
-    if host.host.role == "worker":
-        ports.append({"port": KUBELET_PORT, "what": "kubelet"})
-    else:
-        ports.append({"port": API_PORT, "what": "control plane"})
-    if host.host.role == "management":
-        ports.append({"port": NORTHBOUND_PORT, "what": "northbound API"})
-    return [{"address": host.address, **port} for port in ports]
 
 
 @cache

@@ -46,6 +46,7 @@ def up(bed: Testbed, note: Callable[[str], None], *, install: bool = False, isol
             note("building the hosts' image; once, about a minute")
         image.ensure_base(bed)
         network.network_up(bed, isolated=isolated)
+        bed.isolated.touch() if isolated else bed.isolated.unlink(missing_ok=True)
         for host in HOSTS:
             machine.start(bed, host)
         with ThreadPoolExecutor(len(HOSTS)) as pool:

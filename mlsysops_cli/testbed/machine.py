@@ -158,7 +158,11 @@ def _configure(bed: Testbed, machine: Machine) -> None:
         (etc / "hostname").write_text(machine.name + "\n", encoding="ascii")
         names = [f"{bed.address(one)} {one.name}" for one in HOSTS]
         (etc / "hosts").write_text("\n".join(["127.0.0.1 localhost", *names, ""]), encoding="ascii")
-        shutil.copyfile("/etc/resolv.conf", etc / "resolv.conf")
+        if bed.isolated.exists():
+            # Name servers beyond the private network would never answer, and whatever asks them would hang.
+            (etc / "resolv.conf").write_text("# no name server: this host is isolated\n", encoding="ascii")
+        else:
+            shutil.copyfile("/etc/resolv.conf", etc / "resolv.conf")
 
 
 def _children(pid: int) -> list[int]:

@@ -119,6 +119,11 @@ class Testbed:
         return self.directory / "inventory.yml"
 
     @property
+    def isolated(self) -> Path:
+        """Is there where the hosts reach each other and this machine only."""
+        return self.directory / "isolated"
+
+    @property
     def base(self) -> Path:
         """The unpacked image: lower directory of every host's overlay."""
         return self.directory / "base"

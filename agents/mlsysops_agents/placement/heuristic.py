@@ -1,4 +1,4 @@
-"""The fast way to a plan: greedy insertion, repair of what found no host, local search, and large neighbourhood search.
+"""The fast way to a plan: greedy insertion, repair, the optimum of what is small, and neighbourhood search for the rest.
 
 Sources: best-fit decreasing insertion with fewest places first; ejection of one item as in generalised assignment (Yagiura,
 Ibaraki, Glover, "An ejection chain approach for the generalized assignment problem", 2004); ruin and recreate (Schrimpf et al.,
@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from .branch import complete as branch_and_bound
 from .candidates import Candidates
 from .feasible import feasible_plan
 from .problem import NOWHERE, Problem, objective
@@ -19,13 +20,17 @@ from .state import State
 
 __all__ = ["EFFORT", "solve"]
 
-#: Looks at a host that improvement may cost when nothing is said: a tenth of a second, and less for small problems.
-EFFORT = 60_000
-_LOOKS_A_PAIR = 80
+#: Looks at a host that improvement may cost when nothing is said: a third of a second for 200 items, and less for fewer.
+EFFORT = 300_000
+_LOOKS_AN_ITEM = 1_500
+_LOOKS_A_PAIR = 200
 _WIDE = 40
+#: Items up to which the optimum is tried for, and the looks that the last attempt may cost.
+_FEW = 16
+_LOOKS_FOR_FEW = 20_000
 #: What an attempt costs besides its looks, in looks.
 _OVERHEAD = 10
-_MOST_RUINED = 14
+_MOST_RUINED = 10
 _SWEEPS = 4
 #: Threshold at the begin, as a share of the mean cost of an item.
 _THRESHOLD = 0.2
@@ -41,7 +46,8 @@ def solve(problem: Problem, *, effort: int = EFFORT, start: Sequence[int] | None
     """
     state = State(problem)
     candidates = Candidates(state)
-    effort = min(effort, _LOOKS_A_PAIR * problem.items * min(problem.hosts, _WIDE))
+    a_item = min(_LOOKS_AN_ITEM, _LOOKS_A_PAIR * min(problem.hosts, _WIDE))
+    effort = min(effort, a_item * problem.items)
     if start is not None:
         state.restore(start)
     missing = _insert(state, candidates)
@@ -51,6 +57,9 @@ def solve(problem: Problem, *, effort: int = EFFORT, start: Sequence[int] | None
         state.restore(complete)
     if problem.items > 1 or missing:
         state.evaluations = 0
+        few = problem.items <= _FEW and candidates.small
+        if few and _optimum(state, candidates, effort // 2) and not missing:
+            return state.at
         # A sweep looks at everything once; what is left is for larger steps.
         for _ in range(_SWEEPS):
             if not _descend(state, candidates) or state.evaluations > effort:
@@ -62,6 +71,8 @@ def solve(problem: Problem, *, effort: int = EFFORT, start: Sequence[int] | None
             host, _ = candidates.best(item)
             if host != NOWHERE:
                 state.add(item, host)
+        if few:
+            _optimum(state, candidates, _LOOKS_FOR_FEW)
     elif problem.items == 1:
         _descend(state, candidates)
     return state.at
@@ -147,6 +158,23 @@ def _descend(state: State, candidates: Candidates) -> bool:
         changed |= better != host
         state.add(item, better)
     return changed
+
+
+def _optimum(state: State, candidates: Candidates, looks: int) -> bool:
+    """Bring what has a host to its best hosts; says whether there is no better plan for these items."""
+    items = [item for item, host in enumerate(state.at) if host != NOWHERE]
+    places = [candidates.of(item) for item in items]
+    before, price = list(state.at), 0
+    for item in items:
+        host = state.remove(item)
+        (_, cost), *_ = state.costs(item, (host,))
+        price += cost
+    found, complete = branch_and_bound(state, places, items, price, looks)
+    plan = before
+    for item, host in zip(items, found or (), strict=False):
+        plan[item] = host
+    state.restore(plan)
+    return complete
 
 
 def _ruin_and_recreate(state: State, candidates: Candidates, effort: int) -> None:

@@ -12,6 +12,9 @@ STAMP := $(VENV)/.set-up
 INVENTORY ?= inventories/local.yml
 BENCH ?=
 PYTEST_ARGS ?=
+# Workers that share the tests; what may not run at one time stays together (tests/conftest.py).
+JOBS ?= 2
+export PYTEST_PARALLEL := -n $(JOBS) --dist loadgroup
 # ansible-core wants a UTF-8 locale, whatever the caller has.
 export LC_ALL := C.UTF-8
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -49,11 +52,11 @@ generate: setup ## Write the generated files again (CRDs, schemas, OpenAPI, refe
 
 .PHONY: test
 test: check docs test-matrix ## Every check and every test (what CI runs)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## Unit tests only: no sockets, seconds
-	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_PARALLEL) tests/unit $(PYTEST_ARGS)
 
 .PHONY: hosts
 hosts: setup ## Deploy to systemd hosts over SSH, made on this machine (root, Debian), break and remove them

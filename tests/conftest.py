@@ -32,10 +32,30 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+def work_group(path: Path) -> str:
+    """Return what a test runs one after the other with, when several workers share the tests (`make test`).
+
+    Unit tests share nothing: each file goes by itself. Integration tests of one room share that room's loopback
+    addresses. Whatever deploys slices shares the standard ports of the hosts.
+
+    Args:
+        path: Of the test's file, relative to the tests' directory.
+    """
+    kind, room = path.parts[0], path.parts[1]
+    if kind == "e2e" or room in {"cli", "roles", "runner"}:
+        return "slices"
+    if kind == "integration":
+        return "/".join(path.parts[:3]) if room == "embedded" else f"{kind}/{room}"
+    return str(path)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder and take the network away from unit tests."""
     for item in items:
-        kind = item.path.relative_to(TESTS).parts[0]
+        path = item.path.relative_to(TESTS)
+        kind = path.parts[0]
+        item.add_marker(pytest.mark.xdist_group(work_group(path)))
         if kind in {"integration", "e2e"}:
             item.add_marker(getattr(pytest.mark, kind))
         elif kind == "unit":

@@ -23,5 +23,5 @@ for version in 3.11 3.12 3.13 3.14; do
         touch "$stamp"
     fi
     echo "matrix: unit tests on $(".venv-$version/bin/python" --version)" >&2
-    ".venv-$version/bin/pytest" -q tests/unit
+    ".venv-$version/bin/pytest" -q ${PYTEST_PARALLEL:-} tests/unit
 done

@@ -35,7 +35,8 @@ def test_program_section_quotes_what_supervisor_would_expand(tmp_path: Path) -> 
 
 
 def test_long_paths_get_a_short_socket(tmp_path: Path) -> None:
-    assert make(tmp_path / "x").socket.startswith(str(tmp_path))
+    # (Nothing is made here: how deep the test's own directory lies does not matter.)
+    assert Supervisor("/srv/slice/supervisor", "s").socket.startswith("/srv/slice/supervisor")
     deep = Supervisor(str(tmp_path / ("d" * 120)), "s")
     assert len(deep.socket) < 96
     assert deep.socket.startswith(f"/tmp/mls-{os.getuid()}/")

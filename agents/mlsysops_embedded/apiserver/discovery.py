@@ -51,7 +51,7 @@ class Discovery:
                     if version in ("v2", "v2beta1") and parameters.get("g") == "apidiscovery.k8s.io":
                         media = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
                         return self._aggregated(core=parts[0] == "api", version=version), media
-                elif name in ("application/json", "*/*", "application/*"):
+                elif name in ("application/json", "*/*"):
                     break
             return (self._versions() if parts[0] == "api" else self._groups()), "application/json"
         if parts[0] == "api" and len(parts) == 2:

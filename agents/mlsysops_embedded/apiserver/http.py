@@ -78,17 +78,17 @@ class Request:
         return self.headers.get(name, b"").decode("latin-1")
 
     def flag(self, name: str) -> bool:
-        """A boolean query parameter."""
-        return name in self.query and self.query[name] in ("", "1", "true", "True", "t")
+        """A boolean query parameter: set unless it says 0 or false (apimachinery `runtime/converter.go`)."""
+        return name in self.query and self.query[name].lower() not in ("0", "false")
 
     def number(self, name: str) -> int:
-        """A non-negative integer query parameter; 0 where absent.
+        """An integer query parameter; 0 where absent.
 
         Raises:
             ApiError: 400.
         """
         text = self.query.get(name, "")
-        if text and not (text.isdecimal() and len(text) < 16):
+        if text and not (text.removeprefix("-").isdecimal() and len(text) < 20):
             raise ApiError.bad_request(f"invalid {name}: {text!r}")
         return int(text or 0)
 
@@ -135,12 +135,17 @@ class Request:
             ApiError: 406.
         """
         for name, parameters in self.accepts():
-            if name in ("application/json", "application/*", "*/*"):
-                if parameters.get("as") in (None, "", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
+            if name in ("application/json", "*/*"):
+                if not parameters.get("as") or _is_transformed(parameters):
                     return "application/json", parameters
             elif name in ("application/yaml", "text/yaml"):
                 return "application/yaml", parameters
         raise ApiError.not_acceptable()
+
+
+def _is_transformed(parameters: dict[str, str]) -> bool:
+    form = parameters["as"] in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+    return form and (parameters.get("g"), parameters.get("v")) == ("meta.k8s.io", "v1")
 
 
 @lru_cache(maxsize=256)

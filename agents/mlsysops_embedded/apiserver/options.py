@@ -32,13 +32,13 @@ def list_query(request: Request, route: Route) -> Query:
     return Query(
         query.get("labelSelector", ""),
         fields,
-        request.number("limit"),
+        max(request.number("limit"), 0),
         query.get("continue", ""),
         query.get("resourceVersion", ""),
         query.get("resourceVersionMatch", ""),
         request.flag("allowWatchBookmarks"),
-        None if initial is None else initial in ("", "1", "true"),
-        float(seconds) if seconds else None,
+        None if initial is None else request.flag("sendInitialEvents"),
+        float(seconds) if seconds > 0 else None,
     )
 
 

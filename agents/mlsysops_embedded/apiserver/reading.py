@@ -180,7 +180,7 @@ class Reader:
                 raise ApiError.of(
                     504,
                     "Timeout",
-                    f"Too large resource version: {rv}, current: {self.store.rv}",
+                    f"Timeout: Too large resource version: {rv}, current: {self.store.rv}",
                     {
                         "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
                         "retryAfterSeconds": 1,

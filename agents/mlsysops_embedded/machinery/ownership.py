@@ -99,9 +99,9 @@ def _sorted(entries: list[Obj]) -> list[Obj]:
 
 def _given(given: Any, old: Obj | None) -> list[Obj]:
     live = list((old or {}).get("metadata", {}).get("managedFields") or ())
-    if not isinstance(given, list) or not given:
+    if not isinstance(given, list):
         return live
-    if given == [{}]:
+    if given in ([], [{}]):
         return []
     fine = all(isinstance(entry, dict) and isinstance(entry.get("fieldsV1", {}), dict) for entry in given)
     return list(given) if fine else live

@@ -91,8 +91,6 @@ def _add(doc: Any, path: str, value: Any, operation: str, *, replace: bool = Fal
         else:
             parent.insert(_index(last, len(parent) + 1, operation, path), value)
     else:
-        if replace and last not in parent:
-            raise _failed(operation, path, "missing value")
         parent[last] = value
     return doc
 
@@ -131,6 +129,7 @@ def json_patch(target: Any, patch: Any) -> Any:
         if op == "add":
             doc = _add(doc, path, copy.deepcopy(item["value"]), "add")
         elif op == "replace":
+            # The key of an object need not be there, as json-patch v4 has it, which Kubernetes uses.
             doc = _add(doc, path, copy.deepcopy(item["value"]), "replace", replace=True)
         elif op == "remove":
             doc = _remove(doc, path, "remove")

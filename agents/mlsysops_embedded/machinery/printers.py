@@ -320,7 +320,7 @@ PRINTERS: Final[dict[str, Callable[[Obj], Row]]] = {
     "namespaces": _simple("status.phase", _created),
     "configmaps": _simple(_size("data", "binaryData"), _created),
     "secrets": _simple("type", _size("data"), _created),
-    "serviceaccounts": _simple(_size("secrets"), _created),
+    "serviceaccounts": _simple(_created),
     "leases.coordination.k8s.io": _simple("spec.holderIdentity", _created),
     "controllerrevisions.apps": _simple(
         lambda obj: next((f"{r.get('kind', '').lower()}.apps/{r.get('name')}" for r in _get(obj, "metadata", "ownerReferences", default=[])), "<none>"),
@@ -347,7 +347,7 @@ _HEADS: Final = {
     "namespaces": "Name|Status|Age",
     "configmaps": "Name|Data:integer|Age",
     "secrets": "Name|Type|Data:integer|Age",
-    "serviceaccounts": "Name|Secrets:integer|Age",
+    "serviceaccounts": "Name|Age",
     "leases.coordination.k8s.io": "Name|Holder|Age",
     "controllerrevisions.apps": "Name|Controller|Revision:integer|Age",
     "roles.rbac.authorization.k8s.io": "Name|Created At",

@@ -146,10 +146,11 @@ class TestConfigMap:
         assert managers(made) == {("contract-test", "Update")}
 
     def test_ownership_can_be_wiped(self, api: Api, url: str) -> None:
-        api.apply(url, applied("cm", {"a": "1"}), "alice")
-        assert "managedFields" in api.merge(url, {"metadata": {"managedFields": []}})["metadata"]
-        wiped = api.merge(url, {"metadata": {"managedFields": [{}]}})
-        assert "managedFields" not in wiped["metadata"]
+        for wipe in ([], [{}]):
+            api.apply(url, applied("cm", {"a": "1"}), "alice")
+            assert "managedFields" in api.merge(url, {"metadata": {"managedFields": None}})["metadata"]
+            wiped = api.merge(url, {"metadata": {"managedFields": wipe}})
+            assert "managedFields" not in wiped["metadata"]
         # What was there before the first apply is a manager of its own.
         status = failure(api.patch(url, applied("cm", {"a": "2"}), APPLY, fieldManager="bob"), 409, "Conflict")
         assert causes(status)[".data.a"].startswith('conflict with "before-first-apply" using v1')

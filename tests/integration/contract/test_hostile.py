@@ -274,6 +274,13 @@ class TestBodies:
             assert time.monotonic() - start < 5
 
 
+#: What Kubernetes calls an error of its own (500).
+KUBERNETES_FAILS = (
+    "/api/v1/namespaces/%2e%2e/configmaps",
+    "/api/v1/pods?timeoutSeconds=-1&watch=1&resourceVersion=99999999999999999999",
+)
+
+
 class TestUrls:
     @pytest.mark.parametrize(
         "url",
@@ -299,7 +306,7 @@ class TestUrls:
     )
     def test_odd(self, target: Target, api: Api, url: str) -> None:
         with api.http.stream("GET", target.url + url, timeout=10) as response:
-            assert response.status_code < 500, url
+            assert response.status_code < 500 or (target.embedded is None and url in KUBERNETES_FAILS), url
 
     def test_random_parameters(self, api: Api, namespace: str) -> None:
         names = st.sampled_from(
@@ -385,7 +392,11 @@ class TestManners:
             with encrypted(target) as client:
                 client.sendall(rubbish)
                 client.settimeout(10)
-                answer = client.recv(4096)
+                try:
+                    answer = client.recv(4096)
+                except TimeoutError:
+                    assert b"\n" not in rubbish  # it may wait for the end of what has none
+                    continue
             assert answer == b"" or answer.split()[1].startswith(b"4"), rubbish
         with connect(target) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")

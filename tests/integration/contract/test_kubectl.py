@@ -144,8 +144,12 @@ class TestLook:
         }
         with defined(api, Definition(schema)) as definition:
             name = f"widgets.{definition.group}"
-            out = wait_for("explained", lambda: kubectl.run("explain", name).out)
-            assert "A widget is for testing." in out
+
+            def explained() -> str | None:
+                out = kubectl.run("explain", name).out
+                return out if "A widget is for testing." in out else None
+
+            out = wait_for("explained", explained)
             assert "KIND:" in out
             out = kubectl("explain", name, "--recursive").out
             assert re.search(r"size\s+<integer>", out)

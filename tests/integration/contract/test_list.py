@@ -94,7 +94,7 @@ class TestVersions:
             api.get(path(URL, namespace), resourceVersion=future, resourceVersionMatch="NotOlderThan"), 504, "Timeout"
         )
         assert status["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
-        assert status["message"].startswith("Too large resource version")
+        assert status["message"].startswith("Timeout: Too large resource version")
 
 
 class TestPages:

@@ -139,7 +139,10 @@ class TestJson:
         [
             {"op": "test", "path": "/data/a", "value": "other"},
             {"op": "remove", "path": "/data/none"},
-            {"op": "replace", "path": "/data/none", "value": "x"},
+            {"op": "replace", "path": "/data/none/deeper", "value": "x"},
+            {"op": "copy", "from": "/data/none", "path": "/data/d"},
+            {"op": "move", "from": "/data/none", "path": "/data/d"},
+            {"op": "test", "path": "/data/none", "value": "x"},
             {"op": "add", "path": "/data/none/deeper", "value": "x"},
         ],
     )
@@ -148,6 +151,13 @@ class TestJson:
         response = api.patch(cm, [{"op": "add", "path": "/data/c", "value": "3"}, operation], JSON_PATCH)
         failure(response, 422, "Invalid")
         assert api.read(cm) == before
+
+    def test_replace_may_add(self, api: Api, cm: str) -> None:
+        """Unlike RFC 6902 has it (4.3), the key of an object need not be there."""
+        assert self.patched(api, cm, {"op": "replace", "path": "/data/none", "value": "x"})["data"]["none"] == "x"
+
+    def test_test_of_nothing(self, api: Api, cm: str) -> None:
+        self.patched(api, cm, {"op": "test", "path": "/data/none", "value": None})
 
     @pytest.mark.parametrize("patch", [{}, "text", [1]])
     def test_malformed(self, api: Api, cm: str, patch: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from kube_api import Api, Obj, Watch, failure, hold, lease, names, path, version
+from kube_targets import Target
 
 URL = "leases"
 
@@ -133,16 +134,16 @@ def test_ends_after_its_time(api: Api, namespace: str) -> None:
 
 def test_bookmarks(api: Api, namespace: str) -> None:
     """At the latest shortly before the end, so that the next watch need not repeat anything."""
-    url = path(URL, namespace)
-    since = listed(api, namespace)
-    api.create(url, lease("other-kind-of-progress"))
+    url = path("secrets", namespace)
+    since = api.read(url)["metadata"]["resourceVersion"]
+    api.create(url, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other-progress"}})
     params = {"resourceVersion": since, "allowWatchBookmarks": "true", "timeoutSeconds": 5}
     with api.watch(url, fieldSelector="metadata.name=none", **params) as watch:
         events = list(watch.rest())
     assert events, "no bookmark"
     assert {event["type"] for event in events} == {"BOOKMARK"}
     mark = events[-1]["object"]
-    assert (mark["kind"], mark["apiVersion"]) == ("Lease", "coordination.k8s.io/v1")
+    assert (mark["kind"], mark["apiVersion"]) == ("Secret", "v1")
     assert mark["metadata"]["resourceVersion"].isdigit()
     assert version(mark) >= int(since)
 
@@ -216,9 +217,25 @@ def test_delete_collection_is_seen_one_by_one(api: Api, namespace: str) -> None:
     assert names(api.read(url)) == []
 
 
-def test_malformed_version(api: Api, namespace: str) -> None:
-    response = api.get(path(URL, namespace), watch="true", resourceVersion="newest")
-    assert response.status_code in (400, 422)
+@pytest.mark.parametrize("malformed", ["newest", "-5", "9" * 30])
+def test_malformed_version(target: Target, api: Api, namespace: str, malformed: str) -> None:
+    """Of a watch, Kubernetes calls this an error of its own (500); what a client got wrong is a 400 to us."""
+    response = api.get(path(URL, namespace), watch="true", resourceVersion=malformed)
+    assert response.status_code == (400 if target.embedded else 500)
+    failure(api.get(path(URL, namespace), resourceVersion=malformed), 400, "BadRequest")
+
+
+@pytest.mark.parametrize("flag", ["1", "true", "yes", ""])
+def test_flags_that_are_set(api: Api, namespace: str, flag: str) -> None:
+    """Whatever is neither 0 nor false."""
+    api.create(path(URL, namespace), lease("a"))
+    response = api.get(path(URL, namespace), watch=flag, timeoutSeconds="1")
+    assert response.json()["type"] == "ADDED"
+
+
+@pytest.mark.parametrize("flag", ["0", "false", "False"])
+def test_flags_that_are_not_set(api: Api, namespace: str, flag: str) -> None:
+    assert api.get(path(URL, namespace), watch=flag).json()["kind"] == "LeaseList"
 
 
 def test_head_of_line(api: Api, namespace: str) -> None:

@@ -103,7 +103,7 @@ class Definition:
 
 def conditions(obj: Obj) -> dict[str, str]:
     """Condition type -> status."""
-    return {condition["type"]: condition["status"] for condition in obj.get("status", {}).get("conditions", ())}
+    return {condition["type"]: condition["status"] for condition in (obj.get("status") or {}).get("conditions") or ()}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mlsysops_cli.commands.lifecycle import app as lifecycle
 from mlsysops_cli.settings import settings_of
 
 app = typer.Typer(
@@ -13,6 +14,8 @@ app = typer.Typer(
 )
 
 __all__ = ["app"]
+
+app.add_typer(lifecycle)  # without a name: its commands are this group's
 
 Inventory = Annotated[
     str | None,

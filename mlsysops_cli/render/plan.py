@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render.life import continuum_access, host_life
 from mlsysops_cli.render.needs import host_needs, host_ports
 from mlsysops_cli.render.templates import dump_documents
 from mlsysops_cli.slice.layout import OTLP_PORT
@@ -73,6 +74,7 @@ def deployment_plan(
             "servers": [layout.server(c.name).host.name for c in layout.slice.clusters],
             "workers": by_role["worker"],
         },
+        "continuum": continuum_access(layout),
         "hosts": hosts,
     }
 
@@ -101,6 +103,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "imports": [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
         "ports": host_ports(host, layout.slice.engine),
         "needs": host_needs(layout, host),
+        "life": host_life(layout, host),
         "controlplane": {},
         "kubelet": {},
         "agents": {},

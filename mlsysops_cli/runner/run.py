@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -50,12 +51,14 @@ class PlaybookRun:
         logs: Directory of the full logs.
         title: What the progress display calls it.
         extra_vars: File of variables.
+        variables: Further variables, none of them secret.
         check: Change nothing.
         diff: Show differences in the log.
         limit: Hosts, as Ansible's ``--limit`` takes them.
         tags: Tags of plays and tasks; all where empty.
         start_at_task: Name of the task to start at.
         vault_password_file: File that decrypts vaulted parts.
+        become_password_file: File with the password of sudo.
         verbosity: Ansible's ``-v``, so many times.
         forks: Hosts at a time.
         local_only: All hosts are this machine, so temporary files may lie below `state`.
@@ -76,12 +79,14 @@ class PlaybookRun:
     tags: Sequence[str] = ()
     start_at_task: str = ""
     vault_password_file: str | None = None
+    become_password_file: str | None = None
     verbosity: int = 0
     forks: int = 10
     local_only: bool = False
     known_hosts: Path | None = None
     accept_host_keys: bool = False
     remote_temporary: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -217,6 +222,8 @@ def _options(run: PlaybookRun) -> list[str]:
     options: list[str] = []
     if run.extra_vars:
         options += ["--extra-vars", f"@{run.extra_vars}"]
+    if run.variables:
+        options += ["--extra-vars", json.dumps(dict(run.variables))]
     if run.check:
         options.append("--check")
     if run.diff:
@@ -229,6 +236,8 @@ def _options(run: PlaybookRun) -> list[str]:
         options += ["--start-at-task", run.start_at_task]
     if run.vault_password_file:
         options += ["--vault-password-file", str(Path(run.vault_password_file).absolute())]
+    if run.become_password_file:
+        options += ["--become-password-file", str(Path(run.become_password_file).absolute())]
     if run.verbosity:
         options.append("-" + "v" * run.verbosity)
     return options

@@ -25,7 +25,7 @@ from mlsysops_core.errors import Conflict, InvalidInput
 from mlsysops_cli.slice.state import slices_root, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mlsysops_cli.slice.model import Slice
 
@@ -77,6 +77,12 @@ class Addresses:
         workers = [h.name for h in slice_.hosts.values() if h.role == "worker" and h.local]
         _number(self.workers, workers, _MAX_WORKERS, "workers on one machine")
         _number(self.planes, ["", *(c.name for c in slice_.clusters)], _MAX_PLANES, "control planes")
+
+    def drop(self, hosts: Iterable[str]) -> None:
+        """Take the numbers of hosts back."""
+        for name in hosts:
+            self.hosts.pop(name, None)
+            self.workers.pop(name, None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

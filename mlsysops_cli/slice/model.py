@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from mlsysops_core.errors import InvalidInput
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlsysops_cli.slice.existing import ExistingSettings
+from mlsysops_cli.slice.k3s import K3sSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["AgentsForm", "Cluster", "Engine", "FarEdgeDevice", "Host", "NodeFacts", "Role", "Slice"]
 
@@ -50,6 +55,7 @@ class Host(_Strict):
         node_name: Name of the Kubernetes node on which its agent runs as a pod; empty where it is no pod or may run anywhere.
         python: ``ansible_python_interpreter`` where the inventory sets it.
         labels: Node labels, values as Kubernetes wants them.
+        taints: Node taints, as ``key=value:Effect``.
         node: What the inventory says of it as a node.
     """
 
@@ -62,6 +68,7 @@ class Host(_Strict):
     node_name: str = ""
     python: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    taints: list[str] = Field(default_factory=list)
     node: NodeFacts = Field(default_factory=NodeFacts)
 
 
@@ -120,6 +127,7 @@ class Slice(_Strict):
         node_agent_writes: Whether node agents that run as pods get what turning knobs of a host takes
             (``mls_node_agent_privileged``): a privileged container that sees the host's root.
         existing: Kubeconfigs of clusters that exist.
+        k3s: Versions of k3s and Karmada, and where their files come from.
         images: Images of our own parts for the Kubernetes engines: ``agents`` and ``northbound``.
         loopback_block: Second octet of the loopback addresses where the inventory pins it.
         warnings: What was found odd but not wrong.
@@ -137,6 +145,7 @@ class Slice(_Strict):
     agents: AgentsForm = "processes"
     node_agent_writes: bool = False
     existing: ExistingSettings = Field(default_factory=ExistingSettings)
+    k3s: K3sSettings = Field(default_factory=K3sSettings)
     images: dict[str, str] = Field(default_factory=dict)
     loopback_block: int | None = None
     warnings: list[str] = Field(default_factory=list)
@@ -151,6 +160,30 @@ class Slice(_Strict):
             if cluster.name == name:
                 return cluster
         raise KeyError(name)
+
+    def without(self, names: Collection[str]) -> Slice:
+        """Return the slice without some of its workers.
+
+        Raises:
+            InvalidInput: A far-edge device is behind one of them.
+        """
+        behind = [device.name for device in self.far_edge if device.gateway in names]
+        if behind:
+            raise InvalidInput(
+                f"{', '.join(names)} cannot leave: far-edge devices are behind: {', '.join(behind)}",
+                hint="give them another mls_gateway first",
+            )
+        if not names:
+            return self
+        return self.model_copy(
+            update={
+                "hosts": {name: host for name, host in self.hosts.items() if name not in names},
+                "clusters": [
+                    cluster.model_copy(update={"workers": [name for name in cluster.workers if name not in names]})
+                    for cluster in self.clusters
+                ],
+            }
+        )
 
     @property
     def local(self) -> bool:

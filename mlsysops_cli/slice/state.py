@@ -15,7 +15,7 @@ from mlsysops_core.errors import Conflict, InvalidInput, NotFound
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from mlsysops_cli.slice.model import Slice
 
@@ -91,8 +91,12 @@ class SliceState(BaseModel):
         write_private(path, json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n")
         return path
 
-    def check_extension(self, slice_: Slice) -> None:
+    def check_extension(self, slice_: Slice, *, leaving: Collection[str] = ()) -> None:
         """Refuse an inventory that is another slice of the same name; more hosts than before are welcome.
+
+        Args:
+            slice_: What is to be deployed.
+            leaving: Hosts of the deployed slice that may be missing.
 
         Raises:
             Conflict: A host of the deployed slice is missing or has another role, or the engine differs.
@@ -101,7 +105,7 @@ class SliceState(BaseModel):
         moved = [
             f"{name} was {old}, is {wanted[name]}" for name, old in self.hosts.items() if wanted.get(name, old) != old
         ]
-        missing = [name for name in self.hosts if name not in wanted]
+        missing = [name for name in self.hosts if name not in wanted and name not in leaving]
         problems = moved
         if missing:
             problems = [f"{', '.join(missing)} missing", *moved]
@@ -111,7 +115,9 @@ class SliceState(BaseModel):
             raise Conflict(
                 f"slice {self.name!r} is deployed from {self.inventory or 'another inventory'} and differs: "
                 + "; ".join(problems),
-                hint="set another mls_slice in the inventory, or destroy the deployed slice first",
+                hint="`mls framework remove-node` takes a worker out; for another slice set another mls_slice"
+                if missing and not moved
+                else "set another mls_slice in the inventory, or destroy the deployed slice first",
             )
 
 

@@ -16,7 +16,6 @@ from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.output import emit_document
 from mlsysops_cli.render import remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
-from mlsysops_cli.slice import locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,12 +76,11 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             descriptions=options.descriptions,
             check=check,
             accept_host_keys=options.accept_host_keys,
+            hold=stack,
         )
         layout = prepared.layout
         for warning in layout.slice.warnings:
             settings.note(f"warning: {warning}")
-        if not options.check:
-            stack.enter_context(locked(layout.directory, f"slice {layout.slice.name}"))
         limit, tags = _part(layout, part, name)
         title = f"{'check' if options.check else 'deploy'} {part} of slice {layout.slice.name}"
         run = PlaybookRun(

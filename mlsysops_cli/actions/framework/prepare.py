@@ -31,12 +31,17 @@ from mlsysops_cli.slice import (
     SliceLayout,
     SliceState,
     allocate_addresses,
+    locked,
     plan_layout,
     preview_addresses,
+    slice_directory,
 )
 from mlsysops_cli.slice.state import host_roles, write_private
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from contextlib import ExitStack
+
     from mlsysops_cli.render import RenderedTree
     from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
@@ -65,6 +70,7 @@ class Prepared:
         plan: File with the deployment plan.
         hosts: Inventory of our own that makes local hosts usable and is all that `destroy-all` needs.
         first: The slice had no state before.
+        state: What the slice is once the run has done its work; written already unless it was held back.
     """
 
     layout: SliceLayout
@@ -73,6 +79,7 @@ class Prepared:
     plan: Path
     hosts: Path
     first: bool
+    state: SliceState
 
 
 def default_inventory(settings: Settings, given: str | None) -> str:
@@ -148,6 +155,9 @@ def prepare(
     descriptions: str | None,
     check: Path | None,
     accept_host_keys: bool = False,
+    without: Collection[str] = (),
+    leaving: Mapping[str, Any] | None = None,
+    hold: ExitStack | None = None,
 ) -> Prepared:
     """Read, validate, place, render and write a slice.
 
@@ -158,30 +168,36 @@ def prepare(
         descriptions: Directory of descriptions that replace rendered ones.
         check: Directory for the files of a run that changes nothing; None for a real one.
         accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
+        without: Hosts of the inventory that are left out.
+        leaving: Parts of the plan of hosts that leave. The state is then held back, and the plan lies beside the slice's.
+        hold: Holds the slice's lock until the run is over; nothing is written before it is taken.
 
     Raises:
         InvalidInput: The inventory or a description does not validate.
         Conflict: It is not the slice that is deployed under this name.
         Refused: It cannot be deployed by this version.
     """
-    slice_ = load_slice(inventory, vault_password_file=vault_password_file)
+    slice_ = load_slice(inventory, vault_password_file=vault_password_file).without(without)
     supported(slice_)
+    if hold and not check:
+        hold.enter_context(locked(slice_directory(slice_.name), f"slice {slice_.name}"))
     state = SliceState.find(slice_.name)
     if state:
-        state.check_extension(slice_)
+        state.check_extension(slice_, leaving=leaving or ())
     known = state.addresses if state else None
     addresses = preview_addresses(slice_, known) if check else allocate_addresses(slice_, known)
     layout = plan_layout(slice_, addresses)
-    if not check:
-        # Written first: whatever happens later, destroy-all knows what to take down.
-        SliceState(
-            name=slice_.name,
-            engine=slice_.engine,
-            inventory=str(Path(inventory).absolute()),
-            version=__version__,
-            hosts=host_roles(slice_),
-            addresses=addresses.to_dict(),
-        ).save()
+    addresses.drop(leaving or ())
+    after = SliceState(
+        name=slice_.name,
+        engine=slice_.engine,
+        inventory=str(Path(inventory).absolute()),
+        version=__version__,
+        hosts=host_roles(slice_),
+        addresses=addresses.to_dict(),
+    )
+    if not check and not leaving:
+        after.save()  # first of all: whatever happens later, destroy-all knows what to take down
     directory = check or layout.directory
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     remote = RemoteHosts(settings, slice_, inventory, directory, vault_password_file, accept_host_keys)
@@ -203,10 +219,15 @@ def prepare(
     for host, wanted in objects.items():
         if not layout.hosts[host].host.local:
             write_private(directory / "objects" / f"{host}.json", json.dumps(wanted) + "\n")
-    plan_file, hosts_file = directory / "plan.json", directory / "hosts.json"
+    if leaving:
+        plan["hosts"] |= leaving
+        descriptions_ = prune.get(slice_.management, [])
+        plan["leaving"] = [one for one in descriptions_ if one["kind"] == "MLSysOpsNode" and one["name"] in leaving]
+    plan_file = directory / ("leaving.json" if leaving else "plan.json")
+    hosts_file = directory / "hosts.json"
     write_private(plan_file, json.dumps({"mls_plan": plan}, indent=1) + "\n")
     write_private(hosts_file, json.dumps(_hosts(layout), indent=1) + "\n")
-    return Prepared(layout, tree, directory, plan_file, hosts_file, first=state is None or not state.hosts)
+    return Prepared(layout, tree, directory, plan_file, hosts_file, first=state is None or not state.hosts, state=after)
 
 
 def _objects(layout: SliceLayout, tree: RenderedTree) -> dict[str, list[dict[str, Any]]]:

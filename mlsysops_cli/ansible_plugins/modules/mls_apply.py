@@ -14,7 +14,7 @@ options:
     type: path
     required: true
   manifests:
-    description: Directory of YAML files; none where left out.
+    description: Directory of YAML files, or one file; none where left out.
     type: path
   objects:
     description: The objects themselves, in the order in which they are applied; after those of C(manifests).

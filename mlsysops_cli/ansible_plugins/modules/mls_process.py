@@ -54,6 +54,10 @@ touched:
   description: Names of the programs that were started, restarted or removed.
   returned: always
   type: list
+started_at:
+  description: The host's time in seconds since the epoch when whatever had to be started was; 0 where nothing is started.
+  returned: with state=present and state=absent
+  type: float
 ansible_facts:
   description: The table of processes, under C(mls_processes); with C(state=query).
   returned: with state=query
@@ -94,6 +98,7 @@ def main() -> None:
     if where.get("kind") == "systemd":
         supervisor = Systemd(where["slice"])
     programs = parameters["programs"]
+    started_at = 0.0
     try:
         if parameters["state"] == "query":
             module.exit_json(changed=False, ansible_facts={"mls_processes": supervisor.processes()})
@@ -103,10 +108,11 @@ def main() -> None:
             touched = supervisor.pending(programs)
         else:
             touched = supervisor.ensure(programs)
+            started_at = time.time()
             _wait(module, supervisor, programs, parameters["timeout"])
     except SupervisorError as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(changed=bool(touched), touched=touched)
+    module.exit_json(changed=bool(touched), touched=touched, started_at=started_at)
 
 
 def _remove(module: Any, supervisor: Any, programs: list[dict[str, Any]]) -> list[str]:

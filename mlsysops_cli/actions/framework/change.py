@@ -1,0 +1,120 @@
+"""What the commands that change a running slice share: how they reach its hosts, and one run of a playbook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import Refused
+
+from mlsysops_cli.assets import asset
+from mlsysops_cli.output import emit_document
+from mlsysops_cli.render import remote_temporary
+from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlsysops_cli.actions.framework.prepare import Prepared
+    from mlsysops_cli.runner import RunResult
+    from mlsysops_cli.settings import Settings
+
+__all__ = ["HostAccess", "embedded_only", "report_change", "run_change"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostAccess:
+    """How hosts are reached.
+
+    Attributes:
+        inventory: Path of the inventory; that of the slice where None.
+        vault_password_file: Decrypts vaulted parts of it.
+        become_password_file: Holds the password of sudo.
+        accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
+        check: Change nothing, say what would change.
+    """
+
+    inventory: str | None = None
+    vault_password_file: str | None = None
+    become_password_file: str | None = None
+    accept_host_keys: bool = False
+    check: bool = False
+
+
+def embedded_only(engine: str, what: str) -> None:
+    """Refuse a slice whose control planes are not ours to handle.
+
+    Raises:
+        Refused: Its engine is another one.
+    """
+    if engine != "embedded":
+        raise Refused(
+            f"{what} works on the embedded engine only, and the engine of this slice is {engine}",
+            hint="change the inventory and run `mls framework deploy-all`; Kubernetes' own tools do the rest",
+        )
+
+
+def run_change(
+    settings: Settings,
+    prepared: Prepared,
+    inventory: str,
+    access: HostAccess,
+    *,
+    playbook: str,
+    title: str,
+    variables: Mapping[str, Any] | None = None,
+    limit: str = "",
+) -> RunResult:
+    """Run a playbook on a prepared slice and return what it did; the caller looks at its error.
+
+    Args:
+        settings: Global options.
+        prepared: The slice.
+        inventory: Its inventory.
+        access: How hosts are reached.
+        playbook: Name of the playbook.
+        title: What the progress display calls it.
+        variables: Further variables of the playbook.
+        limit: Hosts, as Ansible's ``--limit``.
+    """
+    layout = prepared.layout
+    run = PlaybookRun(
+        playbook=asset("playbooks", playbook),
+        inventories=[Path(inventory).absolute(), prepared.hosts],
+        state=prepared.directory / "run",
+        logs=prepared.directory / "logs" / "runs",
+        title=title,
+        extra_vars=prepared.plan,
+        variables=variables or {},
+        check=access.check,
+        limit=limit,
+        vault_password_file=access.vault_password_file,
+        become_password_file=access.become_password_file,
+        verbosity=max(0, settings.verbose - 1),
+        local_only=layout.slice.local,
+        known_hosts=prepared.directory / "known_hosts",
+        accept_host_keys=access.accept_host_keys,
+        remote_temporary=remote_temporary(layout.slice.name),
+    )
+    return run_playbook(run, choose_progress(title, quiet=settings.quiet))
+
+
+def report_change(settings: Settings, name: str, result: RunResult, text: str, **more: Any) -> None:
+    """Say what a run did."""
+    document: dict[str, Any] = {
+        "slice": name,
+        "changed": result.changed,
+        "seconds": round(result.seconds, 1),
+        "hosts": {
+            host: {
+                "changed": share.changed,
+                "failed": share.failed,
+                "tasks": share.ok + share.failed,
+                "seconds": round(share.seconds, 1),
+            }
+            for host, share in result.hosts.items()
+        },
+        **more,
+    }
+    emit_document(settings, document, kind="slice", name="slice", text=text)

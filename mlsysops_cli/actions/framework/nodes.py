@@ -1,0 +1,179 @@
+"""What `mls framework add-node` and `remove-node` do: workers join and leave a running slice."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import InvalidInput, NotFound
+
+from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change
+from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
+from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepare
+from mlsysops_cli.inventory import load_slice
+from mlsysops_cli.slice import SliceState
+from mlsysops_cli.slice.state import write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlsysops_cli.actions.framework.prepare import Prepared
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import Slice
+
+__all__ = ["add_nodes", "remove_nodes"]
+
+
+def add_nodes(settings: Settings, names: Sequence[str], access: HostAccess) -> None:
+    """Let workers of the inventory join a running slice; only they and their clusters' servers are touched.
+
+    Args:
+        settings: Global options.
+        names: The workers.
+        access: How hosts are reached.
+
+    Raises:
+        NotFound: The slice is not deployed, or a name is no worker of the inventory.
+        PartialFailure: Some hosts failed.
+    """
+    inventory = default_inventory(settings, access.inventory)
+    slice_ = load_slice(inventory, vault_password_file=access.vault_password_file)
+    embedded_only(slice_.engine, "add-node")
+    state = SliceState.find(slice_.name)
+    if state is None or not plan_of(state):
+        raise NotFound(f"slice {slice_.name} is not deployed", hint="run `mls framework deploy-all`")
+    _check_workers(slice_, names, inventory)
+    # Other hosts that are new in the inventory are none of this command's business.
+    newcomers = [name for name in slice_.hosts if name not in state.hosts and name not in names]
+    with ExitStack() as stack:
+        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if access.check else None
+        prepared = prepare(
+            settings,
+            inventory,
+            vault_password_file=access.vault_password_file,
+            descriptions=None,
+            check=check,
+            accept_host_keys=access.accept_host_keys,
+            without=newcomers,
+            hold=stack,
+        )
+        result = run_change(
+            settings,
+            prepared,
+            inventory,
+            access,
+            playbook="add_nodes.yml",
+            title=f"{'check' if access.check else 'add'} {', '.join(names)}: slice {slice_.name}",
+            variables={"mls_nodes": list(names)},
+        )
+        if result.pruned and not access.check:
+            forget_pruned(prepared.layout.directory, result)
+    if error := result.error():
+        raise error
+    done = f"{', '.join(names)} would join" if access.check else f"{', '.join(names)} joined"
+    text = f"{done} slice {slice_.name}: {result.changed} changes, {result.seconds:.1f} s\n"
+    report_change(settings, slice_.name, result, text, nodes=list(names))
+
+
+def remove_nodes(
+    settings: Settings, names: Sequence[str], access: HostAccess, *, slice_name: str | None, force: bool, seconds: int
+) -> None:
+    """Take workers out of a running slice: empty them, stop and remove what is ours there, forget them.
+
+    Args:
+        settings: Global options.
+        names: The workers.
+        access: How hosts are reached.
+        slice_name: The slice; the one in use where None.
+        force: The hosts are dead: they are not asked, and nothing is waited for.
+        seconds: How long a node may take to become empty.
+
+    Raises:
+        NotFound: A name is no worker of the slice.
+        InvalidInput: The inventory does not say how a host is reached.
+        TimedOut: A node does not become empty; it stays, cordoned.
+        PartialFailure: Some hosts failed.
+    """
+    state = chosen_slice(settings, slice_name)
+    embedded_only(state.engine, "remove-node")
+    inventory = access.inventory or state.inventory
+    plan = plan_of(state)
+    unknown = [
+        name for name in names if not state.hosts.get(name, "").startswith("worker/") or name not in plan["hosts"]
+    ]
+    if unknown:
+        workers = ", ".join(name for name, place in state.hosts.items() if place.startswith("worker/"))
+        raise NotFound(f"no worker {', '.join(unknown)} in slice {state.name}", hint=f"workers: {workers or 'none'}")
+    slice_ = load_slice(inventory, vault_password_file=access.vault_password_file)
+    lost = [name for name in names if name not in slice_.hosts]
+    if lost:
+        raise InvalidInput(
+            f"{inventory} does not say how {', '.join(lost)} is reached",
+            hint="put it back until it has left, and run this again",
+        )
+    leaving: dict[str, Any] = {name: plan["hosts"][name] for name in names}
+    with ExitStack() as stack:
+        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if access.check else None
+        prepared = prepare(
+            settings,
+            inventory,
+            vault_password_file=access.vault_password_file,
+            descriptions=None,
+            check=check,
+            accept_host_keys=access.accept_host_keys,
+            without=[name for name in slice_.hosts if name in names or name not in state.hosts],
+            leaving=leaving,
+            hold=stack,
+        )
+        result = run_change(
+            settings,
+            prepared,
+            inventory,
+            access,
+            playbook="remove_nodes.yml",
+            title=f"{'check' if access.check else 'remove'} {', '.join(names)}: slice {state.name}",
+            variables={"mls_nodes": list(names), "mls_dead": force, "mls_drain_seconds": seconds},
+        )
+        if error := result.error():
+            raise error
+        if not access.check:
+            forget_pruned(prepared.layout.directory, result)
+            _commit(prepared, names)
+    done = f"{', '.join(names)} {'would leave' if access.check else 'left'} slice {state.name}"
+    text = f"{done}: {result.changed} changes, {result.seconds:.1f} s\n"
+    if not access.check:
+        settings.note(f"take it out of {inventory} too: `mls framework deploy-all` adds what stands there")
+    left = {name: _left_behind(part) for name, part in leaving.items()} if force else {}
+    text += "".join(f"  left on {name}: {', '.join(what)}\n" for name, what in left.items())
+    report_change(settings, state.name, result, text, nodes=list(names), left=left)
+
+
+def _check_workers(slice_: Slice, names: Sequence[str], inventory: str) -> None:
+    wrong = [name for name in names if name not in slice_.hosts or slice_.hosts[name].role != "worker"]
+    if wrong:
+        workers = ", ".join(name for name, host in slice_.hosts.items() if host.role == "worker")
+        raise NotFound(
+            f"{', '.join(wrong)}: no worker of {inventory}", hint=f"add it to its cluster's group; workers: {workers}"
+        )
+
+
+def _commit(prepared: Prepared, names: Sequence[str]) -> None:
+    """Write down that hosts have left."""
+    prepared.state.save()
+    plan = json.loads(prepared.plan.read_text(encoding="utf-8"))
+    plan["mls_plan"].pop("leaving", None)
+    for name in names:
+        plan["mls_plan"]["hosts"].pop(name, None)
+    write_private(prepared.directory / "plan.json", json.dumps(plan, indent=1) + "\n")
+    prepared.plan.unlink()
+
+
+def _left_behind(part: dict[str, Any]) -> list[str]:
+    """Return what of ours is still on a host that was not asked."""
+    programs = [program["name"] for key in ("kubelet", "agents") for program in part[key].get("programs", [])]
+    if part["local"]:
+        return [*(f"process {name}" for name in programs), *part["remove"]["paths"]]
+    return [*(f"unit mls-{part['supervisor']['slice']}-{name}" for name in programs), *part["remove"]["paths"]]

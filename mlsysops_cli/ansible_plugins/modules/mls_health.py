@@ -1,0 +1,112 @@
+"""Ansible module: whether a host's parts are well, as its cluster's API sees them."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mls_health
+short_description: Wait until a host's parts are well
+description:
+  - Waits until the API says that it is ready, Leases were renewed after a given time, and conditions are true. A program that
+    runs may still do nothing; one that renews its Lease talks to its API.
+options:
+  kubeconfig:
+    description: Kubeconfig of the API.
+    type: path
+    required: true
+  leases:
+    description: Leases, each with C(namespace) and C(name).
+    type: list
+    elements: dict
+    default: []
+  renewed_after:
+    description: >-
+      Seconds since the epoch, by the clock of whoever renews the Leases; 0 means within the duration that the Lease names.
+    type: float
+    default: 0
+  conditions:
+    description: Conditions, each with C(api_version), C(kind), C(namespace), C(name) and C(condition).
+    type: list
+    elements: dict
+    default: []
+  timeout:
+    description: Seconds in all.
+    type: int
+    default: 60
+author: The MLSysOps founders
+"""
+
+EXAMPLES = r"""
+- name: Wait until the agent is well
+  mls_health:
+    kubeconfig: /var/lib/x/admin.kubeconfig
+    leases:
+      - {namespace: mlsysops-framework, name: mlsysops-node-worker1}
+"""
+
+RETURN = r"""
+# Nothing beyond what every module returns.
+"""
+
+import time  # noqa: E402 - Ansible wants the documentation first
+from datetime import datetime  # noqa: E402
+from typing import Any  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError  # noqa: E402
+
+_LEASE = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "kubeconfig": {"type": "path", "required": True},
+            "leases": {"type": "list", "elements": "dict", "default": []},
+            "renewed_after": {"type": "float", "default": 0},
+            "conditions": {"type": "list", "elements": "dict", "default": []},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    if module.check_mode:
+        module.exit_json(changed=False)
+    deadline = time.monotonic() + module.params["timeout"]
+    delay = 0.1
+    while True:
+        try:
+            missing = _missing(Api(module.params["kubeconfig"]), module.params)
+        except (ApiError, ApiUnreachableError, OSError) as exc:
+            missing = [str(exc)]
+        if not missing:
+            module.exit_json(changed=False)
+        if time.monotonic() > deadline:
+            module.fail_json(
+                msg="not well after {} s: {}".format(module.params["timeout"], "; ".join(missing)),
+                mls_error="timed-out",
+            )
+        time.sleep(delay)
+        delay = min(delay * 1.5, 0.5)
+
+
+def _missing(api: Any, parameters: dict[str, Any]) -> list[str]:
+    """Return what is not as it should be."""
+    api.request("GET", "/readyz")
+    missing = []
+    for lease in parameters["leases"]:
+        found = api.get(_LEASE.format(**lease))
+        spec = (found or {}).get("spec") or {}
+        renewed = datetime.fromisoformat(spec["renewTime"]).timestamp() if spec.get("renewTime") else 0.0
+        since = parameters["renewed_after"] or time.time() - float(spec.get("leaseDurationSeconds") or 0)
+        if renewed <= since:
+            missing.append("Lease {} was not renewed".format(lease["name"]))
+    for one in parameters["conditions"]:
+        path = api.path(one["api_version"], one["kind"], one.get("namespace", ""), one["name"])
+        said = api.wait(lambda path=path: api.get(path), one["condition"], 0.0)
+        if said:
+            missing.append("{} {} is not {}: {}".format(one["kind"], one["name"], one["condition"], said))
+    return missing
+
+
+if __name__ == "__main__":
+    main()

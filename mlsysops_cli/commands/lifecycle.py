@@ -1,0 +1,66 @@
+"""`mls framework`: the commands that change a slice while it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlsysops_cli.settings import settings_of
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+__all__ = ["app"]
+
+Inventory = Annotated[
+    str | None,
+    typer.Option("--inventory", "-i", metavar="FILE", help="Ansible inventory; that of the slice in use by default."),
+]
+Check = Annotated[bool, typer.Option("--check", help="Change nothing; say what would change.")]
+Vault = Annotated[
+    str | None, typer.Option("--vault-password-file", metavar="FILE", help="Decrypts vaulted parts of the inventory.")
+]
+AcceptKeys = Annotated[
+    bool, typer.Option("--accept-host-keys", help="Trust SSH keys of hosts that are seen for the first time.")
+]
+SliceName = Annotated[str | None, typer.Option("--slice", metavar="NAME", help="The slice; the one in use by default.")]
+
+
+@app.command("add-node")
+def add_node(
+    ctx: typer.Context,
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers of the inventory that join.")],
+    inventory: Inventory = None,
+    check: Check = False,
+    vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
+) -> None:
+    """Let workers join a running slice; no other hosts than they and their clusters' servers are touched."""
+    from mlsysops_cli.actions.framework.change import HostAccess
+    from mlsysops_cli.actions.framework.nodes import add_nodes
+
+    access = HostAccess(inventory, vault_password_file, None, accept_host_keys, check)
+    add_nodes(settings_of(ctx), hosts, access)
+
+
+@app.command("remove-node")
+def remove_node(
+    ctx: typer.Context,
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers that leave.")],
+    inventory: Inventory = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="The hosts are dead: do not ask them, and wait for nothing.")
+    ] = False,
+    timeout: Annotated[
+        int, typer.Option("--timeout", min=1, metavar="SECONDS", help="How long a node may take to become empty.")
+    ] = 120,
+    check: Check = False,
+    vault_password_file: Vault = None,
+    slice_name: SliceName = None,
+) -> None:
+    """Take workers out of a running slice: what runs there moves first."""
+    from mlsysops_cli.actions.framework.change import HostAccess
+    from mlsysops_cli.actions.framework.nodes import remove_nodes
+
+    access = HostAccess(inventory, vault_password_file, None, check=check)
+    remove_nodes(settings_of(ctx), hosts, access, slice_name=slice_name, force=force, seconds=timeout)

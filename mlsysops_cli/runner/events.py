@@ -16,7 +16,7 @@ from mlsysops_core.errors import (
     Unreachable,
 )
 
-from mlsysops_cli.runner.hints import advice
+from mlsysops_cli.runner.hints import advice, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,7 +190,7 @@ def failure_message(result: Mapping[str, Any]) -> str:
     for key in ("msg", "stderr", "module_stderr", "module_stdout", "exception"):
         text = " ".join(str(result.get(key) or "").split())
         if text:
-            return text[:_LONGEST_MESSAGE]
+            return plain(text)[:_LONGEST_MESSAGE]
     for item in result.get("results") or []:  # a loop
         if isinstance(item, dict) and item.get("failed"):
             return failure_message(item)

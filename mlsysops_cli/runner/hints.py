@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["advice"]
+__all__ = ["advice", "plain"]
+
+#: What ansible-core puts around the message of ssh or of a task.
+_WRAPPING = re.compile(
+    r"^Task failed: |(?:Data could not be sent to remote host \S+ Make sure this host can be reached over ssh|"
+    r"Failed to connect to the host via ssh): (?:ssh: )?"
+)
 
 #: Patterns of messages, the first that fits counts, and what to do. The wording is that of OpenSSH 8 to 10, sudo 1.9 and
 #: ansible-core 2.18 and newer.
@@ -39,3 +45,8 @@ _ADVICE = {
 def advice(message: str) -> str:
     """Return what to do about a failure, on one line; empty where nobody knows."""
     return next((what for pattern, what in _ADVICE.items() if re.search(pattern, message)), "")
+
+
+def plain(message: str) -> str:
+    """Return a message without what ansible-core puts around it."""
+    return _WRAPPING.sub("", message) or message

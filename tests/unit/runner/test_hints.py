@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlsysops_cli.runner.hints import advice
+from mlsysops_cli.runner.hints import advice, plain
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,12 @@ def test_every_symptom_has_a_way_out(message: str, text: str) -> None:
 
 def test_what_nobody_knows_gets_no_advice() -> None:
     assert advice("boom") == ""
+
+
+def test_what_ansible_puts_around_a_message_goes() -> None:
+    wrapped = (
+        'Data could not be sent to remote host "10.0.0.1". Make sure this host can be reached over ssh: ssh: connect'
+    )
+    assert plain(f"Task failed: {wrapped}") == "connect"
+    assert plain("Failed to connect to the host via ssh: Permission denied") == "Permission denied"
+    assert plain("Task failed: ") == "Task failed: "

@@ -25,6 +25,8 @@ EFFORT = 300_000
 _LOOKS_AN_ITEM = 1_500
 _LOOKS_A_PAIR = 200
 _WIDE = 40
+#: Over many hosts first sweeps take most of the time, and bring most.
+_LOOKS_IF_WIDE = 60_000
 #: Items up to which the optimum is tried for, and the looks that the last attempt may cost.
 _FEW = 16
 _LOOKS_FOR_FEW = 20_000
@@ -48,6 +50,8 @@ def solve(problem: Problem, *, effort: int = EFFORT, start: Sequence[int] | None
     candidates = Candidates(state)
     a_item = min(_LOOKS_AN_ITEM, _LOOKS_A_PAIR * min(problem.hosts, _WIDE))
     effort = min(effort, a_item * problem.items)
+    if not candidates.small:
+        effort = min(effort, _LOOKS_IF_WIDE)
     if start is not None:
         state.restore(start)
     missing = _insert(state, candidates)

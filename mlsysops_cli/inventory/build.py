@@ -9,6 +9,7 @@ from mlsysops_core.errors import Fault, InvalidInput
 from mlsysops_cli.inventory.checks import check_addresses, check_name, check_networks
 from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
 from mlsysops_cli.inventory.groups import Membership, find_memberships
+from mlsysops_cli.inventory.k3s import read_k3s, read_taints
 from mlsysops_cli.inventory.loader import RawInventory, load_inventory
 from mlsysops_cli.inventory.values import Reader
 from mlsysops_cli.slice.existing import ExistingSettings
@@ -84,6 +85,7 @@ class _Builder:
             existing = read_existing(self.raw, self.read, engine, form, manager.name, clusters, self.faults)
         mark_machines(hosts, existing, form, engine)
         writes = self.read.shared_flag("mls_node_agent_privileged")
+        k3s = read_k3s(self.raw, self.read, self.faults)
         if self.faults or manager is None:
             raise InvalidInput(faults=sorted(dict.fromkeys(self.faults)))
         images = {part: self.read.shared(f"mls_{part}_image") for part in ("agents", "northbound")}
@@ -100,6 +102,7 @@ class _Builder:
             agents=form,
             node_agent_writes=writes,
             existing=existing,
+            k3s=k3s,
             images={part: image for part, image in images.items() if image},
             loopback_block=block,
             warnings=self.warnings,
@@ -181,6 +184,7 @@ class _Builder:
                 local=self.raw.hosts[member.name].get("ansible_connection") in ("local", "ansible.builtin.local"),
                 python=str(self.raw.hosts[member.name].get("ansible_python_interpreter") or ""),
                 labels=self.read.labels(member.name),
+                taints=read_taints(self.raw, member.name, self.faults),
                 node=self.read.node(member.name, "edge"),
             )
         return hosts

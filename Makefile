@@ -60,7 +60,7 @@ test-unit: setup ## Unit tests only: no sockets, seconds
 
 .PHONY: hosts
 hosts: setup ## Deploy to systemd hosts over SSH, made on this machine (root, Debian), break and remove them
-	MLS_TEST_HOSTS=1 $(BIN)/pytest tests/e2e/test_hosts.py $(PYTEST_ARGS)
+	MLS_TEST_HOSTS=1 $(BIN)/pytest tests/e2e/test_hosts*.py $(PYTEST_ARGS)
 
 .PHONY: test-matrix
 test-matrix: setup ## Unit tests on every other Python from 3.11 to 3.14 that this machine has

@@ -53,7 +53,7 @@ def read_existing(
     clusters: Sequence[Cluster],
     faults: list[Fault],
 ) -> ExistingSettings:
-    """Return the kubeconfigs, adding a fault for each that is missing or not there.
+    """Return the kubeconfigs, adding a fault for each that is missing.
 
     Args:
         raw: The inventory.
@@ -79,7 +79,7 @@ def read_existing(
         return ExistingSettings()
     apis = {}
     for host, what in [(management, "the Karmada API"), *((c.servers[0], f"cluster {c.name}") for c in clusters)]:
-        source = _source(raw, read, host, "mls_kubeconfig", "mls_context", faults)
+        source = _source(raw, read, host, "mls_kubeconfig", "mls_context")
         if source:
             apis[host] = source
         elif not raw.hosts[host].get("mls_kubeconfig"):
@@ -100,7 +100,7 @@ def read_existing(
         for cluster in clusters
         if len(cluster.servers) > 1
     )
-    host_source = _source(raw, read, management, "mls_karmada_host_kubeconfig", "mls_karmada_host_context", faults)
+    host_source = _source(raw, read, management, "mls_karmada_host_kubeconfig", "mls_karmada_host_context")
     if host_source and form == "processes":
         faults.append(
             raw.fault(
@@ -113,25 +113,13 @@ def read_existing(
     return ExistingSettings(apis=apis, karmada_host=host_source)
 
 
-def _source(
-    raw: RawInventory, read: Reader, host: str, variable: str, context: str, faults: list[Fault]
-) -> KubeconfigSource | None:
+def _source(raw: RawInventory, read: Reader, host: str, variable: str, context: str) -> KubeconfigSource | None:
     """Return the kubeconfig that a host names; paths are relative to the inventory's directory."""
     text = read.text(host, variable)
     if not text:
         return None
     base = Path(raw.source).absolute()
     path = (base if base.is_dir() else base.parent) / Path(text).expanduser()
-    if not path.is_file():
-        faults.append(
-            raw.fault(
-                host,
-                variable,
-                message=f"{variable} of host {host}: no file {path}",
-                hint="the path of a kubeconfig on this machine, relative to the inventory's directory",
-            )
-        )
-        return None
     return KubeconfigSource(path=str(path), context=read.text(host, context))
 
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
+from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["FRAMEWORK_NAMESPACE", "NAMESPACE", "TEST_IMAGE", "host_configs"]
+__all__ = [
+    "FRAMEWORK_NAMESPACE",
+    "NAMESPACE",
+    "TEST_IMAGE",
+    "agent_config",
+    "host_configs",
+    "northbound_certificate",
+    "northbound_config",
+]
 
 NAMESPACE = "mlsysops"
 FRAMEWORK_NAMESPACE = "mlsysops-framework"
@@ -21,7 +29,7 @@ Config = dict[str, Any]
 
 
 def host_configs(layout: SliceLayout, name: str) -> dict[str, Config]:
-    """Return the config files of a host on the embedded engine, by file name.
+    """Return the config files of a host's processes, by file name.
 
     Args:
         layout: The slice.
@@ -29,6 +37,13 @@ def host_configs(layout: SliceLayout, name: str) -> dict[str, Config]:
     """
     host = layout.hosts[name]
     role = host.host.role
+    if layout.slice.engine != "embedded":  # others serve the APIs
+        configs = {"agent.yaml": agent_config(layout, host)}
+        if role == "management":
+            configs["northbound.yaml"] = northbound_config(layout)
+            if not host.loopback:
+                configs["certificate.yaml"] = northbound_certificate(host.pki, host)
+        return configs
     if role == "management":
         return {
             "bootstrap.yaml": _bootstrap_continuum(layout),
@@ -61,6 +76,8 @@ def agent_config(layout: SliceLayout, host: HostLayout) -> Config:
         name = layout.slice.continuum
     elif tier == "cluster":
         name = host.host.cluster
+        if layout.management.loopback and not host.loopback:
+            upstream = None  # a continuum agent on somebody's laptop, which the cluster cannot reach
     else:
         upstream = layout.server(host.host.cluster).otlp_url
     return {
@@ -72,7 +89,7 @@ def agent_config(layout: SliceLayout, host: HostLayout) -> Config:
         "framework_namespace": FRAMEWORK_NAMESPACE,
         "state_dir": str(host.directory / "agent"),
         "telemetry": {
-            "listen": {"address": host.address, "port": OTLP_PORT},
+            "listen": {"address": host.address, "port": host.otlp_port},
             "upstream": upstream,
             "interval": 5.0,
         },
@@ -95,6 +112,18 @@ def northbound_config(layout: SliceLayout) -> Config:
         "tls": tls,
         "state_dir": str(host.directory / "northbound"),
     }
+
+
+def northbound_certificate(pki: Path, host: HostLayout) -> Config:
+    """Return the config that makes an authority and the northbound API's certificate where no control plane of ours does.
+
+    Args:
+        pki: Directory for them.
+        host: The management host.
+    """
+    url = f"https://{host.address}:{NORTHBOUND_PORT}"
+    names = list(dict.fromkeys([host.address, "localhost", host.host.name]))
+    return {"pki_dir": str(pki), "server": {"url": url, "sans": names}, "context": "northbound"}
 
 
 def _controlplane(layout: SliceLayout, host: HostLayout, name: str, plane: str) -> Config:

@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.errors import InvalidInput, MlsError
 from mlsysops_core.model import GROUP, KINDS, VERSION, from_resource, to_document, to_resource
 
-from mlsysops_cli import __version__
 from mlsysops_cli.assets import asset
-from mlsysops_cli.render.configs import (
-    FRAMEWORK_NAMESPACE,
-    NAMESPACE,
-    agent_config,
-    host_configs,
-    northbound_config,
-)
+from mlsysops_cli.render.accounts import continuum_accounts, continuum_rbac, member_accounts, member_rbac
+from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE, host_configs
 from mlsysops_cli.render.descriptions import describe_clusters, describe_continuum, describe_nodes
+from mlsysops_cli.render.pods import cluster_pods, management_pods
 from mlsysops_cli.render.templates import dump_documents, load_documents, render_objects
-from mlsysops_cli.slice.layout import NORTHBOUND_PORT, OTLP_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +36,8 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
     """Render everything that a slice needs.
 
     ``continuum/`` and ``clusters/<name>/`` hold Kubernetes objects in the order in which they are applied,
-    ``descriptions/`` the descriptions as people write them, ``hosts/<host>/`` config files (embedded engine).
+    ``management/`` those of Karmada's host cluster, ``descriptions/`` the descriptions as people write them,
+    ``hosts/<host>/`` config files of processes.
 
     Args:
         layout: The slice, placed.
@@ -55,14 +50,19 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
     slice_ = layout.slice
     tree: RenderedTree = {}
     namespaces = [NAMESPACE, FRAMEWORK_NAMESPACE]
+    privileged = [FRAMEWORK_NAMESPACE] if slice_.agents == "pods" else []
+    ours = {"namespaces": namespaces, "privileged": privileged}
     karmada = ["karmada-cluster", *(f"karmada-es-{cluster.name}" for cluster in slice_.clusters)]
+    embedded = slice_.engine == "embedded"
     tree["continuum/00-namespaces.yaml"] = render_objects(
-        "kubernetes/namespaces.yaml.j2", {"namespaces": namespaces + (karmada if slice_.engine == "embedded" else [])}
+        "kubernetes/namespaces.yaml.j2", {**ours, "namespaces": namespaces + (karmada if embedded else [])}
     )
     crds = _crds()
     for name, crd in crds.items():
         tree[f"continuum/10-crds/{name}.yaml"] = [crd]
-    tree["continuum/20-rbac.yaml"] = render_objects("kubernetes/rbac-continuum.yaml.j2", _continuum_rbac(layout))
+    if not embedded:
+        tree["continuum/15-accounts.yaml"] = render_objects("kubernetes/accounts.yaml.j2", continuum_accounts())
+    tree["continuum/20-rbac.yaml"] = render_objects("kubernetes/rbac-continuum.yaml.j2", continuum_rbac(layout))
     tree["continuum/30-policies.yaml"] = render_objects(
         "karmada/policies.yaml.j2",
         {
@@ -77,16 +77,24 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
     _add_descriptions(tree, layout, facts)
     for cluster in slice_.clusters:
         base = f"clusters/{cluster.name}"
-        tree[f"{base}/00-namespaces.yaml"] = render_objects("kubernetes/namespaces.yaml.j2", {"namespaces": namespaces})
+        tree[f"{base}/00-namespaces.yaml"] = render_objects("kubernetes/namespaces.yaml.j2", ours)
+        if not embedded and slice_.agents == "processes":
+            accounts = member_accounts(layout, cluster.name)
+            tree[f"{base}/15-accounts.yaml"] = render_objects("kubernetes/accounts.yaml.j2", accounts)
         tree[f"{base}/20-rbac.yaml"] = render_objects(
-            "kubernetes/rbac-member.yaml.j2", _member_rbac(layout, cluster.name)
+            "kubernetes/rbac-member.yaml.j2", member_rbac(layout, cluster.name)
         )
-    if slice_.engine == "embedded":
-        for host in layout.hosts:
-            for name, config in host_configs(layout, host).items():
-                tree[f"hosts/{host}/{name}"] = [config]
-    else:
-        _add_pods(tree, layout)
+        if slice_.agents == "pods":
+            tree[f"{base}/50-agents.yaml"] = cluster_pods(layout, cluster.name)
+    if layout.continuum_in_pods:
+        tree["management/00-namespaces.yaml"] = render_objects(
+            "kubernetes/namespaces.yaml.j2", {**ours, "namespaces": [FRAMEWORK_NAMESPACE]}
+        )
+        tree["management/50-agents.yaml"] = management_pods(layout)
+    for host in layout.hosts.values():
+        if host.host.machine and (embedded or slice_.engine == "existing"):
+            for name, config in host_configs(layout, host.host.name).items():
+                tree[f"hosts/{host.host.name}/{name}"] = [config]
     _check(tree)
     return dict(sorted(tree.items()))
 
@@ -140,49 +148,6 @@ def _crds() -> dict[str, dict[str, Any]]:
     return crds
 
 
-def _user(name: str) -> list[dict[str, str]]:
-    return [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}]
-
-
-def _account(name: str) -> list[dict[str, str]]:
-    return [{"kind": "ServiceAccount", "name": f"mlsysops-{name}", "namespace": FRAMEWORK_NAMESPACE}]
-
-
-def _continuum_rbac(layout: SliceLayout) -> dict[str, Any]:
-    # Karmada brings its own agents' permissions; on the embedded engine they are ours to give.
-    members = layout.slice.clusters if layout.slice.engine == "embedded" else []
-    return {
-        "namespace": NAMESPACE,
-        "framework_namespace": FRAMEWORK_NAMESPACE,
-        "continuum_agent": _user("mlsysops:continuum-agent"),
-        "northbound": _user("mlsysops:northbound"),
-        "members": [
-            {"name": c.name, "namespace": f"karmada-es-{c.name}", "subjects": _user(f"karmada:agent:{c.name}")}
-            for c in members
-        ],
-    }
-
-
-def _member_rbac(layout: SliceLayout, cluster: str) -> dict[str, Any]:
-    workers = layout.slice.cluster(cluster).workers
-    if layout.slice.engine == "embedded":
-        users = {name: _user(f"mlsysops:node-agent:{name}") for name in workers}
-        cluster_agent, node_agents = (
-            _user("mlsysops:cluster-agent"),
-            [s for subjects in users.values() for s in subjects],
-        )
-    else:  # the pods of one DaemonSet share one account
-        users = {name: _account("node-agent") for name in workers}
-        cluster_agent, node_agents = _account("cluster-agent"), _account("node-agent")
-    return {
-        "namespace": NAMESPACE,
-        "framework_namespace": FRAMEWORK_NAMESPACE,
-        "cluster_agent": cluster_agent,
-        "node_agents": node_agents,
-        "nodes": [{"name": name, "subjects": subjects} for name, subjects in users.items()],
-    }
-
-
 def _add_descriptions(tree: RenderedTree, layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) -> None:
     slice_ = layout.slice
     described: list[tuple[str, str, Description, dict[str, str]]] = [
@@ -200,71 +165,6 @@ def _add_descriptions(tree: RenderedTree, layout: SliceLayout, facts: Mapping[st
         }
         tree[f"descriptions/{folder}/{name}.yaml"] = [to_document(description)]
         tree[f"continuum/40-descriptions/{folder}-{name}.yaml"] = [resource]
-
-
-def _add_pods(tree: RenderedTree, layout: SliceLayout) -> None:
-    """Add the agents and the northbound API as pods, for the Kubernetes engines."""
-    slice_ = layout.slice
-    agents = slice_.images.get("agents", f"mlsysops-agents:{__version__}")
-    northbound = slice_.images.get("northbound", f"mlsysops-northbound:{__version__}")
-    secrets = "/etc/mlsysops-secrets"
-    continuum = _in_pod(agent_config(layout, layout.management)) | {"kubeconfig": f"{secrets}/kubeconfig"}
-    api = northbound_config(layout) | {
-        "listen": {"address": "0.0.0.0", "port": NORTHBOUND_PORT},
-        "kubeconfig": f"{secrets}/kubeconfig",
-        "token_file": f"{secrets}/token",
-        "tls": {"cert": f"{secrets}/tls.crt", "key": f"{secrets}/tls.key"},
-        "state_dir": "/var/lib/mlsysops",
-    }
-    parts = [
-        {
-            "name": "continuum-agent",
-            "image": agents,
-            "file": "agent.yaml",
-            "config": dump_documents([continuum]),
-            "args": ["continuum", "--config", "/etc/mlsysops/agent.yaml"],
-            "port_name": "otlp",
-            "port": OTLP_PORT,
-        },
-        {
-            "name": "northbound",
-            "image": northbound,
-            "file": "northbound.yaml",
-            "config": dump_documents([api]),
-            "args": ["--config", "/etc/mlsysops/northbound.yaml"],
-            "port_name": "https",
-            "port": NORTHBOUND_PORT,
-        },
-    ]
-    tree["management/00-namespaces.yaml"] = render_objects(
-        "kubernetes/namespaces.yaml.j2", {"namespaces": [FRAMEWORK_NAMESPACE]}
-    )
-    tree["management/50-agents.yaml"] = render_objects(
-        "agents/management.yaml.j2", {"framework_namespace": FRAMEWORK_NAMESPACE, "parts": parts}
-    )
-    for cluster in slice_.clusters:
-        server = layout.server(cluster.name)
-        nodes = {name: _in_pod(agent_config(layout, layout.hosts[name])) for name in cluster.workers}
-        configs = {
-            "cluster-agent": {"agent.yaml": dump_documents([_in_pod(agent_config(layout, server))])},
-            "node-agent": {f"{name}.yaml": dump_documents([config]) for name, config in nodes.items()},
-        }
-        tree[f"clusters/{cluster.name}/50-agents.yaml"] = render_objects(
-            "agents/cluster.yaml.j2",
-            {
-                "framework_namespace": FRAMEWORK_NAMESPACE,
-                "slice": slice_.name,
-                "image": agents,
-                "server": server.host.name,
-                "workers": cluster.workers,
-                "configs": configs,
-            },
-        )
-
-
-def _in_pod(config: dict[str, Any]) -> dict[str, Any]:
-    telemetry = config["telemetry"] | {"listen": {"address": "0.0.0.0", "port": OTLP_PORT}}
-    return config | {"kubeconfig": "", "state_dir": "/var/lib/mlsysops", "telemetry": telemetry}
 
 
 def _check(tree: RenderedTree) -> None:

@@ -25,6 +25,9 @@ KUBELET_PORT = 10250
 OTLP_PORT = 43170
 NORTHBOUND_PORT = 8000
 
+#: Agents that are pods use their node's network; one node can take one of each tier.
+_POD_OTLP_PORTS = {"worker": OTLP_PORT, "server": OTLP_PORT + 1, "management": OTLP_PORT + 2}
+
 REMOTE_STATE = Path("/var/lib/mlsysops")
 REMOTE_HOME = Path("/opt/mlsysops")
 
@@ -43,6 +46,7 @@ class HostLayout:
             host is this machine.
         home: Where the environment of our processes is installed; None where it is this one.
         pod_cidr: Network of its pods, where it has one of its own.
+        otlp_port: Where its agent's OTLP/HTTP receiver listens.
     """
 
     host: Host
@@ -53,6 +57,7 @@ class HostLayout:
     access: Path
     home: Path | None = None
     pod_cidr: str | None = None
+    otlp_port: int = OTLP_PORT
 
     @property
     def pki(self) -> Path:
@@ -93,7 +98,7 @@ class HostLayout:
     @property
     def otlp_url(self) -> str:
         """Base URL of the OTLP/HTTP receiver on this host."""
-        return f"http://{self.address}:{OTLP_PORT}"
+        return f"http://{self.address}:{self.otlp_port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,13 @@ class SliceLayout:
         return self.hosts[self.slice.cluster(cluster).servers[0]]
 
     @property
+    def continuum_in_pods(self) -> bool:
+        """Whether the continuum agent and the northbound API are pods of Karmada's host cluster."""
+        if self.slice.agents != "pods":
+            return False
+        return self.slice.engine == "k3s" or self.slice.existing.karmada_host is not None
+
+    @property
     def northbound_url(self) -> str:
         """Base URL of the northbound API."""
         scheme = "http" if self.management.loopback else "https"
@@ -132,6 +144,13 @@ class SliceLayout:
         if host.host.local:
             return {"kind": "supervisord", "directory": str(self.directory / "supervisor"), "slice": self.slice.name}
         return {"kind": "systemd", "directory": str(host.directory), "slice": self.slice.name}
+
+
+def _is_pod(slice_: Slice, host: Host) -> bool:
+    """Whether a host's agent is a pod."""
+    if slice_.agents != "pods":
+        return False
+    return slice_.engine == "k3s" or not host.machine
 
 
 def plan_layout(
@@ -149,7 +168,7 @@ def plan_layout(
     local_python = python or sys.executable
     hosts = {}
     for host in slice_.hosts.values():
-        if host.local:
+        if host.local or not host.machine:
             place, logs, interpreter, home = root / "hosts" / host.name, root / "logs", local_python, None
             access = place
         else:
@@ -158,12 +177,13 @@ def plan_layout(
             access = root / "access" / host.name
         hosts[host.name] = HostLayout(
             host=host,
-            address=addresses.host(host.name) if host.local else host.address,
+            address=addresses.host(host.name) if host.local and host.machine else host.address,
             python=interpreter,
             directory=place,
             logs=logs,
             access=access,
             home=home,
             pod_cidr=addresses.pod_cidr(host.name) if host.local and host.role == "worker" else None,
+            otlp_port=_POD_OTLP_PORTS[host.role] if _is_pod(slice_, host) else OTLP_PORT,
         )
     return SliceLayout(slice_, root, hosts, {name: addresses.service_cidr(name) for name in addresses.planes})

@@ -103,6 +103,17 @@ def load_config(path: Path) -> Config:
         raise InvalidInput(faults=faults) from exc
 
 
+def _others_may_read(status: os.stat_result) -> bool:
+    """Whether other users can read a file.
+
+    In a volume that Kubernetes makes of a Secret files are root's, and readable by the pod's own group (``fsGroup``).
+    """
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid == 0 and os.geteuid() != 0 and status.st_gid in {os.getegid(), *os.getgroups()}:
+        mode &= ~0o040
+    return bool(mode & 0o077)
+
+
 @dataclass(slots=True)
 class TokenFile:
     """The bearer token, read again whenever its file changes.
@@ -126,7 +137,7 @@ class TokenFile:
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp == self._stamp:
                 return self._token
-            if stat.S_IMODE(status.st_mode) & 0o077:
+            if _others_may_read(status):
                 mode = stat.S_IMODE(status.st_mode)
                 raise InvalidInput(f"{self.path}: mode {mode:04o} lets other users read the token", hint="chmod 600")
             token = self.path.read_bytes().strip()

@@ -32,6 +32,8 @@ FACTS: dict[str, Any] = {
 CASES = {
     "local": ("inventories/local.yml", ["worker1", "worker2"]),
     "testbed": ("inventories/testbed.yml", ["worker1"]),
+    "existing": ("inventories/existing.yml", ["worker-a"]),
+    "existing-processes": ("tests/data/inventories/existing-processes.yml", ["worker-a"]),
     "users": ("tests/data/mlsysops/inventory/inv.yml", []),
 }
 

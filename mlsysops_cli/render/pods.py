@@ -1,0 +1,124 @@
+"""The agents and the northbound API as pods, for the Kubernetes engines.
+
+All of them use their node's network: they are reached from other clusters, at an address that the inventory or the API
+names. So that one node can take all of them, each has a port of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_cli import __version__
+from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, agent_config, northbound_config
+from mlsysops_cli.render.templates import dump_documents, render_objects
+from mlsysops_cli.slice.layout import NORTHBOUND_PORT, OTLP_PORT
+
+if TYPE_CHECKING:
+    from mlsysops_cli.slice.layout import HostLayout, SliceLayout
+
+__all__ = ["SECRETS", "cluster_pods", "management_pods"]
+
+#: Where a pod finds what it gets in a Secret: its kubeconfig, the northbound API also its token and certificate.
+SECRETS = "/etc/mlsysops-secrets"
+_STATE = "/var/lib/mlsysops"
+
+Object = dict[str, Any]
+
+
+def management_pods(layout: SliceLayout) -> list[Object]:
+    """Return the objects of Karmada's host cluster: the continuum agent and the northbound API."""
+    images = layout.slice.images
+    host = layout.management
+    agent = _in_pod(layout, host) | {"kubeconfig": f"{SECRETS}/kubeconfig"}
+    api = northbound_config(layout) | {
+        "listen": {"address": _listen(layout, host), "port": NORTHBOUND_PORT},
+        "kubeconfig": f"{SECRETS}/kubeconfig",
+        "token_file": f"{SECRETS}/token",
+        "tls": {"cert": f"{SECRETS}/tls.crt", "key": f"{SECRETS}/tls.key"},
+        "state_dir": _STATE,
+    }
+    parts = [
+        {
+            "name": "continuum-agent",
+            "image": images.get("agents", _image("agents")),
+            "file": "agent.yaml",
+            "config": dump_documents([agent]),
+            "args": ["continuum", "--config", "/etc/mlsysops/agent.yaml"],
+            "port_name": "otlp",
+            "port": host.otlp_port,
+        },
+        {
+            "name": "northbound",
+            "image": images.get("northbound", _image("northbound")),
+            "file": "northbound.yaml",
+            "config": dump_documents([api]),
+            "args": ["--config", "/etc/mlsysops/northbound.yaml"],
+            "port_name": "https",
+            "port": NORTHBOUND_PORT,
+        },
+    ]
+    for part in parts:
+        part["digest"] = _digest(str(part["config"]))
+    return render_objects(
+        "agents/management.yaml.j2",
+        {
+            "framework_namespace": FRAMEWORK_NAMESPACE,
+            "node": host.host.node_name or host.host.name,
+            "northbound_port": NORTHBOUND_PORT,
+            "parts": parts,
+        },
+    )
+
+
+def cluster_pods(layout: SliceLayout, cluster: str) -> list[Object]:
+    """Return the objects of a cluster's agents."""
+    slice_ = layout.slice
+    server = layout.server(cluster)
+    workers = slice_.cluster(cluster).workers
+    configs = {
+        "cluster-agent": {"agent.yaml": dump_documents([_in_pod(layout, server)])},
+        "node-agent": {f"{name}.yaml": dump_documents([_in_pod(layout, layout.hosts[name])]) for name in workers},
+    }
+    return render_objects(
+        "agents/cluster.yaml.j2",
+        {
+            "framework_namespace": FRAMEWORK_NAMESPACE,
+            "slice": slice_.name,
+            "image": slice_.images.get("agents", _image("agents")),
+            "server": server.host.node_name or server.host.name,
+            "port": server.otlp_port,
+            "node_port": OTLP_PORT,
+            "workers": workers,
+            "writes": slice_.node_agent_writes,
+            "configs": configs,
+            # A node that joins changes no other node's configuration, so only what all share restarts them.
+            "digests": {
+                "cluster-agent": _digest(*configs["cluster-agent"].values()),
+                "node-agent": _digest(f"{server.otlp_url} {slice_.node_agent_writes}"),
+            },
+        },
+    )
+
+
+def _in_pod(layout: SliceLayout, host: HostLayout) -> Object:
+    config = agent_config(layout, host)
+    listen = {"address": _listen(layout, host), "port": host.otlp_port}
+    config |= {"state_dir": _STATE, "telemetry": config["telemetry"] | {"listen": listen}}
+    del config["kubeconfig"]  # its ServiceAccount's
+    if host.host.role == "worker" and layout.slice.node_agent_writes:
+        config["host_root"] = "/host"
+    return config
+
+
+def _listen(layout: SliceLayout, host: HostLayout) -> str:
+    """Return where a pod listens: at its node's address where its API said it, else at all of them."""
+    return host.address if layout.slice.engine == "existing" else "0.0.0.0"
+
+
+def _image(part: str) -> str:
+    return f"mlsysops-{part}:{__version__}"
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

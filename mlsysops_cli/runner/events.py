@@ -173,7 +173,7 @@ class RunResult:
         if (
             len(families) == 1
             and (family := _FAMILIES.get(families.pop()))
-            and (not done or family is not InvalidInput)
+            and (not done or family is TimedOut)  # what was done stays done, and only a part is missing
         ):
             return family(shown, hint=hint)
         return PartialFailure(f"{len(hosts)} of {len(self.hosts)} hosts failed: {shown}", hint=hint)

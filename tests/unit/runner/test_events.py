@@ -59,6 +59,16 @@ def test_hosts_are_counted() -> None:
             "1 of 2",
         ),
         ([event("runner_on_failed", "a", msg="x", mls_error="invalid-input")], InvalidInput, "x"),
+        (
+            [event("runner_on_ok", "b", changed=True), event("runner_on_unreachable", "a", msg="y")],
+            PartialFailure,
+            "1 of 2",
+        ),
+        (
+            [event("runner_on_ok", "b", changed=True), event("runner_on_failed", "a", msg="x", mls_error="timed-out")],
+            TimedOut,
+            "x",
+        ),
     ],
 )
 def test_families_of_failures(events: list[dict[str, Any]], kind: type[MlsError], text: str) -> None:

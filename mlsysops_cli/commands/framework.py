@@ -261,17 +261,3 @@ def destroy_all(
     from mlsysops_cli.actions.framework.destroy import destroy
 
     destroy(settings_of(ctx), slice_name, yes=yes, inventory=inventory, vault_password_file=vault_password_file)
-
-
-@app.command()
-def upgrade(ctx: typer.Context, slice_name: SliceName = None) -> None:
-    """Upgrade a slice to this version, host by host."""
-    from mlsysops_core.errors import Refused
-
-    from mlsysops_cli.actions.framework.chosen import chosen_slice
-
-    state = chosen_slice(settings_of(ctx), slice_name)
-    raise Refused(
-        f"slice {state.name} cannot be upgraded host by host by this version",
-        hint=f"`mls framework deploy-all --inventory {state.inventory}` restarts what changed",
-    )

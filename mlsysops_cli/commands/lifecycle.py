@@ -64,3 +64,23 @@ def remove_node(
 
     access = HostAccess(inventory, vault_password_file, None, check=check)
     remove_nodes(settings_of(ctx), hosts, access, slice_name=slice_name, force=force, seconds=timeout)
+
+
+@app.command()
+def upgrade(
+    ctx: typer.Context,
+    slice_name: SliceName = None,
+    inventory: Inventory = None,
+    limit: Annotated[
+        str, typer.Option("--limit", metavar="HOSTS", help="Only these hosts, as Ansible takes them.")
+    ] = "",
+    check: Check = False,
+    vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
+) -> None:
+    """Upgrade a slice to this version, host by host; one that is not well afterwards goes back, and the rest is left alone."""
+    from mlsysops_cli.actions.framework.change import HostAccess
+    from mlsysops_cli.actions.framework.upgrade import upgrade as action
+
+    access = HostAccess(inventory, vault_password_file, None, accept_host_keys, check)
+    action(settings_of(ctx), slice_name, access, limit=limit)

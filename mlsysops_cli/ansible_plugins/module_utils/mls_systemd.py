@@ -101,6 +101,15 @@ class Systemd:
             self._systemctl("restart", *units)
         return pending
 
+    def restart(self, names: Iterable[str]) -> None:
+        """Read the units again and start them anew.
+
+        Raises:
+            SupervisorError: systemd refuses.
+        """
+        self._systemctl("daemon-reload")
+        self._systemctl("restart", *(self.unit(name) for name in names))
+
     def remove(self, names: Iterable[str]) -> list[str]:
         """Stop programs and forget them; return the names of those that were there.
 

@@ -165,10 +165,20 @@ def _install(module: Any) -> None:
     before = (_pth(home) or "").split()
     write_file(path, _pth_text(home, digests), 0o644)
     # What runs may still load modules of the archives before; those before them are of no use to anybody.
-    kept = {*digests, "venv", *(Path(line).name for line in before)}
+    kept = {*digests, "venv", *(Path(line).name for line in before), *_remembered(home)}
     for entry in home.iterdir():
         if entry.name not in kept:
             shutil.rmtree(entry)
+
+
+def _remembered(home: Path) -> list[str]:
+    """Return what an upgrade that is under way may have to go back to (see M(mls_release)), and its record."""
+    record = home / "release.json"
+    if not record.is_file():
+        return []
+    files = json.loads(record.read_text(encoding="utf-8"))["files"]
+    links = [file["content"] for file in files if file["path"].endswith(".pth")]
+    return [record.name, *(Path(line).name for link in links for line in link.split())]
 
 
 def _unpack(module: Any, file: Path, place: Path) -> None:

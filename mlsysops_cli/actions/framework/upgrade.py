@@ -1,0 +1,90 @@
+"""What `mls framework upgrade` does: one host after another gets this version, and goes back where it is not well."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlsysops_core.errors import NotFound, PartialFailure
+
+from mlsysops_cli import __version__
+from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change
+from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
+from mlsysops_cli.actions.framework.prepare import forget_pruned, prepare
+from mlsysops_cli.inventory import load_slice
+
+if TYPE_CHECKING:
+    from mlsysops_cli.runner import RunResult
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import SliceState
+
+__all__ = ["upgrade"]
+
+
+def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, limit: str) -> None:
+    """Bring a slice to the version of this command, host by host.
+
+    Args:
+        settings: Global options.
+        slice_name: The slice; the one of the inventory, or in use, where None.
+        access: How hosts are reached.
+        limit: Hosts, as Ansible's ``--limit``.
+
+    Raises:
+        NotFound: The slice is not deployed.
+        PartialFailure: A host was not well afterwards; it runs what it ran before, and those after it were left alone.
+    """
+    if access.inventory and not slice_name:
+        slice_name = load_slice(access.inventory, vault_password_file=access.vault_password_file).name
+    state = chosen_slice(settings, slice_name)
+    embedded_only(state.engine, "upgrade")
+    if not plan_of(state):
+        raise NotFound(f"slice {state.name} is not deployed", hint="run `mls framework deploy-all`")
+    inventory = access.inventory or state.inventory
+    names = load_slice(inventory, vault_password_file=access.vault_password_file).hosts
+    with ExitStack() as stack:
+        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if access.check else None
+        prepared = prepare(
+            settings,
+            inventory,
+            vault_password_file=access.vault_password_file,
+            descriptions=None,
+            check=check,
+            accept_host_keys=access.accept_host_keys,
+            without=[name for name in names if name not in state.hosts],  # those join with `add-node`
+            hold=stack,
+        )
+        result = run_change(
+            settings,
+            prepared,
+            inventory,
+            access,
+            playbook="upgrade.yml",
+            title=f"{'check' if access.check else 'upgrade'} slice {state.name} to {__version__}",
+            limit=limit,
+        )
+        if result.pruned and not access.check:
+            forget_pruned(prepared.layout.directory, result)
+        if error := result.error():
+            if not access.check:
+                prepared.state.model_copy(update={"version": state.version}).save()
+            raise _stopped(state, result) or error
+    done = "would be changed" if access.check else "is upgraded"
+    text = f"slice {state.name} {done} from {state.version} to {__version__}: {result.changed} changes, {result.seconds:.1f} s\n"
+    report_change(settings, state.name, result, text, version=__version__, before=state.version)
+
+
+def _stopped(state: SliceState, result: RunResult) -> PartialFailure | None:
+    """Return the error that says which host was not well and which ones were left alone."""
+    if not result.failures:
+        return None
+    failed = list(dict.fromkeys(failure.host for failure in result.failures))
+    why = "; ".join(str(failure) for failure in result.failures)
+    alone = [name for name in state.hosts if name not in result.hosts]
+    untouched = f"; left alone: {', '.join(alone)}" if alone else ""
+    return PartialFailure(
+        f"the upgrade stopped at {', '.join(failed)}: {why}{untouched}",
+        hint=f"mend it and run it again; full log: {result.log}",
+    )

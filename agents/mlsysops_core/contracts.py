@@ -320,6 +320,13 @@ class PluginHandle(Protocol):
         """Find another host for one placed component; its present host takes part in the scores."""
         ...
 
+    def better(self, application: str) -> PlacementOutcome | None:
+        """Return where placed components had better be, where a search in the background has found that its moves pay.
+
+        Asking begins a search; what it finds is told by a new analysis of the application.
+        """
+        ...
+
     def objection(self, application: str, component: str, host: str) -> Rejected | None:
         """Say why a host cannot take a component, beside what runs there; None where it can."""
         ...

@@ -8,6 +8,7 @@ from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutc
 
 from mlsysops_agents.loop import explain
 
+from .optimiser import Optimiser
 from .world import ClusterWorld
 
 __all__ = ["ClusterHandle"]
@@ -32,6 +33,8 @@ class ClusterHandle:
         self.objects = objects
         self.telemetry = telemetry
         self._world = world
+        #: Set by the agent where it looks for better places.
+        self.optimiser: Optimiser | None = None
         #: Set by the agent once its loop exists.
         self.on_notify: Callable[[str, str], None] | None = None
 
@@ -46,6 +49,10 @@ class ClusterHandle:
     def alternatives(self, application: str, component: str) -> PlacementOutcome:
         """Find another node for a placed component."""
         return self._world.alternatives(application, component)
+
+    def better(self, application: str) -> PlacementOutcome | None:
+        """Return where placed components had better be, as far as that is known."""
+        return self.optimiser.better(application) if self.optimiser is not None else None
 
     def objection(self, application: str, component: str, host: str) -> Rejected | None:
         """Say why a node cannot take a component."""

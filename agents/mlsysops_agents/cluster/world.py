@@ -28,6 +28,7 @@ from mlsysops_agents.placement import (
     place_elsewhere,
     with_targets,
 )
+from mlsysops_agents.placement.build import Built, build
 
 __all__ = ["APP", "COMPONENT_CLUSTERS", "LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld"]
 
@@ -172,6 +173,32 @@ class ClusterWorld:
             weights=self.weights(),
             search=self._search,
         )
+
+    def whole(self, name: str) -> Built:
+        """Return an application with the nodes that it could be on if it started anew, and where it is now."""
+        application = self._must_have(name)
+        demands = demands_of(application, self.assigned(name))
+        members = [member for demand in demands for member in demand.members]
+        return build(
+            demands,
+            self.facts(without=[(name, member) for member in members]),
+            current=self.placed(name),
+            fixed={},
+            interactions=interactions_of(application),
+            weights=self.weights(),
+        )
+
+    def have_room(self, name: str, moves: Mapping[str, str]) -> bool:
+        """Say whether nodes have room for components beside all that runs: one starts elsewhere before it stops."""
+        application = self._must_have(name)
+        nodes = {facts.name: facts for facts in self.facts()}
+        taken: defaultdict[str, Resources] = defaultdict(Resources)
+        for demand in demands_of(application, sorted(moves)):
+            host = moves[demand.members[0]]
+            if host not in nodes or first_objection(demand, nodes[host], nodes[host].used + taken[host]) is not None:
+                return False
+            taken[host] = taken[host] + demand.resources
+        return True
 
     def weights(self) -> Weights:
         """Return what counts how much under the slice's targets."""

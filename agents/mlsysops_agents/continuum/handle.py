@@ -47,6 +47,10 @@ class ContinuumHandle:
         """Find a cluster for every component: here a component has no other place than its application."""
         return self._world.place(application)
 
+    def better(self, application: str) -> PlacementOutcome | None:
+        """Return nothing: what is better inside a cluster, its agent knows."""
+        return None
+
     def objection(self, application: str, component: str, host: str) -> Rejected | None:
         """Say why a cluster cannot take a component."""
         return self._world.objection(application, component, host)

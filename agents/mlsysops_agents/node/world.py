@@ -141,6 +141,10 @@ class NodeHandle:
         """A node places nothing."""
         raise MlsError(f"{application}/{component}: a node agent places no components")
 
+    def better(self, application: str) -> PlacementOutcome | None:
+        """Return nothing: a node places no components."""
+        return None
+
     def objection(self, application: str, component: str, host: str) -> Rejected | None:
         """A node places nothing."""
         raise MlsError(f"{application}/{component}: a node agent places no components")

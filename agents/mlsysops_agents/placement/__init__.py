@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from .better import better_places
 from .clusters import CLUSTER_FILTERS, ClusterFacts, place_on_clusters
 from .demand import Demand, demands_of, in_start_order, interactions_of
 from .descriptions import Descriptions
+from .exact import Exact, Stop, solve_exactly
 from .explain import explain
 from .facts import NodeFacts, Resources
 from .filters import FILTERS, first_objection
@@ -19,10 +21,13 @@ __all__ = [
     "ClusterFacts",
     "Demand",
     "Descriptions",
+    "Exact",
     "NodeFacts",
     "Resources",
     "Search",
+    "Stop",
     "Weights",
+    "better_places",
     "demands_of",
     "explain",
     "first_objection",
@@ -33,5 +38,6 @@ __all__ = [
     "place_elsewhere",
     "place_on_clusters",
     "satisfaction",
+    "solve_exactly",
     "with_targets",
 ]

@@ -6,6 +6,7 @@ The library is imported when it is asked for and never at start-up: it takes an 
 from __future__ import annotations
 
 import math
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,31 @@ from mlsysops_core.errors import InvalidInput
 
 from .problem import FAR, NOWHERE, Problem, objective, violations
 
-__all__ = ["Exact", "solve_exactly"]
+__all__ = ["Exact", "Stop", "solve_exactly"]
 
 _BOUND = 10**12
+
+
+class Stop:
+    """Ends a search from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._solver: Any = None
+
+    def set(self) -> None:
+        """End the search that there is, or that will be."""
+        with self._lock:
+            self._set = True
+            if self._solver is not None:
+                self._solver.stop_search()
+
+    def guard(self, solver: Any) -> bool:
+        """Say whether a solver may begin; from then on it will be stopped."""
+        with self._lock:
+            self._solver = solver
+            return not self._set
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +61,13 @@ class Exact:
 
 
 def solve_exactly(
-    problem: Problem, start: Sequence[int], *, seconds: float = 10.0, workers: int = 1, work: float | None = None
+    problem: Problem,
+    start: Sequence[int],
+    *,
+    seconds: float = 10.0,
+    workers: int = 1,
+    work: float | None = None,
+    stop: Stop | None = None,
 ) -> Exact:
     """Improve a plan to the optimum, or as far as the time lasts.
 
@@ -47,6 +76,7 @@ def solve_exactly(
         start: A plan that breaks no constraint; what it cannot place is not placed here either.
         seconds: Wall time there is.
         workers: Threads. With one the result is deterministic as long as the time suffices.
+        stop: Ends the search early; what is found until then counts.
         work: Limit that does not depend on the machine's load, in CP-SAT's deterministic seconds; None sets none.
 
     Raises:
@@ -74,8 +104,10 @@ def solve_exactly(
     solver.parameters.linearization_level = 2
     solver.parameters.random_seed = 1
     # OR-tools names its codes in an enumeration of its own.
-    status = solver.solve(model)
     known = objective(problem, start)
+    if stop is not None and not stop.guard(solver):
+        return Exact(tuple(start), known[1], min(known[1], 0), False)
+    status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return Exact(tuple(start), known[1], min(known[1], 0), False)
     hosts = [NOWHERE] * problem.items

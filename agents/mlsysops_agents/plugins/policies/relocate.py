@@ -1,7 +1,8 @@
 """``relocateComponents``: moves a component whose node is gone, no longer fits, or keeps it from meeting its targets.
 
 Haste and patience are both bounded: a reason must last for a while before anything moves (hysteresis), a move for the sake of
-quality needs a node that is clearly better and the owner's permission, and nothing moves twice within the cool-down.
+quality needs a node that is clearly better and the owner's permission, and nothing moves twice within the cool-down. The same
+permission lets components move to better nodes that a search in the background has found, all at once and only where all is well.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class RelocateComponents:
                     present = state.get(member, {}).get("node_placed")
                     if present is not None and present != host:
                         actions[member] = [{"action": "move", "src_host": present, "target_host": host}]
-                        if key.startswith("quality:"):
+                        if not key.startswith("place:"):
                             context["moved"][member] = now
             if actions:
                 return {_MECHANISM: {"name": name, "deployment_plan": {"initial_plan": False, **actions}}}, context
@@ -136,6 +137,10 @@ class RelocateComponents:
         if is_permitted(_PERMISSION, application["spec"]):
             for component, why in self._unmet(application, state):
                 found[f"quality:{component}"] = (_QUALITY_SECONDS, why)
+            if not found and state and all(item.get("node_placed") and item.get("ready") for item in state.values()):
+                better = self._handle.better(application["name"])
+                for component in better.assignments if better is not None else ():
+                    found[f"better:{component}"] = (0.0, "a better plan was found")
         return found
 
     def _unmet(self, application: Mapping[str, Any], state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -157,6 +162,8 @@ class RelocateComponents:
     ) -> tuple[PlacementOutcome, str]:
         """Return where the component (with those that share its node) should go; without a place, why it stays."""
         kind, _, component = key.partition(":")
+        if kind == "better":
+            return self._better(application, context)
         found = self._handle.alternatives(application["name"], component)
         host = found.assignments.get(component)
         if host is None:
@@ -170,6 +177,18 @@ class RelocateComponents:
             present = scores.get(state[component]["node_placed"], 0.0)
             if scores.get(host, 0.0) < present + _MARGIN:
                 return stays, "no other node is clearly better"
+        return found, ""
+
+    def _better(self, application: Mapping[str, Any], context: Mapping[str, Any]) -> tuple[PlacementOutcome, str]:
+        """Return all moves of the better plan; none where one of them would come too soon after another."""
+        found = self._handle.better(application["name"])
+        if found is None:
+            return PlacementOutcome({}), "the plan is no longer better"
+        now = self._handle.clock.time()
+        if any(
+            now - context["moved"].get(member, -_COOL_DOWN_SECONDS) < _COOL_DOWN_SECONDS for member in found.assignments
+        ):
+            return replace(found, assignments={}), "it was moved a short while ago"
         return found, ""
 
 

@@ -233,3 +233,29 @@ async def test_the_continuum_assigns_all_components_or_none() -> None:
     assert await run(apps, state) == {}
     assert made.told == ["0/1 clusters fit"]
     assert await run(apps, state) is None
+
+
+async def test_a_better_plan_moves_all_of_it_once_where_all_is_well_and_its_owner_permits_it() -> None:
+    made = handle(web="n1", db="n1")
+    made.improvement = PlacementOutcome({"web": "n2", "db": "n3"}, explain={"web": "saves", "db": "saves"})
+    runner = Runner(RelocateComponents(made))
+    apps = app(component("web"), component("db"), permitted_actions=["component_relocation"])
+    calm = {"node_placed": "n1", "ready": True}
+    assert await runner(apps, fluidity(web=calm, db={"node_placed": "n1", "ready": False})) is None
+    assert await Runner(RelocateComponents(made))(app(component("web"), component("db")), fluidity(web=calm)) is None
+    plan = await runner(apps, fluidity(web=calm, db=calm))
+    assert plan is not None
+    assert plan["fluidity"]["deployment_plan"] == {
+        "initial_plan": False,
+        "web": [{"action": "move", "src_host": "n1", "target_host": "n2"}],
+        "db": [{"action": "move", "src_host": "n1", "target_host": "n3"}],
+    }
+    # What was moved for a better plan is not moved again at once: the refusal is told, and nothing is done.
+    made.improvement = PlacementOutcome({"web": "n1"}, explain={"web": "saves"})
+    there = fluidity(web={"node_placed": "n2", "ready": True}, db={"node_placed": "n3", "ready": True})
+    assert await runner(apps, there) == {}
+    assert await runner(apps, there) is None
+    await made.clock.advance(301.0)
+    plan = await runner(apps, there)
+    assert plan is not None
+    assert list(plan["fluidity"]["deployment_plan"]) == ["initial_plan", "web"]

@@ -101,6 +101,7 @@ class FakeHandle:
         self.telemetry = FakeTelemetry()
         self.placement = PlacementOutcome({})
         self.elsewhere = PlacementOutcome({})
+        self.improvement: PlacementOutcome | None = None
         self.unfit: dict[str, Rejected] = {}
         self.components: list[str] = []
         self.told: list[str] = []
@@ -114,6 +115,9 @@ class FakeHandle:
 
     def alternatives(self, application: str, component: str) -> PlacementOutcome:
         return self.elsewhere
+
+    def better(self, application: str) -> PlacementOutcome | None:
+        return self.improvement
 
     def objection(self, application: str, component: str, host: str) -> Rejected | None:
         found = self.unfit.get(component)

@@ -26,7 +26,6 @@ __all__ = ["Fetched", "fetch_artifacts"]
 #: Downloads at a time: enough to fill a line, few enough to be welcome.
 _AT_A_TIME = 4
 _ATTEMPTS = 5
-_BLOCK = 1 << 20
 _TIMEOUT = httpx.Timeout(15.0, pool=None)
 _SUMS_LIMIT = 1 << 20
 
@@ -175,7 +174,7 @@ def _download(client: httpx.Client, artifact: Artifact, path: Path, wanted: str)
 
 def _append(client: httpx.Client, url: str, part: Path) -> None:
     start = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={start}-"} if start else {}
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
     with client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == 416 and start:  # nothing after what there is: whole, or of another file
             complete = answer.headers.get("Content-Range", "").rpartition("/")[2]
@@ -185,7 +184,7 @@ def _append(client: httpx.Client, url: str, part: Path) -> None:
             return
         _check_status(url, answer)
         with part.open("ab" if answer.status_code == 206 else "wb") as stream:
-            for block in answer.iter_bytes(_BLOCK):
+            for block in answer.iter_raw():  # as it comes: what came before a break is kept
                 stream.write(block)
 
 

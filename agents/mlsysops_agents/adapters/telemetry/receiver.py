@@ -1,37 +1,39 @@
-"""OTLP/HTTP receiver for metrics: ``POST /v1/metrics`` (OpenTelemetry protocol specification, "OTLP/HTTP")."""
+"""Receiver for metrics: OTLP/HTTP (``POST /v1/metrics``) and OTLP/gRPC, on one port (OpenTelemetry protocol specification)."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 from aiohttp import web
 from mlsysops_core.errors import Conflict, InvalidInput
 
-from .otlp import Encoding, decode_request, encode_error, encode_response
+from .grpc import GrpcConnection
+from .intake import MAX_BODY, Intake
+from .otlp import Encoding, encode_error
+from .shared_port import SharedPort
 from .store import TelemetryStore
 
 __all__ = ["DEFAULT_PORT", "OtlpReceiver", "metrics_handler"]
 
 _log = logging.getLogger(__name__)
+_Connection = TypeVar("_Connection", SharedPort, GrpcConnection)
 
 DEFAULT_PORT = 43170
 _ENCODINGS: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 _MEDIA: dict[Encoding, str] = {encoding: media for media, encoding in _ENCODINGS.items()}
-#: Also of the body once decompressed: aiohttp counts what comes out.
-_MAX_BODY = 8 * 1024 * 1024
 _SHUTDOWN_SECONDS = 1.0
 #: gRPC status codes for the body of a failure.
 _INVALID_ARGUMENT = 3
 _RESOURCE_EXHAUSTED = 8
 
 
-def metrics_handler(
-    store: TelemetryStore, *, defaults: Mapping[str, str], now: Callable[[], float]
-) -> Callable[[web.Request], Any]:
+def metrics_handler(intake: Intake) -> Callable[[web.Request], Any]:
     """The request handler; apart from the server so that other servers can mount it."""
 
     async def handle(request: web.Request) -> web.Response:
@@ -42,19 +44,14 @@ def metrics_handler(
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _failure(encoding, 413, _RESOURCE_EXHAUSTED, f"the body has more than {_MAX_BODY} bytes")
+            return _failure(encoding, 413, _RESOURCE_EXHAUSTED, f"the body has more than {MAX_BODY} bytes")
         except web.RequestPayloadError as exc:
             return _failure(encoding, 400, _INVALID_ARGUMENT, f"the body cannot be read: {exc}")
         try:
-            decoded = decode_request(body, encoding, now=now(), defaults=defaults)
+            answer = intake.take(body, encoding)
         except InvalidInput as exc:
             return _failure(encoding, 400, _INVALID_ARGUMENT, str(exc))
-        result = store.ingest(decoded.points)
-        rejected = decoded.rejected + result.too_old
-        reason = decoded.reason or ("older than what is kept" if result.too_old else "")
-        return web.Response(
-            body=encode_response(encoding, rejected=rejected, message=reason), content_type=_MEDIA[encoding]
-        )
+        return web.Response(body=answer, content_type=_MEDIA[encoding])
 
     return handle
 
@@ -65,7 +62,7 @@ def _failure(encoding: Encoding, status: int, code: int, message: str) -> web.Re
 
 
 class OtlpReceiver:
-    """An HTTP server that feeds a store. Enter it with ``async with``.
+    """A server that feeds a store, over HTTP/1.1 and gRPC alike. Enter it with ``async with``.
 
     Args:
         store: Where points go.
@@ -86,10 +83,15 @@ class OtlpReceiver:
     ) -> None:
         self._address = address
         self._port = port
-        app = web.Application(client_max_size=_MAX_BODY)
-        app.router.add_post("/v1/metrics", metrics_handler(store, defaults=dict(defaults or {}), now=now))
+        # aiohttp counts what comes out of a compressed body.
+        app = web.Application(client_max_size=MAX_BODY)
+        self._intake = Intake(store, dict(defaults or {}), now)
+        app.router.add_post("/v1/metrics", metrics_handler(self._intake))
         app.router.add_get("/healthz", _healthy)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._server: asyncio.Server | None = None
+        #: What aiohttp does not know of, and has to be ended with us.
+        self._connections: WeakSet[SharedPort | GrpcConnection] = WeakSet()
 
     async def __aenter__(self) -> Self:
         """Start listening.
@@ -99,10 +101,13 @@ class OtlpReceiver:
             InvalidInput: The address is not one of this machine's.
         """
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._address, self._port)
+        http1 = self._runner.server
+        assert http1 is not None  # noqa: S101 - it is set up
         where = f"{self._address}:{self._port}"
         try:
-            await site.start()
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: self._remember(SharedPort(http1, self._grpc)), self._address, self._port
+            )
         except OSError as exc:
             await self._runner.cleanup()
             if exc.errno == errno.EADDRINUSE:
@@ -114,12 +119,24 @@ class OtlpReceiver:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.close()
         await self._runner.cleanup()
+
+    def _grpc(self) -> GrpcConnection:
+        return self._remember(GrpcConnection(self._intake))
+
+    def _remember(self, connection: _Connection) -> _Connection:
+        self._connections.add(connection)
+        return connection
 
     @property
     def port(self) -> int:
         """The port, once listening."""
-        return int(self._runner.addresses[0][1])
+        assert self._server is not None  # noqa: S101 - the caller has entered
+        return int(self._server.sockets[0].getsockname()[1])
 
     @property
     def url(self) -> str:

@@ -84,3 +84,37 @@ def upgrade(
 
     access = HostAccess(inventory, vault_password_file, None, accept_host_keys, check)
     action(settings_of(ctx), slice_name, access, limit=limit)
+
+
+@app.command()
+def backup(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Option("--file", metavar="FILE", help="Where to write it; it holds keys.")],
+    slice_name: SliceName = None,
+    inventory: Inventory = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    vault_password_file: Vault = None,
+) -> None:
+    """Copy the stores and keys of a slice's control planes into one private file, while it runs."""
+    from mlsysops_cli.actions.framework.backup import backup as action
+    from mlsysops_cli.actions.framework.change import HostAccess
+
+    access = HostAccess(inventory, vault_password_file)
+    action(settings_of(ctx), slice_name, file, access, force=force)
+
+
+@app.command()
+def restore(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Option("--file", metavar="FILE", help="What `backup` wrote.")],
+    inventory: Inventory = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    vault_password_file: Vault = None,
+    accept_host_keys: AcceptKeys = False,
+) -> None:
+    """Put a backup back, onto the hosts it was taken from or onto bare ones, and deploy the slice."""
+    from mlsysops_cli.actions.framework.backup import restore as action
+    from mlsysops_cli.actions.framework.change import HostAccess
+
+    access = HostAccess(inventory, vault_password_file, None, accept_host_keys)
+    action(settings_of(ctx), file, access, yes=yes)

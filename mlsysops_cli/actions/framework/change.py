@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import Refused
+from mlsysops_core.errors import NotFound, Refused
 
+from mlsysops_cli.actions.framework.chosen import plan_of
 from mlsysops_cli.assets import asset
 from mlsysops_cli.output import emit_document
 from mlsysops_cli.render import remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
+from mlsysops_cli.slice import slice_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from mlsysops_cli.actions.framework.prepare import Prepared
     from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import SliceState
 
-__all__ = ["HostAccess", "embedded_only", "report_change", "run_change"]
+__all__ = ["HostAccess", "embedded_only", "report_change", "run_change", "run_deployed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +90,74 @@ def run_change(
         title=title,
         extra_vars=prepared.plan,
         variables=variables or {},
-        check=access.check,
         limit=limit,
-        vault_password_file=access.vault_password_file,
-        become_password_file=access.become_password_file,
         verbosity=max(0, settings.verbose - 1),
         local_only=layout.slice.local,
         known_hosts=prepared.directory / "known_hosts",
-        accept_host_keys=access.accept_host_keys,
         remote_temporary=remote_temporary(layout.slice.name),
+        **_reached(access),
     )
     return run_playbook(run, choose_progress(title, quiet=settings.quiet))
+
+
+def run_deployed(
+    settings: Settings,
+    state: SliceState,
+    access: HostAccess,
+    *,
+    playbook: str,
+    title: str,
+    variables: Mapping[str, Any] | None = None,
+    limit: str = "",
+    quiet: bool = False,
+) -> RunResult:
+    """Run a playbook on a slice as it was deployed last and return what it did; the caller looks at its error.
+
+    Args:
+        settings: Global options.
+        state: The slice's state.
+        access: How hosts are reached.
+        playbook: Name of the playbook.
+        title: What the progress display calls it.
+        variables: Further variables of the playbook.
+        limit: Hosts, as Ansible's ``--limit``.
+        quiet: Show no progress.
+
+    Raises:
+        NotFound: The inventory is gone.
+    """
+    directory = slice_directory(state.name)
+    remote = any(not part["local"] for part in plan_of(state).get("hosts", {}).values())
+    inventory = Path(access.inventory or state.inventory).absolute()
+    if remote and not inventory.exists():
+        raise NotFound(
+            f"the inventory of slice {state.name} is gone: {inventory}", hint="name another with --inventory"
+        )
+    run = PlaybookRun(
+        playbook=asset("playbooks", playbook),
+        inventories=[*([inventory] if inventory.exists() else []), directory / "hosts.json"],
+        state=directory / "run",
+        logs=directory / "logs" / "runs",
+        title=title,
+        extra_vars=directory / "plan.json",
+        variables=variables or {},
+        limit=limit,
+        verbosity=max(0, settings.verbose - 1),
+        local_only=not remote,
+        known_hosts=directory / "known_hosts",
+        remote_temporary=remote_temporary(state.name),
+        **_reached(access),
+    )
+    return run_playbook(run, choose_progress(title, quiet=quiet or settings.quiet))
+
+
+def _reached(access: HostAccess) -> dict[str, Any]:
+    return {
+        "check": access.check,
+        "vault_password_file": access.vault_password_file,
+        "become_password_file": access.become_password_file,
+        "accept_host_keys": access.accept_host_keys,
+    }
 
 
 def report_change(settings: Settings, name: str, result: RunResult, text: str, **more: Any) -> None:

@@ -126,7 +126,7 @@ def check_clock(now: float) -> list[Finding]:
     skew = time.time() - now
     if not now or abs(skew) <= CLOCK_TOLERANCE:
         return []
-    found = "the clock is {:.0f} s {} of the control node's".format(abs(skew), "ahead" if skew > 0 else "behind")
+    found = "the clock is {:.0f} s {} the control node's".format(abs(skew), "ahead of" if skew > 0 else "behind")
     return [fault("clock", found, "set the one that is wrong, and keep it with NTP (timedatectl set-ntp true)")]
 
 

@@ -21,7 +21,7 @@ TOOL = "/usr/local/bin/karmadactl"
 #: Validity of the token with which a cluster joins: as long as joining may take.
 _TOKEN_LIFE = "15m"  # noqa: S105 - a time, no token
 _MEMBER = "/apis/cluster.karmada.io/v1alpha1/clusters/"
-_SEARCH = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.search.karmada.io"
+_SEARCH = "/apis/apps/v1/namespaces/karmada-system/deployments/karmada-search"
 
 
 class KarmadaError(Exception):
@@ -124,7 +124,7 @@ class Karmada:
 
     def has_search(self) -> bool:
         """Whether the search add-on is there."""
-        return self._raw(_SEARCH).returncode == 0
+        return self._raw(_SEARCH, self.host).returncode == 0
 
     def add_search(self, registry: str, timeout: float) -> None:
         """Install the search add-on.
@@ -230,8 +230,17 @@ class Karmada:
             argv = ["join", cluster, "--kubeconfig", str(self.kubeconfig), "--cluster-kubeconfig", stream.name]
             self._tool(argv, f"join cluster {cluster}", timeout)
 
-    def _raw(self, path: str) -> Any:
-        return run(str(PROGRAM), "kubectl", "--kubeconfig", str(self.kubeconfig), "get", "--raw", path, timeout=30)
+    def _raw(self, path: str, kubeconfig: str = "") -> Any:
+        return run(
+            str(PROGRAM),
+            "kubectl",
+            "--kubeconfig",
+            kubeconfig or str(self.kubeconfig),
+            "get",
+            "--raw",
+            path,
+            timeout=30,
+        )
 
     @staticmethod
     def _tool(argv: list[str], what: str, timeout: float, hidden: str = "") -> str:

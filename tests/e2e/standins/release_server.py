@@ -42,7 +42,7 @@ class ReleaseServer:
             protocol_version = "HTTP/1.1"
             timeout = 30
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *args: object) -> None:
                 pass
 
             def do_GET(self) -> None:
@@ -128,13 +128,13 @@ def refusing_proxy(address: str = "127.0.0.1") -> Iterator[str]:
     """A proxy that refuses whatever it is asked for; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             pass
 
         def do_GET(self) -> None:
             self.send_error(403, "Forbidden by policy")
 
-        do_CONNECT = do_GET
+        do_CONNECT = do_GET  # noqa: N815 - http.server looks for this name
 
     server = ThreadingHTTPServer((address, 0), Handler)
     server.daemon_threads = True

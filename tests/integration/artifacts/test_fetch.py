@@ -27,7 +27,8 @@ def artifact(server: ReleaseServer, name: str = "k3s/v1/k3s", sums: str = "sums.
 def test_a_file_is_fetched_once_and_vouched_for(server: ReleaseServer, tmp_path: Path) -> None:
     digest = server.publish("k3s/v1/k3s", DATA, sums="sums.txt")
     (first,) = fetch_artifacts(tmp_path / "a", [artifact(server)], nothing)
-    assert first.changed and first.trust == "released-list"
+    assert first.changed
+    assert first.trust == "released-list"
     assert (tmp_path / "a/k3s/v1/k3s").read_bytes() == DATA
     known = json.loads((tmp_path / "a/artifacts.json").read_text(encoding="utf-8"))["artifacts"]
     assert known["k3s/v1/k3s"] == {
@@ -96,7 +97,7 @@ def test_what_can_be_had_is_kept_when_something_cannot(server: ReleaseServer, tm
     server.publish("k3s/v1/images", DATA, sums="sums.txt")
     server.faults["images"] = "missing"
     both = [artifact(server), artifact(server, "k3s/v1/images")]
-    with pytest.raises(PartialFailure, match="1 of 2 artifacts could not be had.*images is not there"):
+    with pytest.raises(PartialFailure, match=r"1 of 2 artifacts could not be had.*images is not there"):
         fetch_artifacts(tmp_path, both, nothing)
     assert list(Manifest.load(tmp_path).artifacts) == ["k3s/v1/k3s"]
     assert [fault.message for fault in Manifest.load(tmp_path).faults(tmp_path, both)] == ["k3s/v1/images is missing"]
@@ -126,11 +127,11 @@ def test_a_server_that_says_nothing_more_is_given_up(
 
 def test_a_proxy_that_refuses_is_named(server: ReleaseServer, tmp_path: Path) -> None:
     secure = Artifact("k3s/v1/k3s", "k3s", "https://releases.invalid/k3s/v1/k3s", "0" * 64)
-    with refusing_proxy() as proxy, pytest.raises(Unreachable, match="the proxy refuses.*403"):
+    with refusing_proxy() as proxy, pytest.raises(Unreachable, match=r"the proxy refuses.*403"):
         fetch_artifacts(tmp_path, [secure], nothing, proxy=proxy)
 
 
 def test_a_damaged_list_is_said_and_not_guessed_around(server: ReleaseServer, tmp_path: Path) -> None:
     (tmp_path / "artifacts.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InvalidInput, match="artifacts.json is damaged"):
+    with pytest.raises(InvalidInput, match=r"artifacts.json is damaged"):
         fetch_artifacts(tmp_path, [artifact(server)], nothing)

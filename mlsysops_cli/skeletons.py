@@ -125,10 +125,10 @@ def initialize(inbound_queue: asyncio.Queue[Any], outbound_queue: asyncio.Queue[
 
 
 async def apply(command: dict[str, Any]) -> bool:
-    """Carry out a command; doing it twice is the same as once. False: it had no effect."""
+    """Carry out a command; doing it twice is the same as once. Raise to say no. False: it is not finished yet."""
     value = command.get("value")
     if not isinstance(value, int):
-        return False
+        raise TypeError(f"value must be a whole number, not {value!r}")
     _state["value"] = value
     await _queues["out"].put({"event": "applied", "value": value})
     return True
@@ -157,6 +157,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mlsysops_core.plugins import load_mechanism_file
 
 FILE = Path(__file__).parent / "mechanism-$name.py"
@@ -170,7 +171,8 @@ def test_a_command_takes_effect_and_is_told() -> None:
         assert (await mechanism.apply({"value": 3})).ok
         assert mechanism.get_state() == {"value": 3}
         assert heard == [{"event": "applied", "value": 3}]
-        assert not (await mechanism.apply({"value": "three"})).ok
+        with pytest.raises(TypeError):
+            await mechanism.apply({"value": "three"})
 
     asyncio.run(run())
 '''

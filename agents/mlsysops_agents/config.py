@@ -8,13 +8,16 @@ from typing import Annotated, Literal
 import yaml
 from mlsysops_core.contracts import AgentIdentity
 from mlsysops_core.errors import Fault, InvalidInput
+from mlsysops_core.settings import PlacementSettings
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .signers import read_signer
 
 __all__ = [
     "AgentConfig",
     "LeaseConfig",
     "ListenConfig",
-    "PlacementConfig",
+    "PackagesConfig",
     "TelemetryConfig",
     "WorkerConfig",
     "load_config",
@@ -29,6 +32,12 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _public_key(line: str) -> str:
+    read_signer(line)
+    return line
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 #: DNS-1123 label, as object names need it.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
@@ -87,47 +96,34 @@ class LeaseConfig(_Strict):
         return self
 
 
+class PackagesConfig(_Strict):
+    """What plug-ins may have installed for themselves.
+
+    Attributes:
+        allowed: Names of Python packages; ``*`` for any, none where empty.
+        plugins: Requirements by name of the plug-in that has them without saying so.
+        wheelhouse: Directory with wheels, from which alone is installed.
+        timeout: Longest time of one installation in seconds.
+    """
+
+    allowed: tuple[str, ...] = ()
+    plugins: dict[str, tuple[str, ...]] = {}
+    wheelhouse: AbsolutePath | None = None
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
+
+
 class WorkerConfig(_Strict):
-    """Limits of a process that runs a user's policy.
+    """Limits of a process that runs a user's plug-in.
 
     Attributes:
         memory: Address space in bytes.
         cpu_seconds: Processor time of one call.
+        packages: What plug-ins may have installed for themselves.
     """
 
     memory: Annotated[int, Field(ge=128 * 2**20, strict=True)] = 2**30
     cpu_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
-
-
-class PlacementConfig(_Strict):
-    """How components are placed.
-
-    Attributes:
-        weights: Goals of `mlsysops_agents.placement.Weights` that count otherwise than by default.
-        exact_seconds: Seconds a decision may take the exact solver (extra ``optimize``); 0 leaves it to the heuristic.
-        cluster_gone_after: Seconds of silence after which what may leave a cluster is moved.
-        refusal_after: Seconds a cluster says that nothing fits until another one is tried.
-    """
-
-    weights: dict[
-        Literal[
-            "least_allocated",
-            "spread",
-            "affinity",
-            "stay",
-            "energy",
-            "carbon",
-            "cost",
-            "trust",
-            "data_locality",
-            "mobility",
-            "performance",
-        ],
-        Annotated[float, Field(ge=0, le=100)],
-    ] = {}
-    exact_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
-    cluster_gone_after: Annotated[float, Field(gt=0)] = 60.0
-    refusal_after: Annotated[float, Field(gt=0)] = 20.0
+    packages: PackagesConfig = PackagesConfig()
 
 
 class AgentConfig(_Strict):
@@ -143,7 +139,9 @@ class AgentConfig(_Strict):
         state_dir: Directory for what the agent remembers.
         telemetry: Telemetry in and out.
         plugin_dirs: Directories with module plug-ins.
-        policy_digests: SHA-256 digests of the policies that may be sent to this agent; None where any may.
+        policy_digests: SHA-256 digests of the policies that may be sent to this agent.
+        policy_signers: Public keys (``ssh-ed25519 AAAA… comment``) of those whose policies may be sent to it; any policy may
+            where neither is given.
         worker: What the process of a user's policy may use.
         host_root: Where the host's root directory is; a container has it mounted somewhere.
         lease: Heartbeat.
@@ -161,18 +159,12 @@ class AgentConfig(_Strict):
     telemetry: TelemetryConfig = TelemetryConfig()
     plugin_dirs: tuple[AbsolutePath, ...] = ()
     policy_digests: tuple[Annotated[str, Field(pattern=r"^(sha256:)?[0-9a-f]{64}$")], ...] | None = None
+    policy_signers: tuple[PublicKey, ...] | None = None
     worker: WorkerConfig = WorkerConfig()
     host_root: AbsolutePath = Path("/")
     lease: LeaseConfig = LeaseConfig()
-    placement: PlacementConfig = PlacementConfig()
+    placement: PlacementSettings = PlacementSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @property
-    def allowed_digests(self) -> frozenset[str] | None:
-        """Digests of the policies that may be sent, in hexadecimal; None where any may."""
-        if self.policy_digests is None:
-            return None
-        return frozenset(item.removeprefix("sha256:") for item in self.policy_digests)
 
     @property
     def identity(self) -> AgentIdentity:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.contracts import Clock, Sample, Scope
 from mlsysops_core.errors import MlsError
 from mlsysops_core.model import Application
-from mlsysops_core.plugins import PluginError, load_mechanisms
+from mlsysops_core.plugins import PluginError
 
 from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import agents_of
@@ -23,15 +23,15 @@ from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.leases import LeaseWatch
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
-from mlsysops_agents.adapters.worker import WorkerLimits
-from mlsysops_agents.extension import PolicyManager, TargetedInputs
+from mlsysops_agents.extension import TargetedInputs, make_extensions
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 from mlsysops_agents.loop.story import repeats, story
-from mlsysops_agents.placement import Search, Weights
+from mlsysops_agents.placement import Weights
 
 from .changes import app_changed, deployment_changed, node_changed, spec_changed
 from .handle import ClusterHandle
 from .health import cluster_status
+from .optimiser import Optimiser
 from .status import MAX_DECISIONS, Evidence, application_status, is_urgent
 from .world import APP, LABEL_APPLICATION, LABEL_COMPONENT, ClusterWorld, node_of
 
@@ -82,9 +82,11 @@ class ClusterAgent:
             self._objects,
             runtime.telemetry,
             weights=Weights(**settings.weights),
-            search=Search(exact_seconds=settings.exact_seconds),
         )
         self._handle = ClusterHandle(runtime.identity, self._clock, self._objects, runtime.telemetry, self._world)
+        self._optimiser = self._handle.optimiser = Optimiser(
+            self._world, self._clock, seconds=settings.exact_seconds, workers=settings.exact_workers
+        )
         client, namespace = runtime.objects.client, runtime.identity.namespace
         self._app_statuses = Statuses(client, APP, namespace, interval=_APP_STATUS_SECONDS)
         self._cluster_statuses = Statuses(client, "MLSysOpsCluster", namespace, interval=_CLUSTER_STATUS_SECONDS)
@@ -92,17 +94,9 @@ class ClusterAgent:
         self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
         self._waiting: set[str] = set()
         self._metrics: dict[str, set[str]] = {}
-        config = runtime.config
         self._inputs = TargetedInputs(self._world)
         self._world.targets = lambda: self._inputs.settings.targets
-        self._manager = PolicyManager(
-            self._handle,
-            config.plugin_dirs,
-            config.state_dir,
-            self._inputs,
-            limits=WorkerLimits(memory=config.worker.memory, cpu_seconds=config.worker.cpu_seconds),
-            allowed=config.allowed_digests,
-        )
+        self._mechanisms, self._manager = make_extensions(runtime, self._handle, self._inputs, self._message)
         self._plugin_fault = ""
         self._leases: Informer | None = None
         self._lease_watch = LeaseWatch(
@@ -131,7 +125,7 @@ class ClusterAgent:
     async def _loop(self) -> None:
         config = self._runtime.config
         try:
-            mechanisms = load_mechanisms(self._handle, config.plugin_dirs, listener=self._message)
+            mechanisms = await self._mechanisms.load()
             policies = await self._manager.load()
         except PluginError as exc:
             await self._last_words(str(exc))
@@ -144,7 +138,7 @@ class ClusterAgent:
                 knowledge=knowledge,
                 inputs=self._inputs,
                 policies=(),
-                mechanisms={loaded.name: loaded.mechanism for loaded in mechanisms},
+                mechanisms=mechanisms,
                 on_decision=self._decided,
             )
             engine.on_conditions = lambda _conditions: self._dirty.mark(_CLUSTER)
@@ -153,7 +147,10 @@ class ClusterAgent:
             _log.info(
                 "policies: %s; mechanisms: %s",
                 ", ".join(policy.name for policy in policies) or "none",
-                ", ".join(mechanism.name for mechanism in mechanisms) or "none",
+                ", ".join(mechanisms) or "none",
+            )
+            self._optimiser.on_found = lambda name: engine.notify(
+                _ASSET + name, Trigger("request", "better places were found")
             )
             engine.add_asset(f"cluster/{self._identity.name}", Scope.CLUSTER)
             engine.add_asset(f"system/{self._identity.name}", Scope.SYSTEM)
@@ -162,8 +159,10 @@ class ClusterAgent:
                 tasks.create_task(engine.run(), name="engine")
                 tasks.create_task(self._manager.run(engine), name="policies")
                 tasks.create_task(self._lease_watch.run(), name="leases")
+                tasks.create_task(self._optimiser.run(), name="optimiser")
         finally:
             self._engine = None
+            await self._mechanisms.close()
             knowledge.close()
 
     def _subscribe(self, engine: Engine) -> None:
@@ -279,6 +278,7 @@ class ClusterAgent:
         self._decisions.pop(name, None)
         self._app_statuses.drop(name)
         self._world.descriptions.forget(obj)
+        self._optimiser.forget(name)
         for names in self._metrics.values():
             names.discard(name)
 

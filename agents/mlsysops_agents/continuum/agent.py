@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.contracts import Clock, Scope
 from mlsysops_core.errors import MlsError
-from mlsysops_core.plugins import PluginError, load_mechanisms
+from mlsysops_core.plugins import PluginError
 
 from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import agents_of
@@ -18,8 +18,7 @@ from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.leases import LeaseWatch
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
-from mlsysops_agents.adapters.worker import WorkerLimits
-from mlsysops_agents.extension import PolicyManager, TargetedInputs
+from mlsysops_agents.extension import TargetedInputs, make_extensions
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 from mlsysops_agents.loop.story import repeats, story
 from mlsysops_agents.placement import Weights
@@ -96,17 +95,9 @@ class ContinuumAgent:
         self._dirty = DirtySet(self._clock, self._look)
         self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
         self._waiting: set[str] = set()
-        config = runtime.config
         self._inputs = TargetedInputs(self._world)
         self._world.targets = lambda: self._inputs.settings.targets
-        self._manager = PolicyManager(
-            self._handle,
-            config.plugin_dirs,
-            config.state_dir,
-            self._inputs,
-            limits=WorkerLimits(memory=config.worker.memory, cpu_seconds=config.worker.cpu_seconds),
-            allowed=config.allowed_digests,
-        )
+        self._mechanisms, self._manager = make_extensions(runtime, self._handle, self._inputs, self._message)
         self._plugin_fault = ""
         self._leases: Informer | None = None
         self._lease_watch = LeaseWatch(
@@ -141,7 +132,7 @@ class ContinuumAgent:
     async def _loop(self) -> None:
         config = self._runtime.config
         try:
-            mechanisms = load_mechanisms(self._handle, config.plugin_dirs, listener=self._message)
+            mechanisms = await self._mechanisms.load()
             policies = await self._manager.load()
         except PluginError as exc:
             await self._last_words(str(exc))
@@ -154,7 +145,7 @@ class ContinuumAgent:
                 knowledge=knowledge,
                 inputs=self._inputs,
                 policies=(),
-                mechanisms={loaded.name: loaded.mechanism for loaded in mechanisms},
+                mechanisms=mechanisms,
                 on_decision=self._decided,
             )
             engine.on_conditions = lambda _conditions: self._dirty.mark(f"{_CONTINUUM}/")
@@ -163,7 +154,7 @@ class ContinuumAgent:
             _log.info(
                 "policies: %s; mechanisms: %s",
                 ", ".join(policy.name for policy in policies) or "none",
-                ", ".join(mechanism.name for mechanism in mechanisms) or "none",
+                ", ".join(mechanisms) or "none",
             )
             engine.add_asset(f"continuum/{self._identity.name}", Scope.CONTINUUM)
             engine.add_asset(f"system/{self._identity.name}", Scope.SYSTEM)
@@ -175,6 +166,7 @@ class ContinuumAgent:
                 tasks.create_task(self._failover.run(), name="failover")
         finally:
             self._engine = None
+            await self._mechanisms.close()
             knowledge.close()
 
     def _subscribe(self, engine: Engine) -> None:

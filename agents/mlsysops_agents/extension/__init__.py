@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from .compose import make_extensions
+from .mechanisms import Mechanisms
 from .policies import PolicyManager
 from .settings import SliceSettings, TargetedInputs, read_settings
+from .trust import Trust
 
-__all__ = ["PolicyManager", "SliceSettings", "TargetedInputs", "read_settings"]
+__all__ = [
+    "Mechanisms",
+    "PolicyManager",
+    "SliceSettings",
+    "TargetedInputs",
+    "Trust",
+    "make_extensions",
+    "read_settings",
+]

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlsysops_core.contracts import AgentIdentity, PluginHandle
-from mlsysops_core.errors import InvalidInput
-from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, SentToAgents, Target, digest_of
+from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, SentToAgents, digest_of
 from mlsysops_core.plugins import LoadedPolicy, PluginError, load_policies
-from mlsysops_core.plugins.modules import policy_name_of
+from mlsysops_core.plugins.modules import plugin_files, policy_name_of
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
-from mlsysops_agents.adapters.worker import WorkerLimits, WorkerPolicy, load_in_worker
+from mlsysops_agents.adapters.worker import (
+    PackageEnvironments,
+    PackagesRefused,
+    WorkerLimits,
+    WorkerPolicy,
+    load_in_worker,
+)
 from mlsysops_agents.loop import Engine, Trigger
 
 from .settings import SETTINGS, SliceSettings, TargetedInputs, read_settings
+from .trust import Trust
+from .wanted import Wanted, own_labels
 
 __all__ = ["PolicyManager"]
 
@@ -53,7 +59,8 @@ class PolicyManager:
         state_dir: Where the agent keeps its state; workers run below it.
         inputs: Gets the slice's settings.
         limits: What a worker may use.
-        allowed: Digests of policies that may run, from the agent's own configuration; None where any may.
+        trust: Which policies may run, from the agent's own configuration; any where None.
+        packages: Gives policies the packages that they ask for; None where they have to do with the agent's own.
     """
 
     def __init__(
@@ -64,15 +71,17 @@ class PolicyManager:
         inputs: TargetedInputs,
         *,
         limits: WorkerLimits | None = None,
-        allowed: frozenset[str] | None = None,
+        trust: Trust | None = None,
+        packages: PackageEnvironments | None = None,
     ) -> None:
+        self._packages = packages
         self._handle = handle
         self._agent: AgentIdentity = handle.agent
         self._directories = tuple(directories)
         self._scratch = state_dir / "workers"
         self._inputs = inputs
         self._limits = limits or WorkerLimits()
-        self._allowed = allowed
+        self._trust = trust or Trust("agent's configuration")
         self._own: dict[str, LoadedPolicy] = {}
         self._own_workers: list[WorkerPolicy] = []
         self._sent: dict[str, _Sent] = {}
@@ -83,6 +92,8 @@ class PolicyManager:
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._level = logging.getLogger().level
+        #: Called with a metric that a policy pushes: its name, value and attributes.
+        self.on_metric: Callable[[str, float, Mapping[str, str]], None] | None = None
         #: Called when `statuses` changed.
         self.on_statuses: Callable[[], None] = lambda: None
         #: Called with the name of a policy that decides no longer and hands nothing over: its settings may be put back.
@@ -106,7 +117,7 @@ class PolicyManager:
         for directory in self._directories:
             if not directory.is_dir():
                 faults.append(f"plug-in directory {directory} does not exist")
-            for path in sorted(directory.glob("policy-*.py")):
+            for path in plugin_files(directory, "policy"):
                 try:
                     loaded = await self._load_file(path)
                 except PluginError as exc:
@@ -125,11 +136,16 @@ class PolicyManager:
             source = await asyncio.to_thread(path.read_bytes)
         except OSError as exc:
             raise PluginError(f"policy {name}: cannot read {path}: {exc.strerror}") from exc
-        loaded, worker = await load_in_worker(
-            name, str(path), source, limits=self._limits, directory=self._scratch / name
-        )
+        loaded, worker = await self._load(name, str(path), source)
         self._own_workers.append(worker)
         return loaded
+
+    async def _load(self, name: str, path: str, source: bytes) -> tuple[LoadedPolicy, WorkerPolicy]:
+        loaded, worker = await load_in_worker(
+            name, path, source, limits=self._limits, directory=self._scratch / name, packages=self._packages
+        )
+        worker.on_metric = self.on_metric
+        return loaded, worker
 
     def on_config_map(self, change: Change) -> None:
         """Take note of a ConfigMap of the framework's namespace."""
@@ -184,8 +200,8 @@ class PolicyManager:
         settings = read_settings((self._objects.get(SETTINGS) or {}).get("data"))
         changed = settings != self._inputs.settings
         self._inputs.settings = settings
-        policies, configs = self._wanted()
-        told = self._merge(configs)
+        wanted = Wanted.read(self._objects, self._agent, self._labels)
+        policies, told, self._faults = wanted.policies, wanted.settings, wanted.faults
         logging.getLogger().setLevel(told.log_level or self._level)
         # What can decide already does, before what was sent is loaded: that may take a while, and may fail.
         waiting = frozenset(name for name in policies if name not in self._sent)
@@ -221,30 +237,10 @@ class PolicyManager:
         if gone:
             self.on_statuses()
 
-    def _wanted(self) -> tuple[dict[str, SentToAgents], list[SentToAgents]]:
-        """Return the policies for this agent, of one name the most specific, and the settings, the least specific first."""
-        mine: list[SentToAgents] = []
-        self._faults = {}
-        for name, obj in self._objects.items():
-            if name == SETTINGS:
-                continue
-            try:
-                sent = SentToAgents.from_data(obj.get("data") or {})
-            except InvalidInput as exc:
-                self._faults[name] = str(exc)
-                _log.warning("ConfigMap %s: %s", name, exc)
-                continue
-            if Target.parse(sent.target).matches(self._agent.tier, self._agent.name, self._labels):
-                mine.append(sent)
-        mine.sort(key=lambda item: (Target.parse(item.target).rank, item.target, item.name))
-        return (
-            {item.name: item for item in mine if item.kind == POLICY},
-            [item for item in mine if item.kind == CONFIG],
-        )
-
     async def _follow(self, wanted: Mapping[str, SentToAgents], settings: SliceSettings) -> None:
         for name in [name for name in self._sent if name not in wanted]:
             self._retire(self._sent.pop(name))
+        trying: list[Awaitable[None]] = []
         for name, sent in wanted.items():
             entry = self._sent.setdefault(name, _Sent(sent))
             entry.wanted = sent
@@ -254,18 +250,19 @@ class PolicyManager:
                 entry.state, entry.message, entry.tried = "Refused", refusal, (0, "")
                 self._retire(entry)
             elif entry.tried != (sent.current.revision, digest):
-                await self._try(entry, digest)
+                trying.append(self._try(entry, digest))
+        # Side by side: one that has packages to be installed may take minutes.
+        await asyncio.gather(*trying)
 
     async def _try(self, entry: _Sent, digest: str) -> None:
         sent = entry.wanted
         entry.tried = (sent.current.revision, digest)
         path = f"revision-{sent.current.revision}/policy-{sent.name}.py"
         try:
-            loaded, worker = await load_in_worker(
-                sent.name, path, sent.text.encode(), limits=self._limits, directory=self._scratch / sent.name
-            )
+            loaded, worker = await self._load(sent.name, path, sent.text.encode())
         except PluginError as exc:
-            entry.state, entry.message = "Failed", str(exc)
+            entry.state = "Refused" if isinstance(exc, PackagesRefused) else "Failed"
+            entry.message = str(exc)
             _log.warning("%s; %s", exc, f"revision {entry.revision} goes on" if entry.loaded else "nothing replaces it")
             return
         self._retire(entry)
@@ -276,10 +273,7 @@ class PolicyManager:
     def _refusal(self, sent: SentToAgents, digest: str, settings: SliceSettings) -> str:
         if digest != sent.current.digest:
             return "its text does not have the digest it was sent with"
-        for allowed, whose in ((settings.policy_digests, "slice"), (self._allowed, "agent's configuration")):
-            if allowed is not None and digest not in allowed:
-                return f"its digest sha256:{digest} is not among those that the {whose} allows"
-        return ""
+        return settings.trust.refusal(sent, digest) or self._trust.refusal(sent, digest)
 
     def _retire(self, entry: _Sent) -> None:
         """Have a worker end once the engine asks it no more."""
@@ -314,25 +308,6 @@ class PolicyManager:
             configuration = dict(given.configuration) if given is not None else {}
             active[name] = replace(policy, configuration=configuration) if configuration else policy
         return active
-
-    def _merge(self, configs: Sequence[SentToAgents]) -> AgentSettings:
-        """Return all settings for this agent in one; the more specific ones count where several say something."""
-        merged: dict[str, dict[str, Any]] = {}
-        level = None
-        for sent in configs:
-            try:
-                settings = AgentSettings.parse(yaml.safe_load(sent.text), sent.name)
-            except (InvalidInput, yaml.YAMLError) as exc:
-                self._faults[sent.name] = " ".join(str(exc).split())
-                _log.warning("settings %s: %s", sent.name, exc)
-                continue
-            level = settings.log_level or level
-            for name, item in settings.policies.items():
-                mine = merged.setdefault(name, {"configuration": {}})
-                mine["configuration"] = {**mine["configuration"], **item.configuration}
-                if item.enabled is not None:
-                    mine["enabled"] = item.enabled
-        return AgentSettings.model_validate({"policies": merged, "log_level": level})
 
     def conditions(self) -> list[dict[str, str]]:
         """Return one entry for each policy that cannot be used, as `Engine.conditions` does."""
@@ -382,16 +357,6 @@ class PolicyManager:
             for name, message in sorted(self._faults.items())
         ]
         return found
-
-
-def own_labels(agent: AgentIdentity, obj: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the labels that selectors see of an agent: those of its description, and what it is."""
-    labels = {"mlsysops.eu/tier": agent.tier, "mlsysops.eu/agent": agent.name}
-    described = (obj or {}).get("spec") or {}
-    for label in described.get("labels") or () if isinstance(described.get("labels"), list) else ():
-        key, _, value = str(label).replace(":", "=", 1).partition("=")
-        labels[key.strip()] = value.strip()
-    return {**((obj or {}).get("metadata") or {}).get("labels", {}), **labels}
 
 
 def _is_file(policy: LoadedPolicy | None) -> bool:

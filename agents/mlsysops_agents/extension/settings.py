@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlsysops_core.plugins import LoadedPolicy
 
 from mlsysops_agents.loop import Inputs
+
+from .trust import Trust
 
 __all__ = ["SETTINGS", "SliceSettings", "TargetedInputs", "read_settings"]
 
@@ -27,12 +29,12 @@ class SliceSettings:
     Attributes:
         machine_learning: Whether policies that use it decide.
         targets: Targets of the whole slice, each with ``metric``, ``relation`` and ``target``.
-        policy_digests: SHA-256 digests of the policies that may run; None where any may.
+        trust: Which policies may run.
     """
 
     machine_learning: bool = False
     targets: tuple[Mapping[str, Any], ...] = ()
-    policy_digests: frozenset[str] | None = None
+    trust: Trust = field(default_factory=lambda: Trust("slice"))
 
     @property
     def mode(self) -> str:
@@ -41,17 +43,20 @@ class SliceSettings:
 
 
 def read_settings(data: Mapping[str, str] | None) -> SliceSettings:
-    """Read the ConfigMap's data; what cannot be understood counts as not set, but a broken list of digests allows none."""
+    """Read the ConfigMap's data; what cannot be understood counts as not set, but a broken list of digests or signers allows none."""
     data = data or {}
     targets: Sequence[Any] = ()
     try:
         targets = [item for item in json.loads(data.get("system-targets") or "[]") if isinstance(item, Mapping)]
     except (ValueError, TypeError) as exc:
         _log.warning("ConfigMap %s: system-targets is not understood: %s", SETTINGS, exc)
-    digests = None
-    if "policy-digests" in data:
-        digests = frozenset(item.removeprefix("sha256:") for item in data["policy-digests"].replace(",", " ").split())
-    return SliceSettings(data.get("mode") == "1", tuple(dict(item) for item in targets), digests)
+    digests = data["policy-digests"].replace(",", " ").split() if "policy-digests" in data else None
+    signers = None
+    if "policy-signers" in data:
+        lines = map(str.strip, data["policy-signers"].splitlines())
+        signers = [line for line in lines if line and not line.startswith("#")]
+    trust = Trust.read("slice", digests, signers)
+    return SliceSettings(data.get("mode") == "1", tuple(dict(item) for item in targets), trust)
 
 
 class TargetedInputs:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.contracts import Mechanism, Scope
 from mlsysops_core.errors import MlsError
-from mlsysops_core.plugins import PluginError, load_mechanisms
+from mlsysops_core.plugins import PluginError
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind, StatusWriter
 from mlsysops_agents.adapters.kubernetes.resources import MLSYSOPS_NODES
 from mlsysops_agents.adapters.telemetry import HostMetrics, HostSnapshot
-from mlsysops_agents.adapters.worker import WorkerLimits
-from mlsysops_agents.extension import PolicyManager, TargetedInputs
+from mlsysops_agents.extension import PolicyManager, TargetedInputs, make_extensions
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
 from .settings import UNINSTALL, is_uninstalled, orphaned, put_back, tidy
@@ -154,21 +153,14 @@ class NodeAgent:
 
         handle.on_requests = requested
         inputs = TargetedInputs(NodeWorld(runtime.identity, runtime.objects, runtime.telemetry))
-        manager = self._manager = PolicyManager(
-            handle,
-            config.plugin_dirs,
-            config.state_dir,
-            inputs,
-            limits=WorkerLimits(memory=config.worker.memory, cpu_seconds=config.worker.cpu_seconds),
-            allowed=config.allowed_digests,
-        )
+        loader, manager = make_extensions(runtime, handle, inputs, self._message)
+        self._manager = manager
         try:
-            mechanisms = load_mechanisms(handle, runtime.config.plugin_dirs)
+            mechanisms = self._mechanisms = await loader.load()
             policies = await manager.load()
         except PluginError as exc:
             await self._last_words("PluginUnusable", str(exc))
             raise
-        self._mechanisms = {loaded.name: loaded.mechanism for loaded in mechanisms}
         # An agent that starts is not on its way out, whatever its predecessor was told.
         (config.state_dir / UNINSTALL).unlink(missing_ok=True)
         knowledge = SqliteKnowledge(runtime.config.state_dir / "knowledge.sqlite")
@@ -188,7 +180,7 @@ class NodeAgent:
             _log.info(
                 "policies: %s; mechanisms: %s",
                 ", ".join(policy.name for policy in policies) or "none",
-                ", ".join(mechanism.name for mechanism in mechanisms) or "none",
+                ", ".join(mechanisms) or "none",
             )
 
             def watch() -> None:
@@ -218,7 +210,14 @@ class NodeAgent:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LAST_WORDS_SECONDS):
                         await self._writer.flush()
+            await loader.close()
             knowledge.close()
+
+    def _message(self, message: Any) -> None:
+        """Take what a module mechanism reports: it may matter to every asset."""
+        if self._engine is not None:
+            for asset in self._engine.assets:
+                self._engine.notify(asset, Trigger("change", "mechanism"))
 
     # -- what mechanisms have set --------------------------------------------------------------------------------
 

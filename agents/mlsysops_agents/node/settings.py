@@ -103,7 +103,8 @@ async def restore_node(config: AgentConfig) -> Sequence[str]:
         root=config.host_root,
         state_dir=config.state_dir,
     )
-    mechanisms = load_mechanisms(handle, config.plugin_dirs)
+    # Those in plug-in directories have nothing to put back: the interface of module mechanisms has no word for it.
+    mechanisms = load_mechanisms(handle)
     return await put_back({loaded.name: loaded.mechanism for loaded in mechanisms})
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "code_key",
     "digest_of",
     "object_name",
+    "signed_bytes",
 ]
 
 #: Label of the ConfigMaps; its value says what is in them.
@@ -125,6 +126,7 @@ class Revision(BaseModel):
         digest: SHA-256 of the text, in hexadecimal.
         time: RFC 3339.
         of: The revision it brought back; 0 where it was new.
+        signature: Ed25519 signature (RFC 8032) of `signed_bytes`, in base64; empty where it is not signed.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -133,6 +135,7 @@ class Revision(BaseModel):
     digest: str
     time: str = ""
     of: int = 0
+    signature: str = ""
 
 
 class SentToAgents(BaseModel):
@@ -239,6 +242,17 @@ class AgentSettings(_Strict):
 def digest_of(text: str) -> str:
     """Return the SHA-256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def signed_bytes(kind: str, name: str, digest: str) -> bytes:
+    """Return what a signer signs: the text, by its digest, and what it is, so that no signature serves another name.
+
+    Args:
+        kind: ``policy``.
+        name: Its name.
+        digest: SHA-256 of its text, in hexadecimal.
+    """
+    return f"mlsysops {kind} v1\n{name}\nsha256:{digest}\n".encode()
 
 
 def code_key(kind: str, revision: int) -> str:

@@ -1,6 +1,6 @@
-"""The few modules of the MLSysOps framework that its policies import, so that they run here unmodified.
+"""The few modules of the MLSysOps framework that its plug-ins import, so that they run here unmodified.
 
-They exist only in `sys.modules` of a process that loads module policies: nothing called ``mlsysops`` is installed, and
+They exist only in `sys.modules` of a process that loads module plug-ins: nothing called ``mlsysops`` is installed, and
 where a distribution of that name is installed it stays in charge.
 """
 
@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from .declaration import parse_interval
+from .framework_modules import FrameworkTelemetryClient, MessageEvents
 
 __all__ = [
     "Frame",
@@ -148,18 +149,34 @@ def framework_telemetry(telemetry: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_framework_modules() -> None:
-    """Make ``mlsysops.logger_util`` and ``mlsysops.utilities`` importable; does nothing where they are already."""
+    """Make importable what the framework's plug-ins import; does nothing where the real thing is installed."""
+    _install_telemetry_client()
     if "mlsysops" in sys.modules or importlib.util.find_spec("mlsysops") is not None:
         return
     logger = FrameworkLogger(logging.getLogger("mlsysops.policy"), {})
-    package = ModuleType("mlsysops", "Stand-in for the MLSysOps framework's package.")
+    modules: dict[str, dict[str, Any]] = {
+        "logger_util": {"logger": logger},
+        "utilities": {
+            "logger": logger,
+            "evaluate_condition": evaluate_condition,
+            "parse_analyze_interval": _parse_analyze_interval,
+        },
+        "events": {"MessageEvents": MessageEvents},
+    }
+    package = _module("mlsysops", {"MessageEvents": MessageEvents, "logger": logger})
     package.__path__ = []
-    logger_util = ModuleType("mlsysops.logger_util", "The framework's logger.")
-    logger_util.__dict__["logger"] = logger
-    utilities = ModuleType("mlsysops.utilities", "The framework's helpers for policies.")
-    utilities.__dict__.update(
-        logger=logger, evaluate_condition=evaluate_condition, parse_analyze_interval=_parse_analyze_interval
-    )
-    package.__dict__.update(logger_util=logger_util, utilities=utilities)
-    for module in (package, logger_util, utilities):
-        sys.modules[module.__name__] = module
+    for name, contents in modules.items():
+        package.__dict__[name] = _module(f"mlsysops.{name}", contents)
+
+
+def _install_telemetry_client() -> None:
+    # A plug-in whose own environment has the framework's client gets that one.
+    if "mlstelemetry" not in sys.modules and importlib.util.find_spec("mlstelemetry") is None:
+        _module("mlstelemetry", {"MLSTelemetry": FrameworkTelemetryClient})
+
+
+def _module(name: str, contents: Mapping[str, Any]) -> ModuleType:
+    module = ModuleType(name, "Stand-in for a module of the MLSysOps framework.")
+    module.__dict__.update(contents)
+    sys.modules[name] = module
+    return module

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlsysops_core.contracts import Mechanism, PluginHandle, Policy, PolicyContext
 
+from .aliases import with_aliases
 from .declaration import Declaration, PluginError
-from .modules import check_policy, load_mechanism_file, load_policy_file
+from .modules import check_policy, load_mechanism_file, load_policy_file, plugin_files
 
 __all__ = ["MECHANISM_GROUP", "POLICY_GROUP", "LoadedMechanism", "LoadedPolicy", "load_mechanisms", "load_policies"]
 
@@ -122,7 +123,8 @@ def load_mechanisms(
             made = _construct(entry, handle, kind="mechanism")
             if made is not None:
                 _check_mechanism(made, f"mechanism {entry.name} ({entry.value})")
-                found[entry.name] = LoadedMechanism(entry.name, made, _version(entry), entry.value)
+                for name, mechanism in with_aliases(entry.name, made).items():
+                    found[name] = LoadedMechanism(name, mechanism, _version(entry), entry.value)
     for path in _files(directories, "mechanism", faults):
         with _Collect(faults):
             name, mechanism, digest = load_mechanism_file(path, agent_state=agent_state, listener=listener)
@@ -151,13 +153,15 @@ def _entries(group: str, given: Iterable[EntryPoint] | None) -> Sequence[EntryPo
     return sorted(given if given is not None else entry_points(group=group), key=lambda entry: entry.name)
 
 
-def _files(directories: Iterable[str | Path], kind: str, faults: list[PluginError]) -> list[Path]:
+def _files(
+    directories: Iterable[str | Path], kind: Literal["policy", "mechanism"], faults: list[PluginError]
+) -> list[Path]:
     files: list[Path] = []
     for directory in map(Path, directories):
         if not directory.is_dir():
             faults.append(PluginError(f"plug-in directory {directory} does not exist"))
             continue
-        files.extend(sorted(directory.glob(f"{kind}-*.py")))
+        files.extend(plugin_files(directory, kind))
     return files
 
 

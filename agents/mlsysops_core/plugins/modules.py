@@ -7,10 +7,11 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from mlsysops_core.contracts import Outcome, Policy
 
@@ -21,28 +22,40 @@ __all__ = [
     "ModuleMechanism",
     "check_policy",
     "load_mechanism_file",
+    "load_mechanism_source",
     "load_policy_file",
     "load_policy_source",
+    "mechanism_name_of",
+    "plugin_files",
     "policy_name_of",
 ]
 
+#: Where the MLSysOps framework keeps plug-ins below its agents' directories.
+FRAMEWORK_DIRECTORIES = {"policy": "policies", "mechanism": "mechanisms"}
 #: context, application_description, system_description, mechanisms, telemetry, ml_connector
 _POLICY_ARGUMENTS = 6
 
 
-class Outbox(asyncio.Queue[Any]):
-    """The queue on which a module mechanism reports: every message wakes the agent, none piles up."""
+class Channel(asyncio.Queue[Any]):
+    """One of the two queues of a module mechanism: what it puts goes to the agent at once, what it gets the agent has given.
+
+    Mechanisms disagree on which queue is for which direction, so both serve both.
+
+    Args:
+        listener: Takes what the mechanism puts.
+    """
 
     def __init__(self, listener: Callable[[Any], None]) -> None:
         super().__init__()
         self._listener = listener
 
-    def _put(self, item: Any) -> None:
+    def put_nowait(self, item: Any) -> None:
+        """Hand a message over to the agent."""
         self._listener(item)
 
-    def put_nowait(self, item: Any) -> None:
-        """Hand a message over at once."""
-        self._listener(item)
+    def give(self, item: Any) -> None:
+        """Hand a message of the agent over to the mechanism."""
+        super().put_nowait(item)
 
 
 class ModulePolicy:
@@ -113,8 +126,8 @@ class ModuleMechanism:
     ) -> None:
         self._name = name
         self._module = module
-        self.inbound: asyncio.Queue[Any] = asyncio.Queue()
-        self.outbound = Outbox(listener or (lambda _message: None))
+        listener = listener or (lambda _message: None)
+        self.inbound, self.outbound = Channel(listener), Channel(listener)
         arguments = (self.inbound, self.outbound, agent_state)
         # Some of the framework's mechanisms take the two queues alone.
         count = _positional(module.initialize, len(arguments))
@@ -124,11 +137,16 @@ class ModuleMechanism:
             raise PluginError(f"mechanism {name}: initialize() failed: {type(exc).__name__}: {exc}") from exc
 
     async def apply(self, command: Mapping[str, Any]) -> Outcome:
-        """Carry out a command; a module says no by returning False."""
-        result = self._module.apply(command)
+        """Carry out a command.
+
+        A module says no by raising. Returning False means, as in the MLSysOps framework, that it goes on by itself and tells the
+        end on its queue.
+        """
+        # The framework names its plans, and its mechanisms tell by that name what became of them.
+        result = self._module.apply({"plan_uid": uuid.uuid4().hex, **command})
         if inspect.isawaitable(result):
             result = await result
-        return Outcome(ok=result is not False, message="" if result is not False else "the mechanism returned False")
+        return Outcome(ok=True, message="begun, not finished yet" if result is False else "")
 
     def assets(self, command: Mapping[str, Any]) -> frozenset[str]:
         """Return the mechanism itself."""
@@ -138,17 +156,21 @@ class ModuleMechanism:
         """Nothing is known of the command, so nothing speaks against it."""
         return ""
 
-    def get_state(self) -> dict[str, Any]:
-        """Return the module's state."""
-        return dict(self._module.get_state() or {})
+    def get_state(self) -> Any:
+        """Return the module's state, of whatever type it is; a module may call it its status."""
+        return self._ask("get_state" if hasattr(self._module, "get_state") else "get_status")
 
-    def get_status(self) -> dict[str, Any]:
+    def get_status(self) -> Any:
         """Return the module's status."""
-        return dict(self._module.get_status() or {}) if hasattr(self._module, "get_status") else {}
+        return self._ask("get_status") if hasattr(self._module, "get_status") else {}
 
-    def get_options(self) -> dict[str, Any]:
+    def get_options(self) -> Any:
         """Return the module's options."""
-        return dict(self._module.get_options() or {})
+        return self._ask("get_options")
+
+    def _ask(self, function: str) -> Any:
+        answer = getattr(self._module, function)()
+        return {} if answer is None else answer
 
 
 def load_policy_file(path: Path) -> tuple[str, Policy, str]:
@@ -191,14 +213,40 @@ def load_mechanism_file(
     Raises:
         PluginError: The file does not load or does not have the functions of a mechanism.
     """
-    name = _name_of(path, "mechanism")
-    module, digest = _load(name, path, "mechanism", _read(name, path, "mechanism"))
-    for function in ("initialize", "apply", "get_state", "get_options"):
+    name = mechanism_name_of(path)
+    source = _read(name, path, "mechanism")
+    return load_mechanism_source(name, path, source, agent_state=agent_state, listener=listener)
+
+
+def load_mechanism_source(
+    name: str,
+    path: Path,
+    source: bytes,
+    *,
+    agent_state: Any = None,
+    listener: Callable[[Any], None] | None = None,
+) -> tuple[str, ModuleMechanism, str]:
+    """Load a module mechanism from its text; arguments, results and errors otherwise as of `load_mechanism_file`."""
+    module, digest = _load(name, path, "mechanism", source)
+    for function in ("initialize", "apply", "get_options"):
         if not callable(getattr(module, function, None)):
             raise PluginError(f"mechanism {name} ({path}): function {function}() is missing")
+    if not any(callable(getattr(module, function, None)) for function in ("get_state", "get_status")):
+        raise PluginError(f"mechanism {name} ({path}): function get_state() is missing")
     if _positional(module.apply, 1) != 1:
         raise PluginError(f"mechanism {name} ({path}): apply() must take the command")
     return name, ModuleMechanism(name, module, agent_state=agent_state, listener=listener), digest
+
+
+def mechanism_name_of(path: Path) -> str:
+    """Return the ``<name>`` of ``mechanism-<name>.py``, or of ``<name>.py`` in a directory ``mechanisms``.
+
+    Raises:
+        PluginError: The file is not called like that.
+    """
+    if path.parent.name == FRAMEWORK_DIRECTORIES["mechanism"] and path.suffix == ".py":
+        return path.stem.removeprefix("mechanism-")
+    return _name_of(path, "mechanism")
 
 
 def check_policy(policy: object, subject: str) -> None:
@@ -220,6 +268,17 @@ def check_policy(policy: object, subject: str) -> None:
                 f"{subject}: {name}() must take (context, application_description, system_description, mechanisms,"
                 f" telemetry, ml_connector), not {inspect.signature(function)}"
             )
+
+
+def plugin_files(directory: Path, kind: Literal["policy", "mechanism"]) -> list[Path]:
+    """Return the plug-in files of a directory.
+
+    They are called ``policy-<name>.py`` and ``mechanism-<name>.py``. A directory of the MLSysOps framework is taken as it is, too:
+    ``policies/policy-<name>.py`` and ``mechanisms/<name>.py``.
+    """
+    below = directory / FRAMEWORK_DIRECTORIES[kind]
+    theirs = [path for path in below.glob("policy-*.py" if kind == "policy" else "*.py") if path.name[0] not in "._"]
+    return sorted([*directory.glob(f"{kind}-*.py"), *theirs])
 
 
 def _name_of(path: Path, kind: str) -> str:

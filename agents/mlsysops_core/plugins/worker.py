@@ -1,6 +1,6 @@
-"""The process that one user's policy runs in: ``python -m mlsysops_core.plugins.worker --calls FD --asks FD …``.
+"""The process that one user's plug-in runs in: ``python -m mlsysops_core.plugins.worker --calls FD --asks FD …``.
 
-Its agent sends it the policy and then calls, as pickles (an agent trusts itself); answers go back as JSON (it does not trust
+Its agent sends it the plug-in and then calls, as pickles (an agent trusts itself); answers go back as JSON (it does not trust
 us). Memory and processor time are limited by the kernel. Contexts stay here as they are, whatever is in them; the agent gets a
 copy of what JSON can hold, and sends it back to the next worker where this one ends.
 """
@@ -17,6 +17,7 @@ import os
 import pickle
 import resource
 import signal
+import site
 import socket
 import struct
 import sys
@@ -27,6 +28,8 @@ from typing import Any
 from .asking import Asker, RemoteModels, RemoteTelemetry
 from .codec import OpaqueError, decode, encode
 from .declaration import PluginError
+from .framework_modules import metric_sink
+from .hosted import HostedMechanism
 from .modules import load_policy_source
 
 __all__ = ["main"]
@@ -37,7 +40,7 @@ _OPEN_FILES = 256
 
 
 class Worker:
-    """One policy and its contexts.
+    """One policy and its contexts, or one mechanism.
 
     Args:
         asker: Where questions go.
@@ -54,6 +57,9 @@ class Worker:
         self._contexts: dict[str, tuple[int, dict[str, Any]]] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._generation = 0
+        self._mechanism = HostedMechanism(lambda message: self._tell({"message": encode(message)}))
+        self._loop = asyncio.get_running_loop()
+        metric_sink.append(lambda name, value, attributes: self._tell({"metric": [name, value, attributes]}))
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Answer until the agent closes the connection."""
@@ -66,8 +72,16 @@ class Worker:
             verb, number, *arguments = message
             if verb == "load":
                 await self._answer(number, self._load(*arguments))
+            elif verb == "load-mechanism":
+                await self._answer(number, self._load_mechanism(*arguments))
             elif verb == "call":
                 self._running[number] = asyncio.create_task(self._call(number, *arguments))
+            elif verb == "apply":
+                self._running[number] = asyncio.create_task(self._apply(number, *arguments))
+            elif verb == "look":
+                await self._answer(number, {"ok": True, **self._mechanism.look()})
+            elif verb == "give":
+                self._mechanism.give(arguments[0])
             elif verb == "cancel":
                 task = self._running.get(number)
                 if task is not None:
@@ -90,11 +104,30 @@ class Worker:
         except PluginError as exc:
             return {"ok": False, "error": str(exc)}
         except Exception as exc:  # noqa: BLE001 -- user code: whatever it raises is told to the agent
-            return {
-                "ok": False,
-                "error": f"policy {name} ({path}): initialize() failed: {type(exc).__name__}: {exc}",
-                "fatal": isinstance(exc, MemoryError),
-            }
+            return _failure(exc, f"policy {name} ({path}): initialize() failed: ")
+
+    def _load_mechanism(self, name: str, path: str, source: bytes, facts: dict[str, Any]) -> dict[str, Any]:
+        self._limit_processor()
+        try:
+            return {"ok": True, **self._mechanism.load(name, path, source, facts)}
+        except PluginError as exc:
+            return {"ok": False, "error": str(exc)}
+        except Exception as exc:  # noqa: BLE001 -- user code, as above
+            return _failure(exc, f"mechanism {name} ({path}): initialize() failed: ")
+        finally:
+            self._lift_limit()
+
+    async def _apply(self, number: int, command: dict[str, Any]) -> None:
+        self._limit_processor()
+        try:
+            reply = {"ok": True, **await self._mechanism.apply(command)}
+        except Exception as exc:  # noqa: BLE001 -- user code, as above
+            reply = _failure(exc)
+        finally:
+            self._running.pop(number, None)
+            if not self._running:
+                self._lift_limit()
+        await self._answer(number, reply)
 
     async def _call(
         self, number: int, stage: str, asset: str, generation: int, context: dict[str, Any], more: dict[str, Any]
@@ -126,8 +159,7 @@ class Worker:
             self._running.pop(number, None)
             raise
         except Exception as exc:  # noqa: BLE001 -- user code: whatever it raises is told to the agent
-            text = str(exc) if isinstance(exc, PluginError) else f"{type(exc).__name__}: {exc}"
-            reply = {"ok": False, "error": text, "fatal": isinstance(exc, MemoryError)}
+            reply = _failure(exc)
         self._running.pop(number, None)
         await self._answer(number, reply)
 
@@ -146,10 +178,24 @@ class Worker:
         soft = int(time.process_time() + self._cpu_seconds) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
+    def _lift_limit(self) -> None:
+        """Let a mechanism's own tasks go on between calls: over the days of an agent they add up."""
+        resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Send what nobody asked for; from any thread."""
+        data = json.dumps({"id": 0, **message}, default=str).encode()
+        self._loop.call_soon_threadsafe(self._writer.write, _HEAD.pack(len(data)) + data)
+
     async def _answer(self, number: int, answer: dict[str, Any]) -> None:
         data = json.dumps({"id": number, **answer}, default=str).encode()
         self._writer.write(_HEAD.pack(len(data)) + data)
         await self._writer.drain()
+
+
+def _failure(exc: Exception, prefix: str = "") -> dict[str, Any]:
+    text = str(exc) if isinstance(exc, PluginError) else f"{prefix}{type(exc).__name__}: {exc}"
+    return {"ok": False, "error": text, "fatal": isinstance(exc, MemoryError)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -160,6 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, required=True, help="process that started this one")
     parser.add_argument("--memory", type=int, required=True, help="most address space, bytes")
     parser.add_argument("--cpu", type=float, required=True, help="most processor time of a call, seconds")
+    parser.add_argument("--site", default="", help="directory with packages that the plug-in brings")
     options = parser.parse_args(arguments)
     _end_with(options.parent)
     os.nice(5)  # the agent comes first
@@ -168,8 +215,17 @@ def main(arguments: list[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the agent's to handle
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _use_packages(options.site)
     asyncio.run(_serve(options))
     return 0
+
+
+def _use_packages(directory: str) -> None:
+    """Put the plug-in's own packages before the agent's: it gets the versions that it asked for."""
+    if directory:
+        before = list(sys.path)
+        site.addsitedir(directory)
+        sys.path[:] = [*(path for path in sys.path if path not in before), *before]
 
 
 async def _serve(options: argparse.Namespace) -> None:

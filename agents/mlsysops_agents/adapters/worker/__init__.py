@@ -1,8 +1,22 @@
-"""Policies of users in processes of their own, so that what they do wrong they do to themselves."""
+"""Plug-ins of users in processes of their own, so that what they do wrong they do to themselves."""
 
 from __future__ import annotations
 
+from .mechanism import WorkerMechanism, load_mechanism_in_worker
+from .packages import PackageEnvironments, PackageSettings, PackagesRefused
+from .plugin import WorkerPlugin
 from .policy import WorkerPolicy, load_in_worker
 from .process import WorkerLimits, WorkerProcess
 
-__all__ = ["WorkerLimits", "WorkerPolicy", "WorkerProcess", "load_in_worker"]
+__all__ = [
+    "PackageEnvironments",
+    "PackageSettings",
+    "PackagesRefused",
+    "WorkerLimits",
+    "WorkerMechanism",
+    "WorkerPlugin",
+    "WorkerPolicy",
+    "WorkerProcess",
+    "load_in_worker",
+    "load_mechanism_in_worker",
+]

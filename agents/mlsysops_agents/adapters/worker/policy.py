@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mlsysops_core.contracts import PolicyContext
-from mlsysops_core.plugins import Declaration, LoadedPolicy, PluginError
+from mlsysops_core.plugins import Declaration, LoadedPolicy
 from mlsysops_core.plugins.codec import decode
+from mlsysops_core.plugins.requirements import declared_packages
 
+from .packages import PackageEnvironments
+from .plugin import WorkerPlugin
 from .process import WorkerLimits, WorkerProcess
 
 __all__ = ["WorkerPolicy", "load_in_worker"]
 
-_log = logging.getLogger(__name__)
 
+class WorkerPolicy(WorkerPlugin):
+    """Asks a process of its own; arguments as of `WorkerPlugin`."""
 
-class WorkerPolicy:
-    """Asks a process of its own, and starts another one where that was lost.
+    kind: ClassVar[str] = "policy"
 
-    Args:
-        name: Name of the policy.
-        path: Where it came from, for messages and tracebacks.
-        source: Its text.
-        limits: What its process may use.
-        directory: Where its process runs.
-    """
-
-    def __init__(self, name: str, path: str, source: bytes, limits: WorkerLimits, directory: Path) -> None:
-        self._name = name
-        self._path = path
-        self._source = source
-        self._limits = limits
-        self._directory = directory
-        self._process: WorkerProcess | None = None
-        self._starting = asyncio.Lock()
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        source: bytes,
+        limits: WorkerLimits,
+        directory: Path,
+        *,
+        packages: Path | None = None,
+    ) -> None:
+        super().__init__(name, path, source, limits, directory, packages=packages)
         self._asking: dict[int, tuple[Any, Any]] = {}
-        self._closed = False
         #: Metrics the policy declared: the columns of its data frame.
         self.metrics: tuple[str, ...] = ()
         #: The first context, encoded.
         self.context: dict[str, Any] = {}
-        self.digest = ""
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the worker while there is one."""
-        return self._process.pid if self._process is not None else None
 
     def initialize(self) -> dict[str, Any]:
         """Return the first context, as the worker told it."""
@@ -84,25 +73,10 @@ class WorkerPolicy:
         plan: dict[str, Any] = decode(result)
         return plan, context
 
-    async def load(self) -> None:
-        """Start a worker and have it load the policy: the proof that it can be used.
-
-        Raises:
-            PluginError: It cannot.
-        """
-        await self._worker()
-
     def forget(self, asset: str) -> None:
         """Drop the context of an asset that is gone."""
         if self._process is not None:
             self._process.send("forget", asset)
-
-    async def close(self) -> None:
-        """End the worker."""
-        self._closed = True
-        if self._process is not None:
-            await self._process.kill("the policy was unloaded")
-            self._process = None
 
     async def _call(
         self,
@@ -129,35 +103,16 @@ class WorkerPolicy:
             answer = await worker.request("call", stage, asset, generation, dict(context), more, number=number)
         finally:
             self._asking.pop(number, None)
-        _must_be_ok(answer, self._name)
+        self._must_be_ok(answer)
         if isinstance(context, PolicyContext):
             context.generation = int(answer["generation"])
         return answer["result"], dict(answer["context"])
 
-    async def _worker(self) -> WorkerProcess:
-        async with self._starting:
-            if self._process is not None and self._process.alive:
-                return self._process
-            if self._closed:
-                raise PluginError(f"policy {self._name} was unloaded")
-            process = WorkerProcess(self._name, self._limits, self._directory, self._answer)
-            try:
-                async with asyncio.timeout(self._limits.load_timeout):
-                    await process.start()
-                    answer = await process.request("load", self._name, self._path, self._source)
-                _must_be_ok(answer, self._name)
-            except TimeoutError:
-                await process.kill("it did not load in time")
-                seconds = self._limits.load_timeout
-                raise PluginError(f"policy {self._name} ({self._path}): not loaded within {seconds:g} s") from None
-            except BaseException:
-                await process.kill("it does not load")
-                raise
-            if self._process is not None:
-                _log.info("policy %s runs in a new process, %s", self._name, process.pid)
-            self._process = process
-            self.context, self.digest = dict(answer["context"]), str(answer["digest"])
-            return process
+    async def _request_load(self, process: WorkerProcess) -> dict[str, Any]:
+        return await process.request("load", self._name, self._path, self._source)
+
+    def _loaded(self, answer: Mapping[str, Any]) -> None:
+        self.context = dict(answer["context"])
 
     async def _answer(self, call: int, operation: str, arguments: list[Any]) -> Any:
         try:
@@ -178,7 +133,13 @@ class WorkerPolicy:
 
 
 async def load_in_worker(
-    name: str, path: str, source: bytes, *, limits: WorkerLimits, directory: Path
+    name: str,
+    path: str,
+    source: bytes,
+    *,
+    limits: WorkerLimits,
+    directory: Path,
+    packages: PackageEnvironments | None = None,
 ) -> tuple[LoadedPolicy, WorkerPolicy]:
     """Load a module policy in a process of its own.
 
@@ -188,22 +149,29 @@ async def load_in_worker(
         source: Its text.
         limits: What its process may use.
         directory: Where its process runs.
+        packages: Gives it the packages that it asks for; None where it has to do with those of the agent.
 
     Raises:
-        PluginError: It does not load, does not have the functions of a policy, or declares nonsense.
+        PluginError: It does not load, does not have the functions of a policy, declares nonsense, or may not have its packages.
     """
-    policy = WorkerPolicy(name, path, source, limits, directory)
-    try:
-        await policy.load()
-        declaration = Declaration.from_context(policy.context, plugin=name)
-    except BaseException:
+    wanted = declared_packages(source)
+    while True:
+        place = await _prepared(packages, name, wanted)
+        policy = WorkerPolicy(name, path, source, limits, directory, packages=place)
+        try:
+            await policy.load()
+            declaration = Declaration.from_context(policy.context, plugin=name)
+            # A policy may work out at run time what it needs; its text did not say so.
+            missed = tuple(item for item in declaration.packages if item not in wanted)
+            if packages is None or not missed or await _prepared(packages, name, (*wanted, *missed)) == place:
+                policy.metrics = declaration.metrics
+                return LoadedPolicy(name, policy, declaration, policy.context, f"sha256:{policy.digest}", path), policy
+        except BaseException:
+            await policy.close()
+            raise
         await policy.close()
-        raise
-    policy.metrics = declaration.metrics
-    return LoadedPolicy(name, policy, declaration, policy.context, f"sha256:{policy.digest}", path), policy
+        wanted = (*wanted, *missed)
 
 
-def _must_be_ok(answer: Mapping[str, Any], name: str) -> None:
-    if not answer.get("ok"):
-        error = str(answer.get("error") or "no answer")
-        raise PluginError(error if error.startswith("policy ") else f"policy {name}: {error}")
+async def _prepared(packages: PackageEnvironments | None, name: str, wanted: Sequence[str]) -> Path | None:
+    return await packages.prepare("policy", name, wanted) if packages is not None else None

@@ -24,20 +24,22 @@ from typing import Any
 
 from mlsysops_core.plugins import PluginError
 
-__all__ = ["Ask", "WorkerLimits", "WorkerProcess"]
+__all__ = ["Ask", "Tell", "WorkerLimits", "WorkerProcess"]
 
 _log = logging.getLogger(__name__)
 
 _HEAD = struct.Struct(">I")
 #: An answer larger than that is no decision.
 _LARGEST_ANSWER = 64 * 2**20
-#: Settings of the environment that a policy's process gets; everything else, secrets among it, stays with the agent.
+#: Settings of the environment that a plug-in's process gets; everything else, secrets among it, stays with the agent.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE")
 #: Libraries for numbers start a thread a core, each with address space of its own, unless told not to.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 #: Answers a question: call, operation, arguments.
 Ask = Callable[[int, str, list[Any]], Awaitable[Any]]
+#: Takes what a worker tells without being asked.
+Tell = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +60,33 @@ class WorkerLimits:
 
 
 class WorkerProcess:
-    """A process for one policy.
+    """A process for one plug-in.
 
     Args:
-        name: The policy's name, for messages.
+        subject: What messages call the plug-in: ``policy calm``.
         limits: What it may use.
         directory: Where it runs.
-        ask: Answers what the policy asks for.
+        ask: Answers what the plug-in asks for.
+        tell: Takes what it tells without being asked.
+        packages: Directory with packages that the plug-in brings.
     """
 
-    def __init__(self, name: str, limits: WorkerLimits, directory: Path, ask: Ask) -> None:
-        self._name = name
+    def __init__(
+        self,
+        subject: str,
+        limits: WorkerLimits,
+        directory: Path,
+        ask: Ask,
+        *,
+        tell: Tell | None = None,
+        packages: Path | None = None,
+    ) -> None:
+        self._subject = subject
         self._limits = limits
         self._directory = directory
         self._ask = ask
+        self._tell = tell
+        self._packages = packages
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._process: asyncio.subprocess.Process | None = None
@@ -98,6 +113,7 @@ class WorkerProcess:
         with calls_theirs, asks_theirs:
             command = ["--calls", str(calls_theirs.fileno()), "--asks", str(asks_theirs.fileno())]
             command += ["--parent", str(os.getpid()), "--memory", str(limits.memory), "--cpu", str(limits.cpu_seconds)]
+            command += ["--site", str(self._packages or "")]
             self._directory.mkdir(parents=True, exist_ok=True)
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -126,9 +142,9 @@ class WorkerProcess:
         try:
             data = pickle.dumps((verb, number, *arguments), protocol=pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, TypeError, AttributeError) as exc:
-            raise PluginError(f"policy {self._name}: its arguments cannot be sent to its process: {exc}") from exc
+            raise PluginError(f"{self._subject}: its arguments cannot be sent to its process: {exc}") from exc
         if not self.alive or self._writer is None:
-            raise PluginError(f"policy {self._name}: {self._end or 'its process is gone'}")
+            raise PluginError(f"{self._subject}: {self._end or 'its process is gone'}")
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
@@ -179,7 +195,7 @@ class WorkerProcess:
             async with asyncio.timeout(self._limits.grace):
                 await asyncio.wait({future})
         except TimeoutError:
-            _log.warning("policy %s does not give up a call, its process %s is killed", self._name, self.pid)
+            _log.warning("%s does not give up a call, its process %s is killed", self._subject, self.pid)
             await self.kill("its process hung and was killed")
         finally:
             self._waiting.pop(number, None)
@@ -194,6 +210,8 @@ class WorkerProcess:
                 answer = json.loads(await reader.readexactly(length))
                 if answer.get("fatal"):  # before its caller hears of it: that one may call again at once
                     self._end = f"out of memory (it may use {self._limits.memory // 2**20} MiB)"
+                if answer["id"] == 0 and self._tell is not None:
+                    self._tell(answer)
                 waiting = self._waiting.get(answer["id"])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
@@ -206,7 +224,7 @@ class WorkerProcess:
                 self._end = (
                     _epitaph(code, self._limits) if code is not None else f"its process answered nonsense: {exc}"
                 )
-                _log.warning("policy %s: %s", self._name, self._end)
+                _log.warning("%s: %s", self._subject, self._end)
             await self.kill(self._end)
 
     async def _code(self) -> int | None:

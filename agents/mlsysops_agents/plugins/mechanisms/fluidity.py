@@ -163,7 +163,9 @@ class Fluidity:
             override = wanted if component_hash(wanted) != digest else None
         if override is not None:
             component = Component.model_validate(override)
-        node = action.host or self._node_of(description.name, action.component)
+        present = self._node_of(description.name, action.component)
+        # A change of the specification is no move: policies may name any host there.
+        node = present if action.verb == "change_spec" else action.host or present
         if node is None:
             raise InvalidInput(f"component {action.component} has no node")
         return Workload(owner, component, digest, node, override, self._sensor_endpoints(node))

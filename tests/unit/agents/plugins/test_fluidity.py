@@ -175,6 +175,15 @@ async def test_a_policy_may_change_only_what_the_owner_permits() -> None:
     assert image == "registry/web:small"
 
 
+async def test_a_change_of_the_specification_is_no_move() -> None:
+    world = World()
+    world.describe(WEB, permitted_actions=["change_container_image"])
+    await world.do("deploy", host="n1")
+    other = {"containers": [{**WEB["containers"][0], "image": "registry/web:small"}]}
+    await world.do("change_spec", new_spec=other, host="n2")  # as policies that do not know where it is
+    assert world.state()["node_placed"] == "n1"
+
+
 async def test_removal_takes_all_objects_of_the_component() -> None:
     world = World()
     await world.do("deploy", host="n1")

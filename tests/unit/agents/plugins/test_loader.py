@@ -165,12 +165,37 @@ async def test_a_module_mechanism_acts_and_reports(tmp_path: Path) -> None:
     name, mechanism, _ = load_mechanism_file(path, agent_state={"x": 1}, listener=heard.append)
     assert name == "knob"
     assert (await mechanism.apply({"mode": 1})).ok
-    assert not (await mechanism.apply({"ok": False})).ok
+    # As in the MLSysOps framework: it goes on by itself.
+    assert (await mechanism.apply({"ok": False})).message == "begun, not finished yet"
     assert heard == [{"event": "applied"}] * 2
     assert mechanism.get_state()["agent"] == {"x": 1}
     assert mechanism.get_options() == {"modes": [1, 2]}
     assert mechanism.get_status() == {}
     assert mechanism.assets({}) == {"mechanism/knob"}
+
+
+def test_a_directory_of_the_framework_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mechanisms").mkdir()
+    (tmp_path / "policies").mkdir()
+    write(tmp_path / "mechanisms", "CpuKnob.py", MECHANISM)
+    write(tmp_path / "mechanisms", "__init__.py", "")
+    write(tmp_path / "policies", "policy-mine.py", GOOD)
+    assert [item.name for item in load_mechanisms(FakeHandle(), [tmp_path], entries=[])] == ["CpuKnob"]
+    assert [item.name for item in load_policies(FakeHandle(), [tmp_path], entries=[])] == ["mine"]
+
+
+def test_what_the_framework_s_plug_ins_import_is_there(tmp_path: Path) -> None:
+    text = """
+from mlsysops import MessageEvents
+from mlsysops.events import MessageEvents as Events
+from mlstelemetry import MLSTelemetry
+
+client = MLSTelemetry("shop", "policy")
+client.pushMetric("seen", "counter", 1)
+assert Events.PLAN_SUBMITTED.value == MessageEvents.PLAN_SUBMITTED.value == "plan_submitted"
+"""
+    path = write(tmp_path, "policy-mine.py", text + GOOD)
+    assert load_policies(FakeHandle(), [tmp_path], entries=[])[0].source == str(path)
 
 
 def test_a_mechanism_without_its_functions_is_refused(tmp_path: Path) -> None:

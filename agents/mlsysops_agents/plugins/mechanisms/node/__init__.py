@@ -10,6 +10,7 @@ from .gpu import GpuFrequency
 from .limits import ContainerLimits
 from .network import TrafficRedirection
 from .power_cap import PowerCap
+from .proxy import FluidityProxy
 from .specification import Acceleration, ContainerImage, ContainerResources, ContainerRuntimeClass
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ContainerResources",
     "ContainerRuntimeClass",
     "CpuFrequency",
+    "FluidityProxy",
     "FpgaBitstream",
     "GpuFrequency",
     "NodeMechanism",

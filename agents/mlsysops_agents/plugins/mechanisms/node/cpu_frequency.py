@@ -98,6 +98,8 @@ class CpuFrequency(NodeMechanism):
     """Acts on cpufreq."""
 
     name: ClassVar[str] = "cpu_frequency"
+    #: What policies of the MLSysOps framework call it.
+    aliases: ClassVar[frozenset[str]] = frozenset({"CPUFrequencyConfigurator"})
     permission: ClassVar[str] = "cpu_frequency"
     model: ClassVar[type[Command]] = CpuFrequencyCommand
 

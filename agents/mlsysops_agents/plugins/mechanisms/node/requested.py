@@ -24,7 +24,7 @@ from .component import ComponentCommand, ComponentMechanism, asset_of
 from .knob import Change, Knob
 from .ledger import Entry
 
-__all__ = ["RequestKnob", "RequestMechanism"]
+__all__ = ["RequestKnob", "RequestMechanism", "checked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,20 @@ class RequestKnob:
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return wanted == found
+
+
+def checked(described: Mapping[str, Any], request: Mapping[str, Any], mechanism: str) -> None:
+    """Check that a component is still valid once a request is granted.
+
+    Raises:
+        InvalidInput: It would not be.
+    """
+    try:
+        changed_component(described, [request])
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"{mechanism}: {place}: {first['msg']}") from exc
 
 
 class RequestMechanism(ComponentMechanism):
@@ -84,12 +98,7 @@ class RequestMechanism(ComponentMechanism):
             "action": self.permission,
             self.kind: self._wanted(command, described, index),
         }
-        try:
-            changed_component(described, [request])
-        except ValidationError as exc:
-            first = exc.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise InvalidInput(f"{self.name}: {place}: {first['msg']}") from exc
+        checked(described, request, self.name)
         knob = RequestKnob(self._handle, f"{command.application}/{command.component}/{index}/{self.kind}")
         return [Change(knob, json.dumps(request, sort_keys=True), asset_of(command.application, command.component))]
 

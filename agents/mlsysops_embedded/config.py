@@ -60,6 +60,13 @@ class Member(_Strict):
     kubeconfig: Path
 
 
+class Lease(_Strict):
+    """Heartbeats: how long those of nodes and members hold here, and how this control plane's own as a member are."""
+
+    duration: float = Field(default=40.0, gt=0)
+    renew: float = Field(default=10.0, gt=0)
+
+
 class ControlPlaneConfig(_Strict):
     """`controlplane --config`."""
 
@@ -70,6 +77,7 @@ class ControlPlaneConfig(_Strict):
     service_cidr: IPv4Network = IPv4Network("127.16.128.0/21")
     propagation: Propagation = Propagation()
     member: Member | None = None
+    lease: Lease = Lease()
 
 
 class ServerName(_Strict):

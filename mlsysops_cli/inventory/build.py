@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from mlsysops_core.errors import Fault, InvalidInput
+from mlsysops_core.settings import PlacementSettings
+from pydantic import ValidationError
 
 from mlsysops_cli.inventory.checks import check_addresses, check_name, check_networks
 from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
 from mlsysops_cli.inventory.groups import Membership, find_memberships
 from mlsysops_cli.inventory.k3s import read_k3s, read_taints
+from mlsysops_cli.inventory.plugins import read_plugins
 from mlsysops_cli.inventory.loader import RawInventory, load_inventory
 from mlsysops_cli.inventory.values import Reader
 from mlsysops_cli.slice.existing import ExistingSettings
@@ -79,6 +82,7 @@ class _Builder:
         networks |= {f"cluster {c.name}": (c.pod_cidr, c.service_cidr) for c in clusters}
         check_networks(self.raw, self.faults, networks, self._network_place(members))
         block = self.read.shared_int("mls_loopback_block", 16, 119)
+        lease = self.read.shared_int("mls_lease_seconds", 8, 3600)
         form = read_agents_form(self.raw, self.read, engine, self.faults)
         existing = ExistingSettings()
         if manager is not None and all(cluster.servers for cluster in clusters):
@@ -86,6 +90,7 @@ class _Builder:
         mark_machines(hosts, existing, form, engine)
         writes = self.read.shared_flag("mls_node_agent_privileged")
         k3s = read_k3s(self.raw, self.read, self.faults)
+        plugins = read_plugins(self.raw, self.faults)
         if self.faults or manager is None:
             raise InvalidInput(faults=sorted(dict.fromkeys(self.faults)))
         images = {part: self.read.shared(f"mls_{part}_image") for part in ("agents", "northbound")}
@@ -103,7 +108,9 @@ class _Builder:
             node_agent_writes=writes,
             existing=existing,
             k3s=k3s,
+            plugins=plugins,
             images={part: image for part, image in images.items() if image},
+            lease_seconds=lease or 40,
             loopback_block=block,
             warnings=self.warnings,
         )
@@ -186,8 +193,33 @@ class _Builder:
                 labels=self.read.labels(member.name),
                 taints=read_taints(self.raw, member.name, self.faults),
                 node=self.read.node(member.name, "edge"),
+                placement=self._placement(member.name),
             )
         return hosts
+
+    def _placement(self, host: str) -> dict[str, Any]:
+        """Return how the agent on a host shall place components."""
+        said = self.read.mapping(host, "mls_placement")
+        try:
+            PlacementSettings.model_validate(said)
+        except ValidationError as exc:
+            for error in exc.errors(include_url=False):
+                where = ".".join(["mls_placement", *map(str, error["loc"])])
+                fields = ", ".join(PlacementSettings.model_fields)
+                known = (
+                    f"one of: {fields}"
+                    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1
+                    else error["msg"]
+                )
+                self.fault(
+                    host,
+                    "mls_placement",
+                    message=f"{where} of host {host} cannot be {error['input']!r}",
+                    hint=known,
+                    path=where,
+                )
+            return {}
+        return said
 
     def _far_edge(self, members: Sequence[Membership], hosts: dict[str, Host]) -> list[FarEdgeDevice]:
         devices = []

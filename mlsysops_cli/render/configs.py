@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_cli.render.plugins import plugin_config
 from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ __all__ = [
 NAMESPACE = "mlsysops"
 FRAMEWORK_NAMESPACE = "mlsysops-framework"
 TEST_IMAGE = "harbor.nbfc.io/mlsysops/test-app"
+
+#: What Kubernetes' and Karmada's parts hold by themselves.
+_LEASE_SECONDS = 40
 
 Config = dict[str, Any]
 
@@ -94,8 +98,9 @@ def agent_config(layout: SliceLayout, host: HostLayout) -> Config:
             "interval": 5.0,
         },
         "plugin_dirs": [],
-        "lease": {"duration": 40, "renew": 10},
-    }
+        "lease": {"duration": layout.slice.lease_seconds, "renew": layout.slice.lease_seconds // 4},
+        **plugin_config(layout.slice.plugins, host.host.name),
+    } | ({"placement": host.host.placement} if host.host.placement else {})
 
 
 def northbound_config(layout: SliceLayout) -> Config:
@@ -135,6 +140,8 @@ def _controlplane(layout: SliceLayout, host: HostLayout, name: str, plane: str) 
         "service_cidr": layout.service_cidrs[plane],
         "propagation": {"enabled": not plane},
     }
+    if layout.slice.lease_seconds != _LEASE_SECONDS:
+        config["lease"] = {"duration": layout.slice.lease_seconds, "renew": layout.slice.lease_seconds // 4}
     if plane:
         config["member"] = {"cluster": plane, "kubeconfig": str(host.kubeconfig("continuum"))}
     return config
@@ -212,6 +219,9 @@ def _kubelet(layout: SliceLayout, host: HostLayout) -> Config:
     }
     if host.pod_cidr:
         config["pod_cidr"] = host.pod_cidr
+    if layout.slice.lease_seconds != _LEASE_SECONDS:
+        config["lease_duration"] = layout.slice.lease_seconds
+        config["lease_renew"] = layout.slice.lease_seconds // 4
     return config
 
 

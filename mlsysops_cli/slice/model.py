@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlsysops_cli.slice.existing import ExistingSettings
 from mlsysops_cli.slice.k3s import K3sSettings
+from mlsysops_cli.slice.plugins import PluginSettings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,6 +58,7 @@ class Host(_Strict):
         labels: Node labels, values as Kubernetes wants them.
         taints: Node taints, as ``key=value:Effect``.
         node: What the inventory says of it as a node.
+        placement: How the agent on it places components (``mls_placement``); what is not said is as by default.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Host(_Strict):
     labels: dict[str, str] = Field(default_factory=dict)
     taints: list[str] = Field(default_factory=list)
     node: NodeFacts = Field(default_factory=NodeFacts)
+    placement: dict[str, Any] = Field(default_factory=dict)
 
 
 class Cluster(_Strict):
@@ -128,7 +131,9 @@ class Slice(_Strict):
             (``mls_node_agent_privileged``): a privileged container that sees the host's root.
         existing: Kubeconfigs of clusters that exist.
         k3s: Versions of k3s and Karmada, and where their files come from.
+        plugins: What agents' plug-ins may do, and where they are.
         images: Images of our own parts for the Kubernetes engines: ``agents`` and ``northbound``.
+        lease_seconds: How long a silent node, cluster or agent counts as there.
         loopback_block: Second octet of the loopback addresses where the inventory pins it.
         warnings: What was found odd but not wrong.
     """
@@ -146,7 +151,9 @@ class Slice(_Strict):
     node_agent_writes: bool = False
     existing: ExistingSettings = Field(default_factory=ExistingSettings)
     k3s: K3sSettings = Field(default_factory=K3sSettings)
+    plugins: PluginSettings = Field(default_factory=PluginSettings)
     images: dict[str, str] = Field(default_factory=dict)
+    lease_seconds: int = 40
     loopback_block: int | None = None
     warnings: list[str] = Field(default_factory=list)
 

@@ -36,16 +36,23 @@ async def run_rooms(client: LocalClient, config: ControlPlaneConfig) -> None:
     from mlsysops_embedded.controllers import Settings, run_controllers
 
     authority = (config.pki_dir / "ca.crt").read_text("ascii")
-    settings = Settings(root_ca=authority, sign=TokenSigner(config.pki_dir / "sa.key").sign)
+    lease = config.lease
+    settings = Settings(node_grace=lease.duration, root_ca=authority, sign=TokenSigner(config.pki_dir / "sa.key").sign)
     async with asyncio.TaskGroup() as group:
         group.create_task(_kept("controllers", lambda: run_controllers(client, settings=settings)))
         if config.propagation.enabled or config.member is not None:
             from mlsysops_embedded import propagation
 
             if config.propagation.enabled:
-                group.create_task(_kept("propagation", lambda: propagation.run_propagation(client)))
+                group.create_task(
+                    _kept("propagation", lambda: propagation.run_propagation(client, grace=lease.duration))
+                )
             member = config.member
             if member is not None:
+                joining = propagation.MemberSettings(renew=lease.renew, duration=lease.duration)
                 group.create_task(
-                    _kept("member agent", lambda: propagation.run_member(client, member.cluster, member.kubeconfig))
+                    _kept(
+                        "member agent",
+                        lambda: propagation.run_member(client, member.cluster, member.kubeconfig, settings=joining),
+                    )
                 )

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from mlsysops_core.errors import Conflict, InvalidInput, NotFound
 
+from mlsysops_cli.inventory import load_slice
+from mlsysops_cli.render.configs import host_configs
 from mlsysops_cli.slice import (
     Addresses,
     Slice,
@@ -56,6 +58,25 @@ def test_addresses_follow_the_plan() -> None:
     assert [addresses.host(name) for name in ("m", "s", "w0", "w1")] == [f"127.20.0.{n}" for n in (10, 11, 12, 13)]
     assert [addresses.pod_cidr(name) for name in ("w0", "w1")] == ["127.20.64.0/24", "127.20.65.0/24"]
     assert (addresses.service_cidr(""), addresses.service_cidr("c")) == ("127.20.128.0/21", "127.20.136.0/21")
+
+
+def test_leases_and_placement_reach_the_parts_that_obey_them(tmp_path: Path) -> None:
+    settings = {"weights": {"energy": 2.0}, "exact_seconds": 20}
+    file = tmp_path / "inventory.json"
+    hosts = {"server1": {"mls_placement": settings}}
+    groups = {"master_nodes": {"hosts": hosts}, "worker_nodes": {"hosts": {"worker1": {}}}}
+    children = {"management_cluster": {"hosts": {"management": {}}}, "cluster1": {"children": groups}}
+    variables = {"ansible_connection": "local", "mls_lease_seconds": 12}
+    file.write_text(json.dumps({"all": {"vars": variables, "children": children}}))
+    slice_ = load_slice(str(file))
+    layout = plan_layout(slice_, preview_addresses(slice_), directory=Path("/x"), python="/p")
+    leases = [host_configs(layout, host)["agent.yaml"]["lease"] for host in layout.hosts]
+    assert leases == [{"duration": 12, "renew": 3}] * 3
+    assert host_configs(layout, "server1")["agent.yaml"]["placement"] == settings
+    assert "placement" not in host_configs(layout, "management")["agent.yaml"]
+    assert host_configs(layout, "server1")["controlplane.yaml"]["lease"] == {"duration": 12, "renew": 3}
+    kubelet = host_configs(layout, "worker1")["kubelet.yaml"]
+    assert (kubelet["lease_duration"], kubelet["lease_renew"]) == (12, 3)
 
 
 def test_a_host_that_joins_moves_nobody() -> None:

@@ -8,13 +8,16 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from mlsysops_embedded.client.objects import condition, now, parse_time
+from mlsysops_embedded.client.objects import now, parse_time
 from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.kubelet import probes, status
 from mlsysops_embedded.kubelet.container import Container
 from mlsysops_embedded.kubelet.environment import ContainerConfigError
+from mlsysops_embedded.kubelet.health import Health
 from mlsysops_embedded.kubelet.program import Place, prepare
+from mlsysops_embedded.kubelet.stopping import Stopping
+from mlsysops_embedded.kubelet.subject import Subject
 from mlsysops_embedded.kubelet.volumes import make_volumes
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ _HOOK_TIMEOUT = 120.0
 _EXPIRED = "Pod was active on the node longer than the specified deadline"
 
 
-class PodWorker:
+class PodWorker(Subject):
     """Owns a pod's directory and its containers.
 
     Args:
@@ -46,13 +49,8 @@ class PodWorker:
     """
 
     def __init__(self, shared: Shared, pod: Object, directory: Path, address: str, resources: PodResources) -> None:
-        self.shared = shared
-        self.pod = pod
-        self.directory = directory
-        self.address = address
+        super().__init__(shared, pod, directory, address)
         self.resources = resources
-        self.uid: str = pod["metadata"]["uid"]
-        self.gone = False
         self.stopped = False
         self.finished = asyncio.Event()
         self.start_time = (pod.get("status") or {}).get("startTime") or now()
@@ -61,18 +59,14 @@ class PodWorker:
         self._refresh_at = time.monotonic() + shared.refresh_interval
         self._wake = asyncio.Event()
         self._failures = 0
-        self._killers: dict[str, asyncio.Task[None]] = {}
+        self._stopping = Stopping(self)
+        self._health = Health(self, self._stopping, self._wake.set)
         spec = pod["spec"]
         self.containers = [
             Container(c, directory / "containers" / c["name"], self._wake.set, init=init)
             for init, listed in ((True, spec.get("initContainers") or ()), (False, spec["containers"]))
             for c in listed
         ]
-
-    @property
-    def simulated(self) -> list[str]:
-        """Names of the containers that have no program."""
-        return [c.name for c in self.containers if self.shared.runtime.program(c.spec.get("image", "")) is None]
 
     def update(self, pod: Object | None) -> None:
         """Take over a newer version; None where the API has the pod no more."""
@@ -82,10 +76,6 @@ class PodWorker:
             self.pod = pod
         self._wake.set()
 
-    @property
-    def _deleting(self) -> bool:
-        return self.gone or bool(self.pod["metadata"].get("deletionTimestamp"))
-
     async def run(self) -> None:
         """Work until the pod is stopped and the API has forgotten it; cancelling leaves its programs running."""
         try:
@@ -94,7 +84,7 @@ class PodWorker:
                     self._adopted(container)
             while True:
                 self._wake.clear()
-                if self._deleting:
+                if self.deleting:
                     await self._terminate()
                     if self.gone:
                         await asyncio.to_thread(self._remove)
@@ -114,30 +104,24 @@ class PodWorker:
                 container.stop_probes()
                 if container.handle is not None:
                     container.handle.release()
-            for task in self._killers.values():
-                task.cancel()
+            self._stopping.cancel()
 
     def _adopted(self, container: Container) -> None:
         handle = container.handle
-        _log.info("%s: adopted container %s, pid %d", self._name, container.name, handle.pid if handle else 0)
-        self._watch(container, adopted=True)
-
-    @property
-    def _name(self) -> str:
-        metadata = self.pod["metadata"]
-        return f"{metadata['namespace']}/{metadata['name']}"
+        _log.info("%s: adopted container %s, pid %d", self.name, container.name, handle.pid if handle else 0)
+        self._health.watch(container, adopted=True)
 
     async def _guarded_sync(self) -> float | None:
         try:
             delay = await self._sync()
         except ContainerConfigError as exc:
             self._waiting("CreateContainerConfigError", str(exc))
-            self.shared.events.event(self.pod, "Warning", "Failed", f"Error: {exc}")
+            self.event("Warning", "Failed", f"Error: {exc}")
         except (ApiError, OSError) as exc:
-            _log.warning("%s: %s; trying again", self._name, exc)
+            _log.warning("%s: %s; trying again", self.name, exc)
             self._waiting("CreateContainerError", str(exc))
         except Exception:  # noqa: BLE001 - one pod's fault must not stop the kubelet
-            _log.exception("%s: cannot be brought up", self._name)
+            _log.exception("%s: cannot be brought up", self.name)
         else:
             self._failures = 0
             return delay
@@ -190,9 +174,9 @@ class PodWorker:
         """The pod has had its time: everything stops, and the pod has failed (``active_deadline.go``)."""
         if not self.expired:
             self.expired = True
-            self.shared.events.event(self.pod, "Normal", "DeadlineExceeded", _EXPIRED)
+            self.event("Normal", "DeadlineExceeded", _EXPIRED)
         for container in self.containers:
-            self._kill(container, f"Stopping container {container.name}")
+            self._stopping.kill(container, f"Stopping container {container.name}")
             container.waiting = ("", "")
 
     async def _refresh_volumes(self, delays: list[float]) -> None:
@@ -212,7 +196,7 @@ class PodWorker:
                 try:
                     await asyncio.to_thread(make_volumes, pod, self.directory / "volumes", *data)
                 except ContainerConfigError as exc:  # what runs keeps what it has
-                    self.shared.events.event(self.pod, "Warning", "FailedMount", str(exc))
+                    self.event("Warning", "FailedMount", str(exc))
         delays.append(left)
 
     async def _ensure(self, container: Container, policy: str, delays: list[float]) -> None:
@@ -247,7 +231,7 @@ class PodWorker:
             spec = await asyncio.to_thread(prepare, self.pod, container, program, place, self.resources)
         await container.start(spec)
         container.waiting = ("", "")
-        self.shared.events.event(self.pod, "Normal", "Started", f"Started container {container.name}")
+        self.event("Normal", "Started", f"Started container {container.name}")
         if (
             container.running
             and spec is not None
@@ -255,15 +239,15 @@ class PodWorker:
         ):
             await self._post_start(container, hook)
         if container.running and not container.stopping:
-            self._watch(container)
+            self._health.watch(container)
         return container.running
 
     async def _post_start(self, container: Container, hook: Object) -> None:
         """Run the hook before the container counts as started; without it the container is killed."""
-        success, message = await probes.act(hook, self._target(container), _HOOK_TIMEOUT)
+        success, message = await probes.act(hook, self.target(container), _HOOK_TIMEOUT)
         if not success:
-            self.shared.events.event(self.pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {message}")
-            self._kill(container, "FailedPostStartHook")
+            self.event("Warning", "FailedPostStartHook", f"PostStartHook failed: {message}")
+            self._stopping.kill(container, "FailedPostStartHook")
 
     def _ended(self, container: Container) -> None:
         ended = container.last
@@ -281,98 +265,17 @@ class PodWorker:
             container.message = note.read_bytes()[:4096].decode("utf-8", "replace")
         except OSError:
             container.message = ""
-        _log.info("%s: container %s ended with %d", self._name, container.name, ended.exit_code)
-        if container.restart_at > container.ended_at and not self._deleting:
+        _log.info("%s: container %s ended with %d", self.name, container.name, ended.exit_code)
+        if container.restart_at > container.ended_at and not self.deleting:
             text = f"Back-off restarting failed container {container.name} in pod {self.pod['metadata']['name']}"
-            self.shared.events.event(self.pod, "Warning", "BackOff", text)
-
-    def _watch(self, container: Container, *, adopted: bool = False) -> None:
-        """Start the probes of a container that has just begun to run."""
-        spec = container.spec
-        container.started = spec.get("startupProbe") is None or adopted
-        # An adopted container was ready a moment ago; saying otherwise would take it out of its services.
-        known = condition((self.pod.get("status") or {}).get("conditions"), "Ready") if adopted else None
-        container.probes_ready = spec.get("readinessProbe") is None or bool(known and known["status"] == "True")
-        if container.name in self.simulated:
-            container.started = container.probes_ready = True
-            return
-        if not container.started:
-            self._probe(container, "startupProbe")
-        else:
-            self._probe(container, "livenessProbe")
-            self._probe(container, "readinessProbe")
-
-    def _target(self, container: Container) -> probes.Target:
-        ports = {p["name"]: int(p["containerPort"]) for p in container.spec.get("ports") or () if p.get("name")}
-        environment = container.environment()
-        rootfs = self.directory / "rootfs" / container.name
-        return probes.Target(self.address, ports, environment, str(rootfs))
-
-    def _probe(self, container: Container, kind: str) -> None:
-        probe = container.spec.get(kind)
-        if probe is None:
-            return
-
-        def report(result: bool, message: str) -> None:
-            self._verdict(container, kind, result=result, message=message)
-
-        container.probes.append(asyncio.create_task(probes.watch(probe, self._target(container), report)))
-
-    def _verdict(self, container: Container, kind: str, *, result: bool, message: str) -> None:
-        if not result:
-            name = kind.removesuffix("Probe").capitalize()
-            self.shared.events.event(self.pod, "Warning", "Unhealthy", f"{name} probe failed: {message}")
-        if kind == "readinessProbe":
-            container.probes_ready = result
-        elif kind == "startupProbe" and result and not container.started:
-            container.started = True
-            container.stop_probes()
-            self._probe(container, "livenessProbe")
-            self._probe(container, "readinessProbe")
-        elif not result:
-            self._kill(
-                container, f"Container {container.name} failed {kind.removesuffix('Probe')} probe, will be restarted"
-            )
-        self._wake.set()
-
-    def _grace(self) -> float:
-        given = self.pod["metadata"].get("deletionGracePeriodSeconds")
-        if given is None:
-            given = self.pod["spec"].get("terminationGracePeriodSeconds")
-        grace = 30.0 if given is None else float(given)
-        if self.gone:
-            grace = min(grace, 2.0)
-        if stamp := self.pod["metadata"].get("deletionTimestamp"):
-            # deletionTimestamp is when the grace ends.
-            grace = min(grace, max(0.0, parse_time(stamp).timestamp() - time.time()) + 1.0)
-        return grace
-
-    def _kill(self, container: Container, why: str) -> None:
-        if container.stopping or not container.running:
-            return
-        container.stopping = True
-        container.stop_probes()
-        self.shared.events.event(self.pod, "Normal", "Killing", why)
-        self._killers[container.name] = asyncio.create_task(self._stop(container, self._grace()))
-
-    async def _stop(self, container: Container, grace: float) -> None:
-        hook = ((container.spec.get("lifecycle") or {}).get("preStop")) or None
-        if hook and grace > 0 and container.name not in self.simulated:
-            begin = time.monotonic()
-            success, message = await probes.act(hook, self._target(container), grace)
-            if not success:
-                self.shared.events.event(self.pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {message}")
-            # As the kubelet: whatever the hook took, the program gets two seconds at least.
-            grace = max(2.0, grace - (time.monotonic() - begin))
-        if container.handle is not None:
-            await container.handle.stop(grace)
+            self.event("Warning", "BackOff", text)
 
     async def _terminate(self) -> None:
         """Stop everything, say so, and release the API object."""
         if not self.stopped:
             running = [c for c in self.containers if c.running]
             for container in running:
-                self._kill(container, f"Stopping container {container.name}")
+                self._stopping.kill(container, f"Stopping container {container.name}")
             self.publish()
             while True:
                 self._wake.clear()
@@ -381,8 +284,8 @@ class PodWorker:
                         self._ended(container)
                 if not any(c.running for c in self.containers):
                     break
-                if self.gone or self._grace() <= 0:
-                    await self._force()
+                if self.gone or self.grace() <= 0:
+                    await self._stopping.force()
                 else:
                     await self._wake.wait()
             self.stopped = True
@@ -393,11 +296,6 @@ class PodWorker:
         self.publish()
         if not self.gone:
             self.shared.statuses.add((self.pod["metadata"]["namespace"], self.pod["metadata"]["name"]))
-
-    async def _force(self) -> None:
-        """The grace is over, or the API object is gone already and nobody waits for it."""
-        handles = [c.handle for c in self.containers if c.handle is not None]
-        await asyncio.gather(*(handle.stop(1.0) for handle in handles))
 
     def _remove(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -120,7 +120,7 @@ def _source(raw: RawInventory, read: Reader, host: str, variable: str, context: 
         return None
     base = Path(raw.source).absolute()
     path = (base if base.is_dir() else base.parent) / Path(text).expanduser()
-    return KubeconfigSource(path=str(path), context=read.text(host, context))
+    return KubeconfigSource(path=str(path), context=read.text(host, context), server=read.text(host, "mls_api_url"))
 
 
 def mark_machines(hosts: dict[str, Host], settings: ExistingSettings, form: AgentsForm, engine: Engine) -> None:

@@ -18,7 +18,7 @@ __all__ = ["cached_facts", "local_facts", "save_facts"]
 
 def local_facts(slice_: Slice) -> dict[str, dict[str, Any]]:
     """Return the facts of the hosts that are this machine, by name."""
-    local = [host.name for host in slice_.hosts.values() if host.local]
+    local = [host.name for host in slice_.hosts.values() if host.local and host.machine]
     return dict.fromkeys(local, mls_hardware.collect()) if local else {}
 
 

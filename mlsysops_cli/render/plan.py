@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render.kubernetes_plan import (
+    credentials_of,
+    kubernetes_apis,
+    kubernetes_groups,
+    rendered_planes,
+)
 from mlsysops_cli.render.life import continuum_access, host_life
 from mlsysops_cli.render.needs import host_needs, host_ports
 from mlsysops_cli.render.templates import dump_documents
@@ -44,7 +50,7 @@ def deployment_plan(
     environments: Mapping[str, Sequence[tuple[Path, str]]] | None = None,
     prune: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
 ) -> Plan:
-    """Return the plan of a slice on the embedded engine.
+    """Return the plan of a slice.
 
     Args:
         layout: The slice, placed.
@@ -53,15 +59,17 @@ def deployment_plan(
         environments: Archives (path and digest) that each host over SSH gets unpacked.
         prune: Objects of each control plane, by its host, that an earlier deployment applied and that are not wanted.
     """
-    hosts = {name: _host(layout, tree, rendered, host) for name, host in layout.hosts.items()}
+    planes = rendered_planes(layout, tree)
+    hosts = {name: _host(layout, tree, rendered, host) for name, host in layout.hosts.items() if host.host.machine}
     for name, archives in (environments or {}).items():
         hosts[name]["archives"] = [
             {"path": str(path), "digest": digest, "file": f"/var/tmp/mls-{digest}.tar.gz"}  # noqa: S108 - private, by mode
             for path, digest in archives
         ]
-    for name, superfluous in (prune or {}).items():
+    embedded = layout.slice.engine == "embedded"
+    for name, superfluous in (prune or {}).items() if embedded else ():
         hosts[name]["controlplane"]["apply"]["prune"] = list(superfluous)
-    by_role = {role: [n for n, h in layout.hosts.items() if h.host.role == role] for role in _REQUIRED}
+    by_role = {role: [n for n in hosts if layout.hosts[n].host.role == role] for role in _REQUIRED}
     return {
         "slice": layout.slice.name,
         "engine": layout.slice.engine,
@@ -71,9 +79,14 @@ def deployment_plan(
         "all_or_nothing": layout.slice.local,
         "groups": {
             "management": by_role["management"],
-            "servers": [layout.server(c.name).host.name for c in layout.slice.clusters],
+            "servers": [c.servers[0] for c in layout.slice.clusters if c.servers[0] in hosts],
             "workers": by_role["worker"],
+            # Where these are processes; they may be pods.
+            "agents": [name for name, part in hosts.items() if part["agents"].get("programs")],
+            "northbound": [name for name, part in hosts.items() if part["northbound"].get("programs")],
+            **kubernetes_groups(layout),
         },
+        "apis": kubernetes_apis(layout, planes, rendered.parent / "objects", prune or {}),
         "continuum": continuum_access(layout),
         "hosts": hosts,
     }
@@ -98,7 +111,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "home": str(host.home or ""),
         "archives": [],
         "carry": _carry(layout, host),
-        "access": _access(host),
+        "access": _access(layout, host),
         "remove": _remove(layout, host),
         "imports": [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
         "ports": host_ports(host, layout.slice.engine),
@@ -109,6 +122,12 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "agents": {},
         "northbound": {},
     }
+    if layout.slice.engine != "embedded":
+        plan["credentials"] = credentials_of(layout, host)
+        plan["agents"] = {"programs": [_agent(host, configs)] if plan["credentials"] else []}
+        if role == "management" and plan["credentials"]:
+            plan["northbound"] = _northbound_part(layout, host, configs)
+        return plan
     if role in ("management", "server"):
         plane = "continuum" if role == "management" else f"clusters/{host.host.cluster}"
         plan["controlplane"] = {
@@ -126,10 +145,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         plan["kubelet"] = {"data": str(host.directory / "kubelet"), "programs": [_kubelet(host, configs)]}
     plan["agents"] = {"programs": [_agent(host, configs)]}
     if role == "management":
-        plan["northbound"] = {
-            "token_file": str(host.token_file),
-            "programs": [_northbound(layout, host, configs)],
-        }
+        plan["northbound"] = _northbound_part(layout, host, configs)
         plan["ready"] = {
             "kubeconfig": str(host.kubeconfig("admin")),
             "wait": [
@@ -145,9 +161,21 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
     return plan
 
 
+def _northbound_part(layout: SliceLayout, host: HostLayout, configs: dict[str, str]) -> Plan:
+    """What the management host does for the northbound API; on other engines than ours its certificate is ours to make."""
+    certificate = configs.get("certificate.yaml")
+    return {
+        "token_file": str(host.token_file),
+        "certificate": {"path": str(host.directory / "certificate.yaml"), "content": certificate}
+        if certificate
+        else {},
+        "programs": [_northbound(layout, host, configs)],
+    }
+
+
 def _carry(layout: SliceLayout, host: HostLayout) -> Plan:
     """Which private files a host over SSH gets, and from which: the one whose authority signed them."""
-    if host.host.local or host.host.role == "management":
+    if host.host.local or host.host.role == "management" or layout.slice.engine != "embedded":
         return {}
     if host.host.role == "server":
         source, paths = layout.management, [host.kubeconfig("continuum")]
@@ -159,11 +187,15 @@ def _carry(layout: SliceLayout, host: HostLayout) -> Plan:
     return {"from": source.host.name, "root": str(root), "files": [str(path.relative_to(root)) for path in paths]}
 
 
-def _access(host: HostLayout) -> Plan:
+def _access(layout: SliceLayout, host: HostLayout) -> Plan:
     """Which private files this machine gets, to reach the APIs of a host over SSH."""
-    if host.host.local or host.host.role == "worker":
+    if host.host.local or host.host.role == "worker" or layout.slice.engine == "k3s":
         return {}
-    paths = [host.kubeconfig("admin"), host.pki / "ca.crt"]
+    paths = [host.pki / "ca.crt"]
+    if layout.slice.engine == "embedded":
+        paths.insert(0, host.kubeconfig("admin"))
+    elif host.host.role == "server":
+        return {}  # its API is not ours to give access to
     if host.host.role == "management":
         paths.append(host.token_file)
     files = [str(path.relative_to(host.directory)) for path in paths]

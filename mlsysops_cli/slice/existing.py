@@ -17,10 +17,12 @@ class KubeconfigSource(_Strict):
     Attributes:
         path: Absolute path of the file (``mls_kubeconfig``).
         context: The context to use (``mls_context``); its current one where empty.
+        server: URL at which agents outside the cluster reach it (``mls_api_url``); the kubeconfig's own where empty.
     """
 
     path: str
     context: str = ""
+    server: str = ""
 
 
 class ExistingSettings(_Strict):

@@ -78,6 +78,11 @@ class HostLayout:
         return self.reachable(self.kubeconfig("admin"))
 
     @property
+    def host_kubeconfig(self) -> Path:
+        """The administrator's kubeconfig, on this machine, of the cluster on which this host's Karmada runs."""
+        return self.reachable(self.kubeconfig("host"))
+
+    @property
     def token_file(self) -> Path:
         """File of the northbound API's bearer token, on the host."""
         return self.directory / "northbound" / "token"

@@ -122,8 +122,12 @@ class SliceState(BaseModel):
 
 
 def host_roles(slice_: Slice) -> dict[str, str]:
-    """Return ``role/cluster`` of every host of a slice, by name."""
-    return {host.name: f"{host.role}/{host.cluster}" for host in slice_.hosts.values()}
+    """Return ``role/cluster`` of every host of a slice, by name; nodes that an API knows come and go without us."""
+    return {
+        host.name: f"{host.role}/{host.cluster}"
+        for host in slice_.hosts.values()
+        if host.machine or host.role != "worker"
+    }
 
 
 @contextmanager

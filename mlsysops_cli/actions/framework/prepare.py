@@ -21,11 +21,13 @@ from mlsysops_core.model import (
 )
 
 from mlsysops_cli import __version__
+from mlsysops_cli.actions.framework.existing import look_at_existing
 from mlsysops_cli.actions.framework.remote import RemoteHosts
 from mlsysops_cli.assets import asset
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.render import cached_facts, deployment_plan, local_facts, render_slice, save_facts, write_tree
 from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render.kubernetes_plan import rendered_planes, unrendered_secrets
 from mlsysops_cli.slice import (
     AppliedObjects,
     SliceLayout,
@@ -103,25 +105,26 @@ def supported(slice_: Slice) -> None:
     """Refuse what cannot be deployed yet.
 
     Raises:
-        Refused: The engine is not the embedded one, hosts are both here and elsewhere, or a cluster has several servers.
+        Refused: The engine is k3s, hosts are both here and elsewhere, or a cluster has several servers.
     """
-    if slice_.engine != "embedded":
-        hint = "`mls framework render` renders it; mls_engine: embedded can be deployed"
+    if slice_.engine == "k3s":
+        hint = "`mls framework render` renders it; the engines embedded and existing can be deployed"
         raise Refused(f"engine {slice_.engine} cannot be deployed by this version", hint=hint)
-    local = [host.name for host in slice_.hosts.values() if host.local]
+    local = [host.name for host in slice_.hosts.values() if host.local and host.machine]
     if local and not slice_.local:
         raise Refused(
             f"hosts of this machine ({', '.join(local)}) and hosts over SSH cannot be in one slice",
             hint="local hosts have loopback addresses, which the others cannot reach: reach them over SSH too",
         )
-    named = [host.name for host in slice_.hosts.values() if not host.local and not _is_ipv4(host.address)]
+    remote = [host for host in slice_.hosts.values() if host.machine and not host.local]
+    named = [host.name for host in remote if not _is_ipv4(host.address)]
     if named:
         raise Refused(
             f"hosts without an IPv4 address: {', '.join(named)}",
             hint="set ansible_host, or mls_address, to the address at which the other hosts reach them",
         )
     for cluster in slice_.clusters:
-        if len(cluster.servers) > 1:
+        if slice_.engine == "embedded" and len(cluster.servers) > 1:
             raise Refused(
                 f"cluster {cluster.name} has {len(cluster.servers)} servers: the embedded engine has one control plane",
                 hint="keep one host in its group master_nodes",
@@ -179,6 +182,7 @@ def prepare(
     """
     slice_ = load_slice(inventory, vault_password_file=vault_password_file).without(without)
     supported(slice_)
+    slice_, existing = look_at_existing(settings, slice_)
     if hold and not check:
         hold.enter_context(locked(slice_directory(slice_.name), f"slice {slice_.name}"))
     state = SliceState.find(slice_.name)
@@ -203,22 +207,26 @@ def prepare(
     remote = RemoteHosts(settings, slice_, inventory, directory, vault_password_file, accept_host_keys)
     facts = remote.facts()
     environments = remote.environments(facts)
+    facts |= existing.facts(slice_)
+    if not check:
+        existing.write_kubeconfigs(layout)
     tree = rendered_tree(slice_, layout, descriptions, facts)
     rendered = directory / "rendered"
     write_tree(tree, rendered)
     if not check:
         save_facts(slice_, local_facts(slice_) | facts)
-    objects = _objects(layout, tree)
+    objects = rendered_planes(layout, tree)
     applied = AppliedObjects.load(layout.directory)
-    prune = {host: applied.superfluous(host, wanted) for host, wanted in objects.items()}
+    secrets = unrendered_secrets(layout)
+    prune = {plane: applied.superfluous(plane, wanted + secrets.get(plane, [])) for plane, wanted in objects.items()}
     plan = deployment_plan(layout, tree, rendered, environments, prune)
     if not check:
-        for host, wanted in objects.items():
-            applied.add(host, wanted)
+        for plane, wanted in objects.items():
+            applied.add(plane, wanted + secrets.get(plane, []))
         applied.save()
-    for host, wanted in objects.items():
-        if not layout.hosts[host].host.local:
-            write_private(directory / "objects" / f"{host}.json", json.dumps(wanted) + "\n")
+    for plane, wanted in objects.items():
+        if slice_.engine != "embedded" or not layout.hosts[plane].host.local:
+            write_private(directory / "objects" / f"{plane}.json", json.dumps(wanted) + "\n")
     if leaving:
         plan["hosts"] |= leaving
         descriptions_ = prune.get(slice_.management, [])
@@ -228,17 +236,6 @@ def prepare(
     write_private(plan_file, json.dumps({"mls_plan": plan}, indent=1) + "\n")
     write_private(hosts_file, json.dumps(_hosts(layout), indent=1) + "\n")
     return Prepared(layout, tree, directory, plan_file, hosts_file, first=state is None or not state.hosts, state=after)
-
-
-def _objects(layout: SliceLayout, tree: RenderedTree) -> dict[str, list[dict[str, Any]]]:
-    """Return the objects of each control plane, by its host, in the order in which they are applied."""
-    planes = {"continuum": layout.management} | {
-        f"clusters/{c.name}": layout.server(c.name) for c in layout.slice.clusters
-    }
-    return {
-        host.host.name: [document for path in sorted(tree) if path.startswith(f"{folder}/") for document in tree[path]]
-        for folder, host in planes.items()
-    }
 
 
 def forget_hosts(name: str) -> None:
@@ -264,7 +261,7 @@ def _hosts(layout: SliceLayout) -> dict[str, Any]:
     local = {
         name: {"ansible_connection": "local", "ansible_python_interpreter": place.python}
         for name, place in layout.hosts.items()
-        if place.host.local
+        if place.host.local or not place.host.machine  # what only stands for an API is worked on from here
     }
     return {"all": {"hosts": local}}
 

@@ -72,7 +72,7 @@ class RemoteHosts:
         Raises:
             Unreachable: None of the hosts answers, and nothing is known of them.
         """
-        names = [host.name for host in self.slice.hosts.values() if not host.local]
+        names = [host.name for host in self.slice.hosts.values() if host.machine and not host.local]
         known = {name: facts for name, facts in cached_facts(self.slice).items() if name in names and not _unfit(facts)}
         unknown = [name for name in names if name not in known]
         if not unknown:
@@ -104,7 +104,7 @@ class RemoteHosts:
         Raises:
             InvalidInput: No host can run an environment.
         """
-        remote = [host.name for host in self.slice.hosts.values() if not host.local]
+        remote = [host.name for host in self.slice.hosts.values() if host.machine and not host.local]
         if not remote:
             return {}
         built: dict[str, list[tuple[Path, str]]] = {}

@@ -1,0 +1,61 @@
+"""What a slice on clusters that exist needs before it can be rendered: their APIs checked, their nodes, their kubeconfigs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_cli.existing import Probed, extend_slice, node_facts, probe_apis
+from mlsysops_cli.existing.probe import KARMADA_HOST
+from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
+from mlsysops_cli.slice.state import write_private
+
+if TYPE_CHECKING:
+    from mlsysops_cli.settings import Settings
+    from mlsysops_cli.slice import Slice, SliceLayout
+
+__all__ = ["Existing", "look_at_existing"]
+
+
+class Existing:
+    """The clusters of a slice as they were found; of a slice on another engine, none.
+
+    Args:
+        probed: What its APIs are.
+    """
+
+    def __init__(self, probed: Probed | None) -> None:
+        self._probed = probed
+
+    def facts(self, slice_: Slice) -> dict[str, dict[str, Any]]:
+        """Return what the APIs say of the hardware of nodes on which no process of ours looks for itself."""
+        if self._probed is None:
+            return {}
+        known = node_facts(self._probed)
+        return {name: facts for name, facts in known.items() if name in slice_.hosts and not slice_.hosts[name].machine}
+
+    def write_kubeconfigs(self, layout: SliceLayout) -> None:
+        """Keep a private copy of each kubeconfig, reduced to the one context that is used, with the slice."""
+        if self._probed is None:
+            return
+        for name, kubeconfig in self._probed.kubeconfigs.items():
+            path = layout.management.host_kubeconfig if name == KARMADA_HOST else layout.hosts[name].admin_kubeconfig
+            write_private(path, json.dumps(kubeconfig, indent=1) + "\n")  # JSON is YAML
+
+
+def look_at_existing(settings: Settings, slice_: Slice) -> tuple[Slice, Existing]:
+    """Check the APIs of a slice on the engine ``existing``, and take their nodes into it; others are left as they are.
+
+    Args:
+        settings: Told what goes on.
+        slice_: The slice, as the inventory describes it.
+
+    Raises:
+        Unreachable: APIs do not answer.
+        InvalidInput: APIs, permissions, members or nodes are not as they must be; carries every fault.
+    """
+    if slice_.engine != "existing":
+        return slice_, Existing(None)
+    settings.note(f"checking {len(slice_.existing.apis)} Kubernetes APIs")
+    probed = probe_apis(slice_, namespace=NAMESPACE, framework_namespace=FRAMEWORK_NAMESPACE)
+    return extend_slice(slice_, probed), Existing(probed)

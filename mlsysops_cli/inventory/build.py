@@ -12,8 +12,8 @@ from mlsysops_cli.inventory.checks import check_addresses, check_name, check_net
 from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
 from mlsysops_cli.inventory.groups import Membership, find_memberships
 from mlsysops_cli.inventory.k3s import read_k3s, read_taints
-from mlsysops_cli.inventory.plugins import read_plugins
 from mlsysops_cli.inventory.loader import RawInventory, load_inventory
+from mlsysops_cli.inventory.plugins import read_plugins
 from mlsysops_cli.inventory.values import Reader
 from mlsysops_cli.slice.existing import ExistingSettings
 from mlsysops_cli.slice.model import Cluster, Engine, FarEdgeDevice, Host, Slice

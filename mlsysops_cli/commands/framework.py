@@ -152,6 +152,28 @@ def deploy_node(
     _deploy(ctx, "node", node, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
 
 
+@app.command("fetch-artifacts")
+def fetch_artifacts(
+    ctx: typer.Context,
+    inventory: Inventory = None,
+    output_dir: Annotated[
+        str | None, typer.Option("--output-dir", metavar="DIR", help="Where to; mls_artifacts_dir by default.")
+    ] = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option("--arch", metavar="ARCH", help="amd64, arm64 or armhf, repeatable; those of the hosts by default."),
+    ] = None,
+    vault_password_file: Vault = None,
+) -> None:
+    """Fetch k3s and Karmada into a directory, checked, for hosts that have no internet."""
+    from mlsysops_cli.actions.framework.artifacts import fetch
+    from mlsysops_cli.actions.framework.prepare import default_inventory
+
+    settings = settings_of(ctx)
+    chosen = default_inventory(settings, inventory)
+    fetch(settings, chosen, output_dir, arch or [], vault_password_file=vault_password_file)
+
+
 @app.command("create-app-test-description")
 @app.command("create-test-app-description", hidden=True)
 def create_app_test_description(

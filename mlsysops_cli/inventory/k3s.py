@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.slice.k3s import K3sSettings
@@ -59,6 +60,10 @@ def read_k3s(raw: RawInventory, read: Reader, faults: list[Fault]) -> K3sSetting
         said[field] = said[field].rstrip("/")
     if said["join"] not in ("", "pull", "push"):
         fault("join", f"is {said['join']}", "pull: clusters fetch from the continuum; push: it reaches into them")
+    if said["artifacts_dir"]:  # as Ansible has it: relative to the inventory
+        base = Path(raw.source).absolute()
+        place = (base if base.is_dir() else base.parent) / Path(said["artifacts_dir"]).expanduser()
+        said["artifacts_dir"] = str(place)
     images = {str(variables.get("mls_airgap_images")).lower() for variables in raw.hosts.values()}
     said["airgap_images"] = bool(images & {"true", "yes"})
     return K3sSettings.model_validate({field: value for field, value in said.items() if value})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render.k3s_plan import k3s_groups, k3s_host, karmada_part, no_proxy
 from mlsysops_cli.render.kubernetes_plan import (
     credentials_of,
     kubernetes_apis,
@@ -49,6 +50,7 @@ def deployment_plan(
     rendered: Path,
     environments: Mapping[str, Sequence[tuple[Path, str]]] | None = None,
     prune: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+    machines: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan of a slice.
 
@@ -58,6 +60,7 @@ def deployment_plan(
         rendered: Where it was written.
         environments: Archives (path and digest) that each host over SSH gets unpacked.
         prune: Objects of each control plane, by its host, that an earlier deployment applied and that are not wanted.
+        machines: Processor of each host that gets k3s, as ``uname -m`` says.
     """
     planes = rendered_planes(layout, tree)
     hosts = {name: _host(layout, tree, rendered, host) for name, host in layout.hosts.items() if host.host.machine}
@@ -69,6 +72,9 @@ def deployment_plan(
     embedded = layout.slice.engine == "embedded"
     for name, superfluous in (prune or {}).items() if embedded else ():
         hosts[name]["controlplane"]["apply"]["prune"] = list(superfluous)
+    k3s = layout.slice.engine == "k3s"
+    for name in hosts if k3s else ():
+        hosts[name] |= k3s_host(layout, layout.hosts[name], (machines or {})[name])
     by_role = {role: [n for n in hosts if layout.hosts[n].host.role == role] for role in _REQUIRED}
     return {
         "slice": layout.slice.name,
@@ -85,7 +91,9 @@ def deployment_plan(
             "agents": [name for name, part in hosts.items() if part["agents"].get("programs")],
             "northbound": [name for name, part in hosts.items() if part["northbound"].get("programs")],
             **kubernetes_groups(layout),
+            **(k3s_groups(layout) if k3s else {}),
         },
+        **({"karmada": karmada_part(layout), "no_proxy": no_proxy(layout)} if k3s else {}),
         "apis": kubernetes_apis(layout, planes, rendered.parent / "objects", prune or {}),
         "continuum": continuum_access(layout),
         "hosts": hosts,
@@ -113,7 +121,10 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "carry": _carry(layout, host),
         "access": _access(layout, host),
         "remove": _remove(layout, host),
-        "imports": [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
+        # Where agents are pods, nothing of ours runs as a process.
+        "imports": []
+        if layout.slice.engine == "k3s" and layout.slice.agents == "pods"
+        else [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
         "ports": host_ports(host, layout.slice.engine),
         "needs": host_needs(layout, host),
         "life": host_life(layout, host),

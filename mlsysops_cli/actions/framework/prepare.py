@@ -21,6 +21,7 @@ from mlsysops_core.model import (
 )
 
 from mlsysops_cli import __version__
+from mlsysops_cli.actions.framework.artifacts import k3s_machines
 from mlsysops_cli.actions.framework.existing import look_at_existing
 from mlsysops_cli.actions.framework.remote import RemoteHosts
 from mlsysops_cli.assets import asset
@@ -105,16 +106,18 @@ def supported(slice_: Slice) -> None:
     """Refuse what cannot be deployed yet.
 
     Raises:
-        Refused: The engine is k3s, hosts are both here and elsewhere, or a cluster has several servers.
+        Refused: Hosts are both here and elsewhere, k3s is to be installed here, or a cluster has several servers.
     """
-    if slice_.engine == "k3s":
-        hint = "`mls framework render` renders it; the engines embedded and existing can be deployed"
-        raise Refused(f"engine {slice_.engine} cannot be deployed by this version", hint=hint)
     local = [host.name for host in slice_.hosts.values() if host.local and host.machine]
     if local and not slice_.local:
         raise Refused(
             f"hosts of this machine ({', '.join(local)}) and hosts over SSH cannot be in one slice",
             hint="local hosts have loopback addresses, which the others cannot reach: reach them over SSH too",
+        )
+    if slice_.engine == "k3s" and local:
+        raise Refused(
+            f"k3s is installed on hosts over SSH, and these are this machine: {', '.join(local)}",
+            hint="mls_engine: embedded runs a whole slice on this machine",
         )
     remote = [host for host in slice_.hosts.values() if host.machine and not host.local]
     named = [host.name for host in remote if not _is_ipv4(host.address)]
@@ -206,7 +209,9 @@ def prepare(
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     remote = RemoteHosts(settings, slice_, inventory, directory, vault_password_file, accept_host_keys)
     facts = remote.facts()
-    environments = remote.environments(facts)
+    pods = slice_.engine == "k3s" and slice_.agents == "pods"
+    environments = {} if pods else remote.environments(facts)
+    machines = k3s_machines(layout, facts) if slice_.engine == "k3s" else {}
     facts |= existing.facts(slice_)
     if not check:
         existing.write_kubeconfigs(layout)
@@ -219,7 +224,7 @@ def prepare(
     applied = AppliedObjects.load(layout.directory)
     secrets = unrendered_secrets(layout)
     prune = {plane: applied.superfluous(plane, wanted + secrets.get(plane, [])) for plane, wanted in objects.items()}
-    plan = deployment_plan(layout, tree, rendered, environments, prune)
+    plan = deployment_plan(layout, tree, rendered, environments, prune, machines)
     if not check:
         for plane, wanted in objects.items():
             applied.add(plane, wanted + secrets.get(plane, []))

@@ -1,0 +1,11 @@
+"""Runs a module of the environment that the stand-in for k3s carries: ``run.py MODULE ARGUMENTS``."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

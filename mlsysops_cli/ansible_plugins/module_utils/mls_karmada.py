@@ -124,7 +124,7 @@ class Karmada:
 
     def has_search(self) -> bool:
         """Whether the search add-on is there."""
-        return self._raw(_SEARCH, self.host).returncode == 0
+        return bool(self._raw(_SEARCH, self.host).returncode == 0)
 
     def add_search(self, registry: str, timeout: float) -> None:
         """Install the search add-on.
@@ -166,7 +166,7 @@ class Karmada:
 
     def joined(self, cluster: str) -> bool:
         """Whether a cluster is a member."""
-        return self._raw(_MEMBER + cluster).returncode == 0
+        return bool(self._raw(_MEMBER + cluster).returncode == 0)
 
     def invite(self) -> tuple[str, str]:
         """Make a short-lived token with which a cluster joins; return it and the hash of the authority's certificate.
@@ -251,7 +251,7 @@ class Karmada:
                 f"cannot {what}: {reason.replace(hidden, '***') if hidden else reason}",
                 _FAMILIES.get(done.returncode, ""),
             )
-        return done.stdout
+        return str(done.stdout)
 
 
 _FAMILIES = {124: "timed-out", 127: "not-found"}
@@ -262,4 +262,4 @@ def _reason(done: Any) -> str:
     faults = [
         line for line in lines if "error" in line.lower() or "fail" in line.lower() or line.startswith(("E", "F"))
     ]
-    return (faults or lines or ["it said nothing"])[-1][-300:]
+    return str((faults or lines or ["it said nothing"])[-1][-300:])

@@ -252,11 +252,11 @@ def register(options: argparse.Namespace) -> None:
     os.kill(int(shown.stdout), 1)  # the stand-in for k3s starts its control plane anew, as a member
     for _ in range(300):
         try:
-            karmada = Api(document)
-            karmada.request("GET", f"/apis/cluster.karmada.io/v1alpha1/clusters/{name}")
-            return
+            Api(document).request("GET", f"/apis/cluster.karmada.io/v1alpha1/clusters/{name}")
         except urllib.error.HTTPError:
             time.sleep(0.1)
+        else:
+            return
     fail(f"cluster {name} did not join")
 
 

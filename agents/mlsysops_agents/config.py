@@ -15,6 +15,7 @@ from .signers import read_signer
 
 __all__ = [
     "AgentConfig",
+    "ExportConfig",
     "LeaseConfig",
     "ListenConfig",
     "PackagesConfig",
@@ -60,6 +61,24 @@ class ListenConfig(_Strict):
     port: Port = 43170
 
 
+class ExportConfig(_Strict):
+    """A collector of the user's that gets telemetry, too.
+
+    Attributes:
+        endpoint: Base URL of its OTLP/HTTP receiver; ``/v1/metrics`` and ``/v1/traces`` are added.
+        headers_file: File with HTTP headers it wants, ``Name: value``, a line each.
+        metrics: Whether it gets the metrics that reach this agent.
+        traces: Whether it gets traces of this agent's decisions.
+        interval: Seconds between pushes of metrics.
+    """
+
+    endpoint: AnyHttpUrl
+    headers_file: AbsolutePath | None = None
+    metrics: bool = True
+    traces: bool = True
+    interval: Annotated[float, Field(gt=0, le=3600)] = 15.0
+
+
 class TelemetryConfig(_Strict):
     """Telemetry in and out.
 
@@ -67,6 +86,7 @@ class TelemetryConfig(_Strict):
         listen: Where the OTLP receiver listens.
         upstream: Base URL of the receiver of the tier above; None where there is none.
         interval: Seconds between pushes to it, and between measurements of the host.
+        export: A collector outside the slice; None where there is none.
         max_series: Most series kept.
         max_points: Most values kept of each.
     """
@@ -74,6 +94,7 @@ class TelemetryConfig(_Strict):
     listen: ListenConfig = ListenConfig()
     upstream: AnyHttpUrl | None = None
     interval: Annotated[float, Field(gt=0, le=3600, strict=True)] = 5.0
+    export: ExportConfig | None = None
     max_series: Annotated[int, Field(ge=1, strict=True)] = 2000
     max_points: Annotated[int, Field(ge=1, strict=True)] = 360
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import aiohttp
@@ -22,7 +23,7 @@ from mlsysops_core.contracts import AgentIdentity
 from mlsysops_core.errors import InvalidInput, MlsError
 
 from .adapters.kubernetes import Heartbeat, KubernetesClient, KubernetesObjects, lease_name
-from .adapters.telemetry import Forwarder, HttpPush, OtlpReceiver, TelemetryStore
+from .adapters.telemetry import Forwarder, HttpPush, OtlpReceiver, TelemetryStore, export_traces, read_headers
 from .config import AgentConfig
 
 __all__ = ["Runtime", "TierRun", "configure_logging", "die_with_parent", "run_process", "tier_run"]
@@ -167,6 +168,16 @@ async def _work(config: AgentConfig, run: TierRun) -> None:
             push = HttpPush(session, str(config.telemetry.upstream))
             forwarder = Forwarder(telemetry, push, interval=config.telemetry.interval)
             helpers.append(tasks.create_task(forwarder.run(), name="forwarder"))
+        export = config.telemetry.export
+        if export is not None:
+            headers = await asyncio.to_thread(read_headers, export.headers_file)
+            if export.traces:
+                stack.enter_context(export_traces(str(export.endpoint), headers, _trace_resource(config)))
+            if export.metrics:
+                outside = await stack.enter_async_context(aiohttp.ClientSession(trust_env=True))
+                collector = HttpPush(outside, str(export.endpoint), headers=headers)
+                to_collector = Forwarder(telemetry, collector, interval=export.interval)
+                helpers.append(tasks.create_task(to_collector.run(), name="export"))
         _log.info("%s agent %s of slice %s works with %s", config.tier, config.name, config.slice, client.server)
         try:
             await run(Runtime(config, objects, telemetry, heartbeat))
@@ -182,6 +193,17 @@ def _resource_defaults(config: AgentConfig) -> dict[str, str]:
     if config.tier == "cluster":
         return {"k8s.cluster.name": config.name}
     return {}
+
+
+def _trace_resource(config: AgentConfig) -> dict[str, str]:
+    """Attributes that say whose traces they are (OpenTelemetry semantic conventions, "Service")."""
+    return {
+        "service.name": f"mlsysops-{config.tier}-agent",
+        "service.instance.id": config.name,
+        "service.namespace": config.slice,
+        "service.version": version("mlsysops-cli"),
+        **_resource_defaults(config),
+    }
 
 
 def _fresh_credentials(state_dir: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .export import export_traces, read_headers
 from .forwarder import Forwarder, HttpPush
 from .host import HostMetrics, HostSnapshot
 from .points import Kind, Point, SeriesKey
@@ -20,5 +21,7 @@ __all__ = [
     "Query",
     "SeriesKey",
     "TelemetryStore",
+    "export_traces",
+    "read_headers",
     "telemetry_argument",
 ]

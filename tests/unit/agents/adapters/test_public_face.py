@@ -38,6 +38,8 @@ def test_telemetry() -> None:
         "Query",
         "SeriesKey",
         "TelemetryStore",
+        "export_traces",
+        "read_headers",
         "telemetry_argument",
     ]
     assert all(hasattr(telemetry, name) for name in telemetry.__all__)

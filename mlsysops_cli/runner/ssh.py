@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["connections", "fingerprints", "ssh_settings"]
+__all__ = ["connections", "ssh_settings"]
 
 #: Seconds until a host that does not answer counts as unreachable.
 CONNECT_TIMEOUT = 10
@@ -58,14 +58,3 @@ def connections() -> Iterator[Path]:
                 capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False,
             )  # fmt: skip
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def fingerprints(known_hosts: Path) -> list[str]:
-    """Return the hosts and fingerprints in a file of known hosts, a line each; none where there is no such file."""
-    if not known_hosts.is_file():
-        return []
-    done = subprocess.run(
-        ["ssh-keygen", "-l", "-f", str(known_hosts)],
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=10, check=False,
-    )  # fmt: skip
-    return done.stdout.splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -207,6 +208,8 @@ def prepare(
         after.save()  # first of all: whatever happens later, destroy-all knows what to take down
     directory = check or layout.directory
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if check and (layout.directory / "known_hosts").is_file():
+        shutil.copy(layout.directory / "known_hosts", check)
     remote = RemoteHosts(settings, slice_, inventory, directory, vault_password_file, accept_host_keys)
     facts = remote.facts()
     pods = slice_.engine == "k3s" and slice_.agents == "pods"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput, Unreachable
 
+from mlsysops_cli.actions.framework.first_contact import offer_keys, show_new_keys
 from mlsysops_cli.assets import asset
 from mlsysops_cli.render import cached_facts, remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
@@ -77,6 +78,8 @@ class RemoteHosts:
         unknown = [name for name in names if name not in known]
         if not unknown:
             return known
+        known_hosts = self.directory / "known_hosts"
+        before = known_hosts.read_text(encoding="utf-8") if known_hosts.is_file() else ""
         run = PlaybookRun(
             playbook=asset("playbooks", "facts.yml"),
             inventories=[Path(self.inventory).absolute()],
@@ -85,11 +88,15 @@ class RemoteHosts:
             title="gather facts",
             limit=",".join(unknown),
             vault_password_file=self.vault_password_file,
-            known_hosts=self.directory / "known_hosts",
+            known_hosts=known_hosts,
             accept_host_keys=self.accept_host_keys,
             remote_temporary=remote_temporary(self.slice.name),
         )
         result = run_playbook(run, choose_progress("gather facts", quiet=self.settings.quiet))
+        if self.accept_host_keys:
+            show_new_keys(self.settings, before, known_hosts)
+        elif offer_keys(self.settings, result, known_hosts):
+            result = run_playbook(run, choose_progress("gather facts", quiet=self.settings.quiet))
         known |= result.facts
         if not known:
             raise result.error() or Unreachable("no host answers", hint=f"full log: {result.log}")

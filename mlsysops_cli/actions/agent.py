@@ -11,6 +11,7 @@ from typing import Any
 
 from mlsysops_core.errors import Conflict, InvalidInput, TimedOut, UsageError
 
+from mlsysops_cli.actions.signing import name_of, read_signature
 from mlsysops_cli.client.http import Northbound, path_of
 from mlsysops_cli.client.session import connect
 from mlsysops_cli.output import Column, Table, emit, emit_document, render_table
@@ -56,6 +57,7 @@ def send(
     *,
     name: str | None,
     revision: int,
+    signature: str | None,
     dry_run: bool,
     wait: float | None,
 ) -> None:
@@ -69,10 +71,13 @@ def send(
             text = data.decode()
         except UnicodeDecodeError as exc:
             raise InvalidInput(f"{source}: not UTF-8: {exc.reason} at byte {exc.start}") from exc
-        name = name or _name_of(kind, file)
+        name = name or name_of(kind, file)
     if not name:
         raise UsageError("--name NAME is needed", hint="a file called policy-<name>.py gives it, too")
-    body = json.dumps({"target": agent, "text": text, "revision": revision}).encode()
+    value: dict[str, Any] = {"target": agent, "text": text, "revision": revision}
+    if kind == "policy" and (signed := read_signature(file, signature)):
+        value["signature"] = signed
+    body = json.dumps(value).encode()
     noun = "policies" if kind == "policy" else "config"
     with connect(settings) as api:
         result = api.send(
@@ -157,17 +162,6 @@ def new_plugin(settings: Settings, kind: str, name: str, directory: str) -> None
         settings.note(
             f"try it: mls agent test-policy {root / f'policy-{name}.py'} --scenario {root / f'scenario-{name}.yaml'}"
         )
-
-
-def _name_of(kind: str, file: str) -> str:
-    stem = Path(file).stem if file != "-" else ""
-    return (
-        stem.removeprefix("policy-")
-        if kind == "policy" and stem.startswith("policy-")
-        else ""
-        if kind == "policy"
-        else stem
-    )
 
 
 def _wait(api: Northbound, settings: Settings, name: str, result: Mapping[str, Any], timeout: float) -> None:

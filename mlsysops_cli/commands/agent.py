@@ -50,6 +50,10 @@ def set_policy(
     name: OptionalName = None,
     revision: Revision = 0,
     dry_run: DryRun = False,
+    signature: Annotated[
+        str | None,
+        typer.Option("--signature", metavar="FILE", help="Its signature; by default FILE.sig where that is."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the agents have loaded it.")] = True,
     timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Longest wait.")] = 60.0,
 ) -> None:
@@ -66,9 +70,29 @@ def set_policy(
         file,
         name=name,
         revision=revision,
+        signature=signature,
         dry_run=dry_run,
         wait=timeout if wait else None,
     )
+
+
+@app.command("sign-policy")
+def sign_policy(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Option("--file", "-f", metavar="FILE", help="policy-<name>.py")],
+    key: Annotated[str, typer.Option("--key", metavar="FILE", help="Private Ed25519 key, of OpenSSH or in PEM.")],
+    name: OptionalName = None,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="FILE", help="Where to write; by default FILE.sig, - is stdout.")
+    ] = None,
+) -> None:
+    """Sign a policy, for slices whose agents run only what somebody they trust has signed.
+
+    The signature is for this text under this name. MLS_SIGNING_PASSPHRASE opens a key that has a passphrase.
+    """
+    from mlsysops_cli.actions.signing import sign_policy as run
+
+    run(settings_of(ctx), file, key, name=name, output=output)
 
 
 @app.command("delete-policy")
@@ -99,7 +123,17 @@ def set_config(
     """Configure running agents: policies on or off, their configuration, the log level."""
     from mlsysops_cli.actions.agent import send
 
-    send(settings_of(ctx), "config", agent, file, name=name, revision=revision, dry_run=dry_run, wait=None)
+    send(
+        settings_of(ctx),
+        "config",
+        agent,
+        file,
+        name=name,
+        revision=revision,
+        signature=None,
+        dry_run=dry_run,
+        wait=None,
+    )
 
 
 @app.command("delete-config")

@@ -211,6 +211,12 @@ class AgentsRequest(Request):
     )
     text: str = Field(default="", description="The policy's Python text, or the settings as YAML.")
     revision: int = Field(default=0, ge=0, description="Bring back this revision instead; 0 where `text` is given.")
+    signature: str = Field(
+        default="",
+        max_length=128,
+        pattern=r"^[A-Za-z0-9+/]*={0,2}$",
+        description="Ed25519 signature of a policy's name and digest in base64 (`mls agent sign-policy`).",
+    )
 
 
 class SentRevision(Answer):
@@ -220,6 +226,7 @@ class SentRevision(Answer):
     digest: str = ""
     time: str = Field(default="", description="RFC 3339.")
     of: int = Field(default=0, description="The revision it brought back; 0 where it was new.")
+    signature: str = Field(default="", description="Its signature in base64; empty where it is not signed.")
 
 
 class AgentPolicy(Answer):

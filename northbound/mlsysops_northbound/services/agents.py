@@ -98,26 +98,30 @@ class Agents:
     async def _put_once(self, kind: Kind, name: str, target: str, request: AgentsRequest, *, dry_run: bool) -> SentItem:
         present = await self._find(kind, name, target)
         before = SentToAgents.from_data(present.get("data") or {}) if present is not None else None
-        text = request.text
+        text, signature = request.text, request.signature
         if request.revision:
-            text = before.texts.get(request.revision, "") if before is not None else ""
-            if not text:
-                kept = ", ".join(str(item.revision) for item in before.revisions) if before else "none"
-                raise NotFound(f"{kind} {name!r} for {target} has no revision {request.revision}", hint=f"kept: {kept}")
+            text, signature = _kept(before, kind, name, target, request.revision)
         if kind == POLICY:
             _check_policy(name, text)
-            await self._must_be_allowed(name, digest_of(text))
+            await self._must_be_allowed(name, digest_of(text), signature)
         else:
             AgentSettings.parse(load_yaml(text.encode(), "settings").value, "settings")
         digest = digest_of(text)
-        if before is not None and before.current.digest == digest:
-            return _item(before, action="unchanged", dry_run=dry_run)
+        if present is not None and before is not None and before.current.digest == digest:
+            if signature in ("", before.current.signature):
+                return _item(before, action="unchanged", dry_run=dry_run)
+            before.current.signature = signature
+            await self._store.update(
+                CONFIG_MAPS, {**present, "data": before.to_data()}, self._framework, dry_run=dry_run
+            )
+            return _item(before, action="updated", dry_run=dry_run)
         number = before.current.revision + 1 if before is not None else 1
         revision = Revision(
             revision=number,
             digest=digest,
             time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             of=request.revision,
+            signature=signature,
         )
         earlier = before.revisions if before is not None else []
         sent = SentToAgents(kind=kind, name=name, target=target, revisions=[revision, *earlier][:KEEP_REVISIONS])
@@ -169,19 +173,35 @@ class Agents:
                 ]
         return found
 
-    async def _must_be_allowed(self, name: str, digest: str) -> None:
+    async def _must_be_allowed(self, name: str, digest: str, signature: str) -> None:
+        """Refuse what no agent would take; whose signature it is, the agents find out."""
         try:
             data = (await self._store.get(CONFIG_MAPS, SETTINGS, self._framework)).get("data") or {}
         except NotFound:
             return
-        if "policy-digests" not in data:
+        if not {"policy-digests", "policy-signers"} & data.keys() or (signature and "policy-signers" in data):
             return
-        allowed = {item.removeprefix("sha256:") for item in data["policy-digests"].replace(",", " ").split()}
-        if digest not in allowed:
+        allowed = {item.removeprefix("sha256:") for item in data.get("policy-digests", "").replace(",", " ").split()}
+        if digest in allowed:
+            return
+        if "policy-signers" in data:
             raise Refused(
-                f"policy {name}: its digest sha256:{digest} is not among those that the slice allows",
-                hint=f"whoever may, adds it to policy-digests of ConfigMap {SETTINGS}",
+                f"policy {name} is not signed, and its digest sha256:{digest} is not allowed by itself",
+                hint="`mls agent sign-policy --key KEY --file FILE` signs it",
             )
+        raise Refused(
+            f"policy {name}: its digest sha256:{digest} is not among those that the slice allows",
+            hint=f"whoever may, adds it to policy-digests of ConfigMap {SETTINGS}",
+        )
+
+
+def _kept(before: SentToAgents | None, kind: Kind, name: str, target: str, revision: int) -> tuple[str, str]:
+    """Return text and signature of an earlier revision."""
+    text = before.texts.get(revision, "") if before is not None else ""
+    if before is None or not text:
+        kept = ", ".join(str(item.revision) for item in before.revisions) if before else "none"
+        raise NotFound(f"{kind} {name!r} for {target} has no revision {revision}", hint=f"kept: {kept}")
+    return text, next(item.signature for item in before.revisions if item.revision == revision)
 
 
 def _check_name(name: str) -> None:

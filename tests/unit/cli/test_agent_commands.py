@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from mlsysops_northbound.store import CONFIG_MAPS, resource_of
 
 FRAMEWORK = "mlsysops-framework"
@@ -68,6 +73,44 @@ def test_a_policy_is_sent_waited_for_and_brought_back(mls: Any) -> None:
         mls("agent", "delete-policy", "--agent", "cluster", "--name", "calm").out == "policy/calm deleted for cluster\n"
     )
     assert mls("agent", "delete-policy", "--agent", "cluster", "--name", "calm").code == 6
+
+
+def test_a_policy_is_signed_and_sent_with_its_signature(mls: Any, tmp_path: Path) -> None:
+    private = Ed25519PrivateKey.generate()
+    key = tmp_path / "key"
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    file = mls.file("policy-calm.py", POLICY)
+    result = mls("-o", "json", "agent", "sign-policy", "--key", str(key), "--file", file)
+    assert result.code == 0
+    answer = json.loads(result.out)
+    digest = hashlib.sha256(POLICY.encode()).hexdigest()
+    data = f"mlsysops policy v1\ncalm\nsha256:{digest}\n".encode()
+    private.public_key().verify(base64.b64decode(answer["signature"]), data)
+    assert answer["signer"].startswith("ssh-ed25519 AAAA")
+    assert answer["signer"] in result.err
+
+    assert mls("agent", "set-policy", "--agent", "cluster", "--file", file, "--no-wait").code == 0
+    (obj,) = [obj for (plural, *_), obj in mls.store.objects.items() if plural == "configmaps"]
+    (revision,) = json.loads(obj["data"]["envelope.json"])["revisions"]
+    assert revision["signature"] == answer["signature"] == Path(f"{file}.sig").read_text().strip()
+    assert (
+        mls("agent", "sign-policy", "--key", str(key), "--file", file, "--output", "-").out
+        == f"{answer['signature']}\n"
+    )
+
+
+def test_a_key_that_cannot_sign_is_told(mls: Any, tmp_path: Path) -> None:
+    file = mls.file("policy-calm.py", POLICY)
+    key = tmp_path / "key"
+    key.write_text("nonsense")
+    refused = mls("agent", "sign-policy", "--key", str(key), "--file", file)
+    assert refused.code == 3
+    assert "no private key that can be used" in refused.errors[0]
+    elliptic = generate_private_key(SECP256R1())
+    key.write_bytes(elliptic.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert "no Ed25519 key" in mls("agent", "sign-policy", "--key", str(key), "--file", file).errors[0]
+    assert mls("agent", "sign-policy", "--key", str(tmp_path / "none"), "--file", file).code == 3
+    assert not Path(f"{file}.sig").exists()
 
 
 def test_an_agent_that_cannot_take_it_is_told(mls: Any) -> None:

@@ -91,6 +91,24 @@ async def test_a_digest_that_the_slice_does_not_allow_is_refused(api: httpx.Asyn
     assert "is not among those that the slice allows" in refused.json()["detail"]
 
 
+async def test_signatures_travel_with_their_revisions(api: httpx.AsyncClient, store: Any) -> None:
+    settings = {"metadata": {"name": "mlsysops-settings"}, "data": {"policy-signers": "ssh-ed25519 AAAA alice"}}
+    store.put(CONFIG_MAPS, settings, FRAMEWORK)
+    refused = await put(api, text=POLICY)
+    assert refused.status_code == 403
+    assert "is not signed" in refused.json()["detail"]
+    # Whose signature it is, the agents find out.
+    assert (await put(api, text=POLICY, signature="c2lnbmVk")).json()["action"] == "created"
+    assert (await put(api, text=POLICY, signature="c2lnbmVk")).json()["action"] == "unchanged"
+    signed_anew = (await put(api, text=POLICY, signature="YW5ldw==")).json()
+    assert (signed_anew["action"], signed_anew["revision"]) == ("updated", 1)
+    await put(api, text=POLICY + "# 2", signature="dHdv")
+    back = (await put(api, revision=1)).json()
+    assert [item["signature"] for item in back["revisions"]] == ["YW5ldw==", "dHdv", "YW5ldw=="]
+    assert sent(store)[0].current.signature == "YW5ldw=="
+    assert (await put(api, text=POLICY, signature="not base64!")).status_code == 422
+
+
 async def test_what_is_taken_back_is_gone_and_what_is_not_there_is_told(api: httpx.AsyncClient, store: Any) -> None:
     await put(api, text=POLICY)
     wrong = await api.delete("/v1/agents/policies/calm", params={"target": "node"})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import signal
 from typing import Any
 
 import psutil
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mlsysops_agents.adapters.kubernetes.resources import CONFIG_MAPS, MLSYSOPS_CLUSTERS, MLSYSOPS_NODES
-from mlsysops_core.model.agents import FOR_AGENTS, Revision, SentToAgents, digest_of, object_name
+from mlsysops_core.model.agents import FOR_AGENTS, Revision, SentToAgents, digest_of, object_name, signed_bytes
 from tiers_slice import NAMESPACE, LocalSlice, eventually
 
 FRAMEWORK = "mlsysops-framework"
@@ -26,9 +29,24 @@ async def plan(context, application_description, system_description, mechanisms,
 """
 
 
-async def send(slice_: LocalSlice, target: str, texts: list[str], *, kind: str = "policy", name: str = "mine") -> None:
-    """Send the last of these texts; the others are its earlier revisions."""
-    revisions = [Revision(revision=number, digest=digest_of(text)) for number, text in enumerate(texts, 1)]
+async def send(
+    slice_: LocalSlice,
+    target: str,
+    texts: list[str],
+    *,
+    kind: str = "policy",
+    name: str = "mine",
+    key: Ed25519PrivateKey | None = None,
+) -> None:
+    """Send the last of these texts, signed where a key is given; the others are its earlier revisions."""
+    revisions = [
+        Revision(
+            revision=number,
+            digest=digest_of(text),
+            signature=base64.b64encode(key.sign(signed_bytes(kind, name, digest_of(text)))).decode() if key else "",
+        )
+        for number, text in enumerate(texts, 1)
+    ]
     sent = SentToAgents(kind=kind, name=name, target=target, revisions=revisions[::-1])  # type: ignore[arg-type]
     sent.texts = dict(enumerate(texts, 1))
     metadata = {
@@ -127,6 +145,28 @@ async def test_policies_come_change_fail_and_go_while_agents_run(local_slice: Lo
         return await told(local_slice, MLSYSOPS_NODES, "worker1") == {} and not await worker_again()
 
     await eventually(gone, what="the policy is gone")
+
+
+async def test_agents_run_what_somebody_they_trust_has_signed(local_slice: LocalSlice) -> None:
+    alice, mallory = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    public = alice.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    config = local_slice.config("worker1", "agent")
+    config.write_text(f"{config.read_text()}policy_signers: ['{public} alice']\n")
+    agent = local_slice.processes["worker1-agent"]
+    agent.stop()
+    agent.start()
+    text = POLICY.format(scope="node", learned=False)
+
+    async def state(agent: str, wanted: str) -> bool:
+        return bool((await told(local_slice, MLSYSOPS_NODES, agent)).get("state") == wanted)
+
+    await send(local_slice, "node", [text], key=mallory)
+    await eventually(lambda: state("worker1", "Refused"), what="worker1 does not trust mallory")
+    message = (await told(local_slice, MLSYSOPS_NODES, "worker1"))["message"]
+    assert "whom the agent's configuration trusts (alice)" in message
+    await eventually(lambda: state("worker2", "Running"), what="worker2 asks nobody")
+    await send(local_slice, "node", [text], key=alice)
+    await eventually(lambda: state("worker1", "Running"), what="worker1 trusts alice")
 
 
 async def test_settings_and_mode_reach_agents_also_one_that_was_away(local_slice: LocalSlice) -> None:

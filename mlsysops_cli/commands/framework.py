@@ -161,7 +161,9 @@ def fetch_artifacts(
     ] = None,
     arch: Annotated[
         list[str] | None,
-        typer.Option("--arch", metavar="ARCH", help="amd64, arm64 or armhf, repeatable; those of the hosts by default."),
+        typer.Option(
+            "--arch", metavar="ARCH", help="amd64, arm64 or armhf, repeatable; those of the hosts by default."
+        ),
     ] = None,
     vault_password_file: Vault = None,
 ) -> None:
@@ -261,11 +263,15 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are added.")] = False,
     tail: Annotated[int, typer.Option("--tail", min=-1, metavar="LINES", help="Last lines; -1 is all.")] = 100,
     slice_name: SliceName = None,
+    inventory: Inventory = None,
+    vault_password_file: Vault = None,
 ) -> None:
-    """Print the logs of a slice's processes."""
-    from mlsysops_cli.actions.framework.status import logs as action
+    """Print the logs of a slice's processes: files of this machine, journals of hosts over SSH."""
+    from mlsysops_cli.actions.framework.change import HostAccess
+    from mlsysops_cli.actions.framework.logs import logs as action
 
-    action(settings_of(ctx), slice_name, process, follow=follow, tail=tail)
+    access = HostAccess(inventory, vault_password_file)
+    action(settings_of(ctx), slice_name, process, access, follow=follow, tail=tail)
 
 
 @app.command("destroy-all")

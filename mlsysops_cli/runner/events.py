@@ -73,6 +73,7 @@ class RunResult:
         facts: Facts that were gathered, by host.
         processes: Tables of processes that were asked for, by host.
         checks: What `preflight` found, by host: ``findings`` and ``summary``.
+        journals: What hosts logged, by host: ``lines`` and ``cursor``.
         hosts: Results by host.
         pruned: Objects that were deleted because they are no longer wanted, by the control plane's host.
         failures: Every failure, in the order of time.
@@ -90,6 +91,7 @@ class RunResult:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    journals: dict[str, dict[str, Any]] = field(default_factory=dict)
     pruned: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     seconds: float = 0.0
     tasks: int = 0
@@ -137,6 +139,8 @@ class RunResult:
             facts = _mapping(result.get("ansible_facts"))
             if facts.get("mls_hardware"):
                 self.facts[name] = facts["mls_hardware"]
+            if "mls_journal" in facts:
+                self.journals[name] = facts["mls_journal"]
             if "mls_processes" in facts:
                 self.processes[name] = facts["mls_processes"]
         elif not data.get("ignore_errors"):

@@ -1,29 +1,22 @@
-"""What `mls framework status` and `logs` do: the supervisor's table, the slice's own account, the log files."""
+"""What `mls framework status` does: the supervisor's table and the slice's own account."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import MlsError, NotFound
+from mlsysops_core.errors import MlsError
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
 from mlsysops_cli.actions.framework.page import status_page
 from mlsysops_cli.actions.framework.remote import remote_processes
 from mlsysops_cli.client.session import connect
-from mlsysops_cli.output import emit_document, write
-from mlsysops_cli.slice import slice_directory
+from mlsysops_cli.output import emit_document
 
 if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceState
 
-__all__ = ["logs", "process_rows", "status"]
-
-_POLL = 0.25
+__all__ = ["process_rows", "status"]
 
 
 def status(settings: Settings, name: str | None) -> bool:
@@ -86,78 +79,3 @@ def _kubeconfigs(plan: dict[str, Any]) -> dict[str, str]:
         for part in plan.get("hosts", {}).values()
         if part["controlplane"]
     }
-
-
-def logs(settings: Settings, slice_name: str | None, process: str | None, *, follow: bool, tail: int) -> None:
-    """Print log files; several ones with the process's name before each line.
-
-    Raises:
-        NotFound: There is no such process.
-    """
-    state = chosen_slice(settings, slice_name)
-    directory = slice_directory(state.name) / "logs"
-    files = {path.stem: path for path in sorted(directory.glob("*.log"))}
-    if process:
-        exact = {n: p for n, p in files.items() if n == process}
-        files = exact or {n: p for n, p in files.items() if process in n}
-        if not files:
-            _refuse_remote(state)
-            known = ", ".join(path.stem for path in sorted(directory.glob("*.log")))
-            raise NotFound(f"no process {process!r} in slice {state.name}", hint=f"processes: {known or 'none'}")
-    if not files:
-        _refuse_remote(state)
-        raise NotFound(f"slice {state.name} has no logs yet", hint="run `mls framework deploy-all`")
-    prefix = len(files) > 1
-    offsets = {}
-    for name, path in files.items():
-        offsets[name] = path.stat().st_size
-        _print(name if prefix else "", _tail(path, tail, offsets[name]))
-    while follow:
-        time.sleep(_POLL)
-        for name, path in files.items():
-            offsets[name] = _more(name if prefix else "", path, offsets[name])
-
-
-def _refuse_remote(state: SliceState) -> None:
-    """Say where the logs of hosts over SSH are.
-
-    Raises:
-        NotFound: The slice has such hosts.
-    """
-    if any(not part["local"] for part in plan_of(state).get("hosts", {}).values()):
-        raise NotFound(
-            f"the logs of slice {state.name} are in its hosts' journals",
-            hint=f"on the host: journalctl --unit 'mls-{state.name}-*' --follow",
-        )
-
-
-def _tail(path: Path, count: int, size: int) -> list[str]:
-    if count == 0:
-        return []
-    with path.open("rb") as stream:
-        lines = deque(stream.read(size).decode("utf-8", "replace").splitlines(), maxlen=count if count > 0 else None)
-    return list(lines)
-
-
-def _more(name: str, path: Path, offset: int) -> int:
-    """Print what was added since; a log that shrank was rotated and is read from its start."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return 0
-    if size == offset:
-        return offset
-    with path.open("rb") as stream:
-        stream.seek(offset if size > offset else 0)
-        data = stream.read()
-        position = stream.tell()
-    complete = data.rpartition(b"\n")[0]
-    if not complete:
-        return offset
-    _print(name, complete.decode("utf-8", "replace").splitlines())
-    return position - (len(data) - len(complete) - 1)
-
-
-def _print(name: str, lines: list[str]) -> None:
-    write("".join(f"[{name}] {line}\n" if name else f"{line}\n" for line in lines))
-    sys.stdout.flush()

@@ -119,9 +119,9 @@ class ApiError(Exception):
         """422 with field causes."""
         texts = [str(cause) for cause in causes]
         body = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-        details: Obj = {"name": name, "kind": kind, "causes": [dict(cause) for cause in causes]}
-        if group:
-            details["group"] = group
+        details: Obj = {"name": name, "group": group, "kind": kind}
+        details = {key: value for key, value in details.items() if value}
+        details["causes"] = [dict(cause) for cause in causes]
         return cls.of(422, "Invalid", f'{_qualified(kind, group)} "{name}" is invalid: {body}', details)
 
     @classmethod

@@ -37,6 +37,9 @@ class Definitions:
             self._serve(new)
         elif old is not None:
             self._registry.catalog.set_custom(old["metadata"]["name"], ())
+        if old is not None and (new is None or new["spec"] != old["spec"]):
+            # As Kubernetes does, which gives them another storage: who watches asks again, by the new schema.
+            self._registry.end_watches(old["metadata"]["name"])
 
     def _serve(self, crd: Obj) -> None:
         self._registry.catalog.set_custom(crd["metadata"]["name"], definition.resources(crd))

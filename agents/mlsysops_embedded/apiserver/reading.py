@@ -237,6 +237,7 @@ class Reader:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + query.timeout if query.timeout else None
         awake = asyncio.Event()
+        epoch = bucket.epoch
         topic = wanted.topic
         bucket.waiters.setdefault(topic, set()).add(awake)
         try:
@@ -263,6 +264,8 @@ class Reader:
                     ]:
                         yield events
                     continue
+                if bucket.epoch != epoch:
+                    return
                 timeout = due - loop.time()
                 if deadline is not None:
                     timeout = min(timeout, deadline - loop.time())
@@ -311,9 +314,19 @@ class Reader:
         """Ends all watches."""
         self.closing.set()
         for bucket in self.store.buckets.values():
-            for waiters in bucket.waiters.values():
-                for event in waiters:
-                    event.set()
+            _wake(bucket)
+
+    def end_watches(self, bucket_name: str) -> None:
+        """Ends the watches of one bucket, after what they have not seen yet: what it holds means something else now."""
+        bucket = self.store.bucket(bucket_name)
+        bucket.epoch += 1
+        _wake(bucket)
+
+
+def _wake(bucket: Bucket) -> None:
+    for waiters in bucket.waiters.values():
+        for event in waiters:
+            event.set()
 
 
 def _bookmark(info: ResourceInfo, rv: int, *, initial: bool = False) -> WatchEvent:

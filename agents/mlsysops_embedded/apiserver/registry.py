@@ -72,10 +72,12 @@ class Registry(Reader):
             obj.pop("status", None)
         name = metadata["name"]
         self.strategies.admit_namespace(info, namespace)
+        asked = set(obj.get("spec") or ())
         await self.strategies.prepare_create(call, info, obj)
         self._validate(info, obj, None)
         given = metadata.pop("managedFields", None)
-        obj = ownership.track(None, obj, given, info, call.manager, "")
+        owned = self.strategies.without_admitted(info, obj, asked)
+        obj = {**obj, "metadata": ownership.track(None, owned, given, info, call.manager, "")["metadata"]}
         key = (namespace if info.namespaced else "", name)
         async with self.store.lock(info.bucket, key) as present:
             if present is not None:

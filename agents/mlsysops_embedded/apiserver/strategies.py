@@ -21,8 +21,15 @@ __all__ = ["DEFAULT_NAMESPACES", "Strategies"]
 Obj = dict[str, Any]
 Observer = Callable[[ResourceInfo, Obj | None, Obj | None], Awaitable[None]]
 DEFAULT_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
+#: Fields of the spec that admission and allocation fill in, not defaults.
+_ADMITTED: Final = {
+    "pods": frozenset(("serviceAccountName", "serviceAccount", "priority", "preemptionPolicy", "tolerations")),
+    "services": frozenset(("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")),
+}
 #: How long an address handed to a Service that is not stored yet stays taken.
 _RESERVED_SECONDS: Final = 30.0
+#: Three hours, the default of a Service's sticky sessions (core/v1 DefaultClientIPServiceAffinitySeconds).
+_AFFINITY_SECONDS: Final = 10800
 
 
 class Strategies:
@@ -115,6 +122,8 @@ class Strategies:
             )
         elif bucket == "pods":
             podrules.complete_pod(obj, self.reader)
+        elif bucket == "nodes":
+            _pod_networks(obj)
         elif bucket == "namespaces":
             obj["spec"] = {"finalizers": ["kubernetes"]}
             obj["status"] = {"phase": "Active"}
@@ -131,6 +140,12 @@ class Strategies:
         elif info.group == "rbac.authorization.k8s.io":
             _subject_defaults(obj)
 
+    @staticmethod
+    def without_admitted(info: ResourceInfo, obj: Obj, asked: set[str]) -> Obj:
+        """A new object without what admission or the registry has put into its spec unasked: that is nobody's."""
+        given = _ADMITTED.get(info.bucket, frozenset()) - asked
+        return {**obj, "spec": {k: v for k, v in obj["spec"].items() if k not in given}} if given else obj
+
     async def prepare_update(self, call: Call, info: ResourceInfo, old: Obj, new: Obj, subresource: str) -> None:
         """Completes a changed object."""
         bucket = info.bucket
@@ -142,6 +157,8 @@ class Strategies:
             self._workload(new, bucket)
         elif bucket == "pods" and not subresource:
             podrules.keep_bound(old, new)
+        elif bucket == "nodes":
+            _pod_networks(new)
         elif bucket == "namespaces" and subresource != "finalize":
             new["spec"] = old.get("spec", {})
             self._name_label(new)
@@ -182,11 +199,21 @@ class Strategies:
         spec = obj.setdefault("spec", {})
         for port in spec.get("ports") or ():
             port.setdefault("targetPort", port.get("port"))
+        if spec.get("sessionAffinity") == "ClientIP":
+            config = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+            config.setdefault("timeoutSeconds", _AFFINITY_SECONDS)
+        if spec.get("type") in ("NodePort", "LoadBalancer"):
+            spec.setdefault("externalTrafficPolicy", "Cluster")
+        if spec.get("type") == "LoadBalancer":
+            spec.setdefault("allocateLoadBalancerNodePorts", True)
         if spec.get("type") == "ExternalName":
             return
         spec.setdefault("internalTrafficPolicy", "Cluster")
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        both = spec.get("clusterIP") == "None" and not spec.get(
+            "selector"
+        )  # whoever makes its endpoints may use either
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if both else ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack" if both else "SingleStack")
         before = (old or {}).get("spec", {}).get("clusterIP")
         address = spec.get("clusterIP")
         if not address and before:
@@ -248,6 +275,15 @@ _DAEMON_STATUS: Final = {
     "desiredNumberScheduled": 0,
     "numberReady": 0,
 }
+
+
+def _pod_networks(node: Obj) -> None:
+    """A node's pod network stands in two fields (core/v1 conversion of NodeSpec)."""
+    spec = node.get("spec") or {}
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+    elif spec.get("podCIDRs"):
+        spec["podCIDR"] = spec["podCIDRs"][0]
 
 
 def _merge_string_data(obj: Obj) -> None:

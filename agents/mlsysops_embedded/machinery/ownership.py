@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mlsysops_embedded.errors import ApiError, Cause
-from mlsysops_embedded.machinery import fieldset, meta
+from mlsysops_embedded.machinery import fieldset, meta, shapes
 from mlsysops_embedded.machinery.resources import ResourceInfo
 
 __all__ = ["applied_entry", "apply", "finish_apply", "same", "track"]
@@ -111,7 +111,8 @@ def track(old: Obj | None, new: Obj, given: Any, info: ResourceInfo, manager: st
     """Records what an update (or, with no old object, a create) changed; gives the new object with managedFields."""
     entries = _given(given, old)
     if manager:
-        changed, removed = fieldset.compare(old or {}, new, _schema(info))
+        before = old if old is not None else {} if info.custom else shapes.blank(info.api_version, info.kind)
+        changed, removed = fieldset.compare(before, new, _schema(info))
         changed, removed = _stripped(changed, info, subresource), _stripped(removed, info, subresource)
         if changed or removed:
             own = (manager, "Update", subresource)

@@ -33,20 +33,21 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def _tokens(pointer: Any) -> list[str]:
     if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
-        raise ApiError.bad_request(f"invalid JSON pointer: {pointer!r}")
+        raise _rejected(f"invalid JSON pointer: {pointer!r}")
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
 
 
+def _rejected(why: str) -> ApiError:
+    return ApiError.of(422, "Invalid", f"the server rejected our request due to an error in our request: {why}")
+
+
 def _failed(operation: str, path: str, why: str) -> ApiError:
-    return ApiError.of(
-        422,
-        "Invalid",
-        f"the server rejected our request due to an error in our request: {operation} "
-        f"operation does not apply: doc is missing path: {path}: {why}",
-    )
+    return _rejected(f"{operation} operation does not apply: doc is missing path: {path}: {why}")
 
 
 def _index(token: str, size: int, operation: str, path: str) -> int:
+    if token.startswith("-") and token[1:].isdecimal() and 0 < int(token[1:]) <= size:
+        return size - int(token[1:])  # from the end, as json-patch v4 counts
     if not token.isdecimal() or (len(token) > 1 and token[0] == "0") or int(token) >= size:
         raise _failed(operation, path, f"invalid index {token!r}")
     return int(token)
@@ -80,7 +81,7 @@ def _get(doc: Any, path: str, operation: str) -> Any:
 def _add(doc: Any, path: str, value: Any, operation: str, *, replace: bool = False) -> Any:
     tokens = _tokens(path)
     if not tokens:
-        return value
+        raise _failed(operation, path, "the whole document cannot be replaced")
     parent = _parent(doc, tokens, operation, path)
     last = tokens[-1]
     if isinstance(parent, list):
@@ -113,7 +114,7 @@ def json_patch(target: Any, patch: Any) -> Any:
     """Applies a JSON patch to a copy.
 
     Raises:
-        ApiError: 400 where the patch is malformed, 422 where it does not apply.
+        ApiError: 400 where it is no list of operations, 413 where there are too many, 422 where one does not apply.
     """
     if not isinstance(patch, list) or not all(isinstance(item, dict) for item in patch):
         raise ApiError.bad_request("json patch must be an array of operations")
@@ -125,7 +126,7 @@ def json_patch(target: Any, patch: Any) -> Any:
     for item in patch:
         op, path = item.get("op"), item.get("path")
         if op in ("add", "replace", "test") and "value" not in item:
-            raise ApiError.bad_request(f"json patch operation {op!r} needs a value")
+            raise _rejected(f"json patch operation {op!r} needs a value")
         if op == "add":
             doc = _add(doc, path, copy.deepcopy(item["value"]), "add")
         elif op == "replace":
@@ -144,14 +145,9 @@ def json_patch(target: Any, patch: Any) -> Any:
             except ApiError:
                 same = item["value"] is None
             if not same:
-                raise ApiError.of(
-                    422,
-                    "Invalid",
-                    "the server rejected our request due to an error in our request: "
-                    f"testing value {path} failed: test failed",
-                )
+                raise _rejected(f"testing value {path} failed: test failed")
         else:
-            raise ApiError.bad_request(f"unexpected kind of json patch operation: {op!r}")
+            raise _rejected(f"unexpected kind of json patch operation: {op!r}")
     return doc
 
 

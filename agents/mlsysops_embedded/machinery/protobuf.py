@@ -17,7 +17,7 @@ import orjson
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.protobuf_types import MESSAGES
 
-__all__ = ["MEDIA_TYPE", "decode_protobuf"]
+__all__ = ["MEDIA_TYPE", "decode_protobuf", "message_fields", "message_name"]
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 Obj = dict[str, Any]
@@ -41,6 +41,21 @@ def _messages() -> dict[str, _Fields]:
             code = kind.lstrip("*%?")
             fields[int(left[:digits])] = (left[digits:], kind[: len(kind) - len(code)], code)
         found[name] = fields
+    return found
+
+
+def message_name(api_version: str, kind: str) -> str:
+    """The message of a kind; empty where it has none."""
+    name = _TWINS.get((api_version, kind), kind)
+    return name if name in _messages() else ""
+
+
+@cache
+def message_fields(name: str) -> dict[str, tuple[str, str]]:
+    """Flags and type code of a message's fields by name, those of embedded messages among them."""
+    found: dict[str, tuple[str, str]] = {}
+    for key, flags, code in _messages()[name].values():
+        found.update({key: (flags, code)} if key else message_fields(code[1:]))
     return found
 
 
@@ -163,8 +178,8 @@ def decode_protobuf(body: bytes) -> Obj:
         unknown = dict(_wire(body[len(_MAGIC) :]))
         facts = dict(_wire(_bytes(unknown.get(1, b""))))
         api_version, kind = (_bytes(facts.get(n, b"")).decode("utf-8") for n in (1, 2))
-        name = _TWINS.get((api_version, kind), kind)
-        if name not in _messages():
+        name = message_name(api_version, kind)
+        if not name:
             raise ApiError.unsupported_media_type()
         obj = _message(name, _bytes(unknown.get(2, b"")), 0)
     except (ValueError, IndexError, OverflowError, OSError) as exc:

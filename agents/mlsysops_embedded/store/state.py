@@ -81,7 +81,7 @@ class Change:
 class Bucket:
     """All objects of one resource."""
 
-    __slots__ = ("_late", "_sorted", "base", "changes", "compacted", "name", "objects", "waiters")
+    __slots__ = ("_late", "_sorted", "base", "changes", "compacted", "epoch", "name", "objects", "waiters")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -89,6 +89,7 @@ class Bucket:
         self.changes: list[Change] = []
         self.base = 0  # absolute position of changes[0]
         self.compacted = 0
+        self.epoch = 0  # watches end where it changes
         self.waiters: dict[str, set[asyncio.Event]] = {}
         self._sorted: list[Key] | None = None
         self._late: set[asyncio.Event] | None = None

@@ -21,7 +21,7 @@ _SCALARS: Final[dict[str, Schema]] = {
     "ios": {"x-kubernetes-int-or-string": True, "format": "int-or-string"},
     "time": {"type": "string", "format": "date-time"},
     "bytes": {"type": "string", "format": "byte"},
-    "any": {"x-kubernetes-preserve-unknown-fields": True},
+    "any": {"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     "map": {"type": "object", "additionalProperties": {"type": "string"}},
     "bmap": {"type": "object", "additionalProperties": {"type": "string", "format": "byte"}},
     "qmap": {"type": "object", "additionalProperties": {"x-kubernetes-int-or-string": True, "x-quantity": True}},

@@ -77,7 +77,7 @@ OptionalRef: name optional:bool
 EnvVar: name! value valueFrom:EnvSource
 EnvSource: fieldRef:FieldRef resourceFieldRef:ResourceFieldRef configMapKeyRef:KeyRef secretKeyRef:KeyRef
 FieldRef*: apiVersion="v1" fieldPath!
-ResourceFieldRef*: containerName resource! divisor:q
+ResourceFieldRef*: containerName resource! divisor:q="0"
 KeyRef*: name key! optional:bool
 Resources: limits:qmap requests:qmap claims:[ResourceClaim]@name
 VolumeMount: name! readOnly:bool mountPath! subPath mountPropagation subPathExpr recursiveReadOnly
@@ -93,7 +93,7 @@ GRPC: port!:int service=""
 Sleep: seconds!:int>=0
 Volume: name! emptyDir:EmptyDir hostPath:HostPath secret:SecretVolume configMap:ConfigMapVolume downwardAPI:DownwardAPI projected:Projected persistentVolumeClaim:PVCVolume csi:any nfs:any ephemeral:any image:any iscsi:any fc:any rbd:any cephfs:any flexVolume:any gcePersistentDisk:any awsElasticBlockStore:any azureDisk:any azureFile:any cinder:any glusterfs:any gitRepo:any flocker:any photonPersistentDisk:any portworxVolume:any quobyte:any scaleIO:any storageos:any vsphereVolume:any
 EmptyDir: medium sizeLimit:q
-HostPath: path! type
+HostPath: path! type=""
 PVCVolume: claimName! readOnly:bool
 SecretVolume: secretName items:[KeyToPath] defaultMode:int0-511=420 optional:bool
 ConfigMapVolume: name items:[KeyToPath] defaultMode:int0-511=420 optional:bool
@@ -104,7 +104,7 @@ Projected: sources:[ProjectedSource] defaultMode:int0-511=420
 ProjectedSource: secret:SecretProjection configMap:SecretProjection downwardAPI:DownwardProjection serviceAccountToken:TokenProjection clusterTrustBundle:any
 SecretProjection: name items:[KeyToPath] optional:bool
 DownwardProjection: items:[DownwardFile]
-TokenProjection: audience expirationSeconds:int path!
+TokenProjection: audience expirationSeconds:int=3600 path!
 PodStatus: phase conditions:[Condition]@type message reason nominatedNodeName hostIP hostIPs:[IP] podIP podIPs:[IP]@ip startTime:time initContainerStatuses:[ContainerStatus] containerStatuses:[ContainerStatus] ephemeralContainerStatuses:[ContainerStatus] qosClass resize resourceClaimStatuses:[any] observedGeneration:int
 IP: ip
 ContainerStatus: name! state:ContainerState lastState:ContainerState ready:bool restartCount:int image imageID containerID started:bool allocatedResources:qmap resources:Resources volumeMounts:[any] user:any allocatedResourcesStatus:[any] stopSignal

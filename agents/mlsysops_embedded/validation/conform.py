@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from mlsysops_embedded.errors import ApiError, Cause
-from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.machinery import meta, shapes
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import builtin, schema, semantics
 from mlsysops_embedded.validation.quantities import quantity_faults
@@ -54,6 +54,8 @@ def _without(shape: Obj, fields: Collection[str]) -> Obj:
 
 def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: bool) -> Obj:
     if not info.custom:
+        if default:
+            shapes.tidy(info.api_version, info.kind, obj)
         schema.drop_nulls(obj)
     elif isinstance(obj.get("metadata"), dict):
         schema.drop_nulls(obj["metadata"])

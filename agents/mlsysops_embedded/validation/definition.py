@@ -56,11 +56,6 @@ def complete(crd: Obj, old: Obj | None, reader: Reader | None) -> None:
     names = spec["names"]
     names.setdefault("singular", names["kind"].lower())
     names.setdefault("listKind", f"{names['kind']}List")
-    finalizers = crd["metadata"].setdefault("finalizers", [])
-    if old is None and FINALIZER not in finalizers:
-        finalizers.append(FINALIZER)
-    if not finalizers:
-        del crd["metadata"]["finalizers"]
     status = dict((old or {}).get("status") or {})
     clash = _clash(crd, reader)
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
@@ -90,9 +85,12 @@ def complete(crd: Obj, old: Obj | None, reader: Reader | None) -> None:
 
 
 def terminate(crd: Obj) -> None:
-    """Says in its status that a definition is being deleted."""
+    """Says in its status that a definition is being deleted, and keeps it until its objects are gone."""
     conditions = crd.setdefault("status", {}).setdefault("conditions", [])
     if not any(condition["type"] == "Terminating" for condition in conditions):
+        finalizers = crd["metadata"].setdefault("finalizers", [])
+        if FINALIZER not in finalizers:
+            finalizers.append(FINALIZER)
         text = "CustomResource deletion is in progress"
         conditions.append(
             {

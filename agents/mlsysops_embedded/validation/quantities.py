@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, Final
 
 from mlsysops_embedded.errors import Cause
 
-__all__ = ["exact_quantity", "parse_quantity", "quantity_faults"]
+__all__ = ["canonical_quantity", "exact_quantity", "parse_quantity", "quantity_faults"]
 
 _FORM: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(|[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -42,8 +42,33 @@ def exact_quantity(value: str) -> Decimal:
     return number.scaleb(int(unit[1:]) if unit[:1] in ("e", "E") and len(unit) > 1 else _DECIMAL[unit])
 
 
+def canonical_quantity(value: str) -> str:
+    """A quantity as Kubernetes writes it: the largest unit that leaves no fraction, none finer than nano, rounded up.
+
+    Source: apimachinery `pkg/api/resource/quantity.go`, `CanonicalizeBytes`.
+
+    Raises:
+        ValueError: Not a quantity.
+    """
+    exact = exact_quantity(value)
+    if not exact:
+        return "0"
+    unit = value.lstrip("+-0123456789.")
+    if unit in _BINARY and abs(exact) >= 1024:
+        number, power = int(exact.to_integral_value(ROUND_UP)), 0
+        while number % 1024 == 0 and power < len(_BINARY):
+            number, power = number // 1024, power + 1
+        return f"{number}{next((name for name, size in _BINARY.items() if size == power), '')}"
+    number, exponent = int(exact.scaleb(9).to_integral_value(ROUND_UP)), -9
+    while number % 1000 == 0 and exponent < 18:
+        number, exponent = number // 1000, exponent + 3
+    if unit[:1] in ("e", "E") and len(unit) > 1:
+        return f"{number}e{exponent}" if exponent else str(number)
+    return f"{number}{next(name for name, size in _DECIMAL.items() if size == exponent)}"
+
+
 def quantity_faults(value: Any, schema: Mapping[str, Any], path: str = "") -> list[Cause]:
-    """Faults of all quantities in an object; canonicalises numbers to strings in place."""
+    """Faults of all quantities in an object; writes them in their canonical form, in place."""
     causes: list[Cause] = []
     properties = schema.get("properties")
     if isinstance(value, dict):
@@ -55,11 +80,9 @@ def quantity_faults(value: Any, schema: Mapping[str, Any], path: str = "") -> li
             place = f"{path}.{key}" if path else key
             if "x-quantity" in sub:
                 try:
-                    parse_quantity(item)
+                    value[key] = canonical_quantity(str(item))
                 except ValueError as exc:
                     causes.append(Cause("FieldValueInvalid", place, f'Invalid value: "{item}": {exc}'))
-                if not isinstance(item, str):
-                    value[key] = str(item)
             elif isinstance(item, (dict, list)):
                 causes += quantity_faults(item, sub, place)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):

@@ -185,7 +185,12 @@ def _service(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     if kind == "ExternalName" and not spec.get("externalName"):
         yield _required("spec.externalName")
     seen: set[str] = set()
+    numbers: set[tuple[Any, Any]] = set()
     for index, port in enumerate(ports):
+        number = port.get("protocol"), port.get("port")
+        if number in numbers:
+            yield Cause("FieldValueDuplicate", f"spec.ports[{index}]", f"Duplicate value: {json_text(port)}")
+        numbers.add(number)
         name = port.get("name", "")
         if len(ports) > 1 and not name:
             yield _required(f"spec.ports[{index}].name")

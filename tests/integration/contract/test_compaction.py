@@ -10,12 +10,11 @@ URL = "leases"
 
 def compact(target: Target, api: Api, namespace: str, since: str) -> None:
     """Make the server forget what was before now: by its own means, which for our engine is to be written to."""
-    if target.compact is not None:
-        # Of the newest revision: an event at the compacted revision itself lacks what was before it.
-        target.compact(int(api.read(path(URL, namespace))["metadata"]["resourceVersion"]))
     url = path(URL, namespace)
     for _ in range(300):
         api.merge(f"{url}/zz-churn", hold(str(_)))
+    if target.compact is not None:
+        target.compact(int(api.read(url)["metadata"]["resourceVersion"]))
     for count in range(60):
         if api.get(url, resourceVersion=since, resourceVersionMatch="Exact").status_code == 410:
             return

@@ -140,7 +140,6 @@ class TestJson:
             {"op": "test", "path": "/data/a", "value": "other"},
             {"op": "remove", "path": "/data/none"},
             {"op": "replace", "path": "/data/none/deeper", "value": "x"},
-            {"op": "copy", "from": "/data/none", "path": "/data/d"},
             {"op": "move", "from": "/data/none", "path": "/data/d"},
             {"op": "test", "path": "/data/none", "value": "x"},
             {"op": "add", "path": "/data/none/deeper", "value": "x"},
@@ -163,8 +162,29 @@ class TestJson:
     def test_malformed(self, api: Api, cm: str, patch: Any) -> None:
         failure(api.patch(cm, patch, JSON_PATCH), 400, "BadRequest")
 
-    def test_unknown_operation(self, api: Api, cm: str) -> None:
-        assert api.patch(cm, [{"op": "twist", "path": "/data"}], JSON_PATCH).status_code in (400, 422)
+    @pytest.mark.parametrize(
+        "operation", [{"op": "twist", "path": "/data"}, {"path": "/data/b", "value": "1"}, {"op": "add", "value": "1"}]
+    )
+    def test_unknown_operation(self, api: Api, cm: str, operation: Obj) -> None:
+        failure(api.patch(cm, [operation], JSON_PATCH), 422, "Invalid")
+
+    def test_positions_from_the_end(self, api: Api, deploy: str) -> None:
+        operation = {"op": "remove", "path": "/spec/template/spec/containers/0/args/-1"}
+        patched = self.patched(api, deploy, operation)
+        assert patched["spec"]["template"]["spec"]["containers"][0]["args"] == ["x"]
+
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            {"op": "add", "path": "/data/d"},
+            {"op": "copy", "from": "/data/none", "path": "/data/d"},
+            {"op": "add", "path": "data/d", "value": "x"},
+        ],
+    )
+    def test_what_kubernetes_guesses(self, target: Target, api: Api, cm: str, operation: Obj) -> None:
+        """Its library is lax with what RFC 6902 forbids; we are not."""
+        code = api.patch(cm, [operation], JSON_PATCH).status_code
+        assert code == (422 if target.embedded else 200)
 
 
 class TestStrategic:

@@ -294,7 +294,11 @@ class TestAsync:
         await core.create_namespaced_config_map(namespace, body)
         async with aio.watch.Watch() as watch:
             async for event in watch.stream(
-                core.list_namespaced_config_map, namespace, resource_version=since, timeout_seconds=10
+                core.list_namespaced_config_map,
+                namespace,
+                resource_version=since,
+                timeout_seconds=10,
+                field_selector="metadata.name=cm",  # a controller puts one of its own there
             ):
                 assert (event["type"], event["object"].metadata.name) == ("ADDED", "cm")
                 break

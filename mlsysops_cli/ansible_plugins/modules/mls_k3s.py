@@ -98,7 +98,7 @@ def main() -> None:
 def _present(module: Any, k3s: K3s) -> bool:
     files = k3s.files(module.params["config"], module.params["registries"], module.params["environment"])
     if module.check_mode:
-        return k3s.pending(files)
+        return bool(k3s.pending(files))
     foreign = k3s.foreign()
     if foreign:
         raise K3sError(foreign, "conflict")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
+from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
 __all__ = ["continuum_access", "host_life"]
@@ -14,15 +16,20 @@ __all__ = ["continuum_access", "host_life"]
 Plan = dict[str, Any]
 _LEASE = "coordination.k8s.io/v1"
 _NODE_LEASES = "kube-node-lease"
-_DESCRIPTIONS = "rendered/continuum/40-descriptions"
+_DESCRIPTIONS = "continuum/40-descriptions"
 
 
-def host_life(layout: SliceLayout, host: HostLayout) -> Plan:
+def host_life(layout: SliceLayout, host: HostLayout, rendered: Path) -> Plan:
     """Return the part ``life`` of a host's plan.
 
     ``server`` and ``kubeconfig`` say where and with what its cluster's API is asked; ``leases`` and ``conditions`` what
     must be renewed and true while it is well; ``objects`` what of it goes from that API when it leaves; ``descriptions``
     which rendered files speak of it; ``data`` what a backup of it holds.
+
+    Args:
+        layout: The slice, placed.
+        host: The host.
+        rendered: Where the rendered tree lies.
     """
     name, role, cluster = host.host.name, host.host.role, host.host.cluster
     lead = layout.server(cluster) if role == "worker" else host
@@ -47,7 +54,7 @@ def host_life(layout: SliceLayout, host: HostLayout) -> Plan:
         life["conditions"] = [node | {"condition": "Ready"}]
         life["objects"] = [node, *life["leases"]]
         life["descriptions"] = [
-            str(layout.directory / _DESCRIPTIONS / f"{file}.yaml") for file in (f"clusters-{cluster}", f"nodes-{name}")
+            str(rendered / _DESCRIPTIONS / f"{file}.yaml") for file in (f"clusters-{cluster}", f"nodes-{name}")
         ]
         # Where the server keeps what it made for the node; on one machine it is the node's own directory.
         life["credentials"] = "" if host.host.local else str(host.directory)
@@ -62,9 +69,10 @@ def host_life(layout: SliceLayout, host: HostLayout) -> Plan:
     return life
 
 
-def continuum_access(layout: SliceLayout) -> Plan:
-    """Return how the continuum's API is reached from this machine, and the namespace of descriptions."""
-    return {"kubeconfig": str(layout.management.admin_kubeconfig), "namespace": NAMESPACE}
+def continuum_access(layout: SliceLayout, rendered: Path) -> Plan:
+    """Return how the continuum's API is reached from this machine, and which rendered file describes each cluster."""
+    clusters = {c.name: str(rendered / _DESCRIPTIONS / f"clusters-{c.name}.yaml") for c in layout.slice.clusters}
+    return {"kubeconfig": str(layout.management.admin_kubeconfig), "clusters": clusters}
 
 
 def _object(version: str, kind: str, namespace: str, name: str) -> Plan:

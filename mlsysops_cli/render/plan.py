@@ -95,7 +95,7 @@ def deployment_plan(
         },
         **({"karmada": karmada_part(layout), "no_proxy": no_proxy(layout)} if k3s else {}),
         "apis": kubernetes_apis(layout, planes, rendered.parent / "objects", prune or {}),
-        "continuum": continuum_access(layout),
+        "continuum": continuum_access(layout, rendered),
         "hosts": hosts,
     }
 
@@ -127,7 +127,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         else [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
         "ports": host_ports(host, layout.slice.engine),
         "needs": host_needs(layout, host),
-        "life": host_life(layout, host),
+        "life": host_life(layout, host, rendered),
         "controlplane": {},
         "kubelet": {},
         "agents": {},

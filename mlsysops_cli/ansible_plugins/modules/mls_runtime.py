@@ -70,6 +70,10 @@ needed:
   description: Digests of archives that are not unpacked.
   returned: with state=present
   type: list
+usable:
+  description: Whether the interpreter is there, if perhaps of an older environment.
+  returned: with state=present
+  type: bool
 """
 
 import importlib.util  # noqa: E402 - Ansible wants the documentation first
@@ -117,9 +121,10 @@ def main() -> None:
         module.fail_json(msg=f"{state}: {exc}", mls_error="invalid-input")
     needed = _needed(module.params)
     if needed:
-        module.exit_json(changed=False, missing=[], needed=needed)
+        usable = (Path(module.params["home"]) / "venv/bin/python").exists()
+        module.exit_json(changed=False, missing=[], needed=needed, usable=usable)
     changed = _check(module)
-    module.exit_json(changed=changed or state == "installed", missing=[], needed=[])
+    module.exit_json(changed=changed or state == "installed", missing=[], needed=[], usable=True)
 
 
 def _needed(parameters: dict[str, Any]) -> list[str]:

@@ -139,8 +139,7 @@ def credentials_of(layout: SliceLayout, host: HostLayout) -> list[Plan]:
         "worker": {"node-agent": account_of(layout, host)},
     }[host.host.role]
     return [
-        _credential(layout, lead, account)
-        | {"root": str(host.directory), "file": str(host.kubeconfig(user).relative_to(host.directory))}
+        _credential(layout, lead, account) | {"file": str(host.kubeconfig(user).relative_to(host.directory))}
         for user, account in users.items()
     ]
 
@@ -159,6 +158,7 @@ def _credential(layout: SliceLayout, api: HostLayout, account: str) -> Plan:
         "server": source.server if source else "",
         "namespace": FRAMEWORK_NAMESPACE,
         "account": account,
+        "file": "kubeconfig",
     }
 
 

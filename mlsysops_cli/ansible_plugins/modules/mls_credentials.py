@@ -4,34 +4,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mls_credentials
-short_description: Make a kubeconfig of a ServiceAccount
+short_description: Make kubeconfigs of ServiceAccounts
 description:
-  - Waits until the Secret C(<account>-token) holds the account's token, and makes a kubeconfig of it, with the address and
-    the authority that the given kubeconfig has. It returns it for C(mls_bundle), or writes it into a Secret of another
-    API. The result holds a key - tasks that handle it set C(no_log).
+  - Waits until the Secret C(<account>-token) of each account holds its token, and makes a kubeconfig of it, with the
+    address and the authority that the given kubeconfig has. It returns them for C(mls_bundle), or writes one into a
+    Secret of another API. The result may hold keys - tasks that ask for it set C(no_log).
 options:
-  kubeconfig:
-    description: Kubeconfig of an administrator of the account's API.
-    type: path
+  accounts:
+    description: >-
+      Accounts, each with C(kubeconfig) of an administrator of its API, C(namespace), C(account), C(server) (the URL at
+      which its owner reaches the API; that of the kubeconfig where empty) and C(file), the path of its kubeconfig in the
+      text that is returned.
+    type: list
+    elements: dict
     required: true
-  namespace:
-    description: Namespace of the account.
-    type: str
-    required: true
-  account:
-    description: Name of the ServiceAccount.
-    type: str
-    required: true
-  server:
-    description: URL at which the account's owner reaches the API; that of the given kubeconfig where empty.
-    type: str
-    default: ''
-  file:
-    description: Path of the kubeconfig in the text that is returned.
-    type: str
-    default: ''
   secret:
-    description: Secret to write it into, under the key C(kubeconfig) - C(kubeconfig) of its API, C(namespace), C(name).
+    description: >-
+      Secret to write the kubeconfig of the one account into, under the key C(kubeconfig) - C(kubeconfig) of its API,
+      C(namespace), C(name).
     type: dict
     default: {}
   files:
@@ -39,7 +29,7 @@ options:
     type: dict
     default: {}
   timeout:
-    description: Seconds to wait for the token.
+    description: Seconds to wait for tokens.
     type: int
     default: 60
 author: The MLSysOps founders
@@ -48,17 +38,19 @@ author: The MLSysOps founders
 EXAMPLES = r"""
 - name: Make the agent's kubeconfig
   mls_credentials:
-    kubeconfig: /home/me/member1.kubeconfig
-    namespace: mlsysops-framework
-    account: mlsysops-cluster-agent
-    file: server1/kubeconfigs/cluster-agent.kubeconfig
+    accounts:
+      - kubeconfig: /home/me/member1.kubeconfig
+        namespace: mlsysops-framework
+        account: mlsysops-cluster-agent
+        server: ''
+        file: kubeconfigs/cluster-agent.kubeconfig
   register: made
   no_log: true
 """
 
 RETURN = r"""
 content:
-  description: The kubeconfig, as C(mls_bundle) takes it; with C(file).
+  description: The kubeconfigs, as C(mls_bundle) takes them; empty with C(secret), and in check mode where one is yet to be made.
   returned: success
   type: str
 """
@@ -86,11 +78,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "kubeconfig": {"type": "path", "required": True},
-            "namespace": {"type": "str", "required": True},
-            "account": {"type": "str", "required": True},
-            "server": {"type": "str", "default": ""},
-            "file": {"type": "str", "default": ""},
+            "accounts": {"type": "list", "elements": "dict", "required": True},
             "secret": {"type": "dict", "default": {}, "no_log": False},
             "files": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 60},
@@ -98,45 +86,45 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        token = _token(module)
-        if not token:
+        made = {one["file"]: _kubeconfig(one, _token(module, one)) for one in module.params["accounts"]}
+        if not all(made.values()):
             module.exit_json(changed=True, content="")
-        kubeconfig = _kubeconfig(module.params, token)
         if module.params["secret"]:
+            (kubeconfig,) = made.values()
             module.exit_json(changed=_write(module, kubeconfig), content="")
-        content = base64.b64encode(json.dumps({module.params["file"]: kubeconfig}).encode()).decode()
-        module.exit_json(changed=False, content=content)
+        module.exit_json(changed=False, content=base64.b64encode(json.dumps(made).encode()).decode())
     except ApiUnreachableError as exc:
         module.fail_json(msg=str(exc), mls_error="unreachable")
     except ApiError as exc:
         module.fail_json(msg=str(exc))
 
 
-def _token(module: Any) -> str:
+def _token(module: Any, parameters: dict[str, Any]) -> str:
     """Return the account's token; empty in check mode where it is yet to be made.
 
     Raises:
         ApiError: It is not there in time.
     """
-    parameters = module.params
-    name = f"{parameters['account']}-token"
+    timeout, name = module.params["timeout"], f"{parameters['account']}-token"
     if module.check_mode and not Path(parameters["kubeconfig"]).is_file():
         return ""
     api = Api(parameters["kubeconfig"])
     path = api.path("v1", "Secret", parameters["namespace"], name)
-    deadline, delay = time.monotonic() + parameters["timeout"], 0.05
+    deadline, delay = time.monotonic() + timeout, 0.05
     while True:
         token = ((api.get(path) or {}).get("data") or {}).get("token") or ""
         if token or module.check_mode:
             return base64.b64decode(token).decode()
         if time.monotonic() >= deadline:
             why = "its controller manager does not run serviceaccount-token, or the account is missing"
-            raise ApiError(504, f"{api.host} gave Secret {name} no token in {parameters['timeout']} s: {why}")
+            raise ApiError(504, f"{api.host} gave Secret {name} no token in {timeout} s: {why}")
         time.sleep(delay)
         delay = min(delay * 1.5, 0.5)
 
 
 def _kubeconfig(parameters: dict[str, Any], token: str) -> str:
+    if not token:
+        return ""
     import yaml
 
     given = yaml.safe_load(Path(parameters["kubeconfig"]).read_text(encoding="utf-8"))

@@ -284,8 +284,29 @@ def destroy_all(
         typer.Option("--inventory", "-i", metavar="FILE", help="Names the slice, and how its hosts are reached now."),
     ] = None,
     vault_password_file: Vault = None,
+    remove_applications: Annotated[
+        bool,
+        typer.Option(
+            "--remove-applications", help="On clusters that exist: the applications too; they are kept otherwise."
+        ),
+    ] = False,
+    purge: Annotated[
+        bool,
+        typer.Option("--purge", help="On clusters that exist: the definitions of our kinds and our namespaces too."),
+    ] = False,
+    abandon: Annotated[
+        bool,
+        typer.Option("--abandon", help="On clusters that exist: leave APIs that do not answer as they are."),
+    ] = False,
 ) -> None:
-    """Remove a slice: its pods, processes, files and addresses."""
-    from mlsysops_cli.actions.framework.destroy import destroy
+    """Remove a slice: its pods, processes, files and addresses. Clusters that exist stay."""
+    from mlsysops_cli.actions.framework.destroy import Extent, destroy
 
-    destroy(settings_of(ctx), slice_name, yes=yes, inventory=inventory, vault_password_file=vault_password_file)
+    destroy(
+        settings_of(ctx),
+        slice_name,
+        yes=yes,
+        inventory=inventory,
+        vault_password_file=vault_password_file,
+        extent=Extent(remove_applications, purge, abandon),
+    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import NotFound, PartialFailure, Refused
+from mlsysops_core.errors import NotFound, PartialFailure, Refused, Unreachable
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
+from mlsysops_cli.actions.framework.removal import purge, removal_plan, settle_applications
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import delete_context
 from mlsysops_cli.inventory import load_slice
@@ -18,17 +21,39 @@ from mlsysops_cli.output import write
 from mlsysops_cli.render import remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.slice import locked, release_addresses, slice_directory
+from mlsysops_cli.slice.state import write_private
 
 if TYPE_CHECKING:
     from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceState
 
-__all__ = ["destroy"]
+__all__ = ["Extent", "destroy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much goes with a slice on clusters that exist; on other engines everything goes.
+
+    Attributes:
+        applications: The applications too.
+        definitions: The definitions of our kinds and our namespaces too, and with them whatever is in them.
+        abandon: APIs that do not answer are left as they are.
+    """
+
+    applications: bool = False
+    definitions: bool = False
+    abandon: bool = False
 
 
 def destroy(
-    settings: Settings, name: str | None, *, yes: bool, vault_password_file: str | None, inventory: str | None = None
+    settings: Settings,
+    name: str | None,
+    *,
+    yes: bool,
+    vault_password_file: str | None,
+    inventory: str | None = None,
+    extent: Extent = Extent(),
 ) -> None:
     """Remove a slice: pods, processes, files, addresses, context.
 
@@ -38,9 +63,10 @@ def destroy(
         yes: Do not ask.
         vault_password_file: Decrypts vaulted parts of the inventory.
         inventory: How the hosts are reached; the one that the slice was deployed from where None.
+        extent: How much goes with a slice on clusters that exist.
 
     Raises:
-        Refused: Nobody confirmed.
+        Refused: Nobody confirmed, or applications run on clusters that exist.
         PartialFailure: Something is left; the message says what.
     """
     if inventory and not name:
@@ -53,6 +79,10 @@ def destroy(
     with locked(directory, f"slice {state.name}"):
         plan = plan_of(state)
         remote = [host for host, part in plan.get("hosts", {}).items() if not part["local"]]
+        existing = state.engine == "existing"
+        if existing:
+            _settle(settings, plan, extent)
+            write_private(directory / "removal.json", json.dumps({"mls_plan": removal_plan(plan, directory)}) + "\n")
         if plan:
             title = f"destroy slice {state.name}"
             run = PlaybookRun(
@@ -61,7 +91,7 @@ def destroy(
                 state=directory / "run",
                 logs=directory / "logs" / "runs",
                 title=title,
-                extra_vars=directory / "plan.json",
+                extra_vars=directory / ("removal.json" if existing else "plan.json"),
                 vault_password_file=vault_password_file,
                 verbosity=max(0, settings.verbose - 1),
                 local_only=not remote,
@@ -75,6 +105,11 @@ def destroy(
         left += [str(failure) for failure in failures if failure.host in remote]
         if result and not result.hosts and remote:
             left.append(str(result.error()))
+        if existing:
+            if not extent.abandon:
+                left += [str(failure) for failure in failures if failure.host in plan.get("apis", {})]
+            if extent.definitions and not left:
+                left += purge(plan)
         if left:
             raise PartialFailure(
                 f"slice {state.name} is not gone: {'; '.join(left)}",
@@ -86,6 +121,15 @@ def destroy(
     for failure in failures:  # on the way, and made good by a later step
         settings.note(f"note: {failure}")
     write(f"slice {state.name} is gone\n")
+
+
+def _settle(settings: Settings, plan: dict[str, Any], extent: Extent) -> None:
+    try:
+        settle_applications(plan, remove=extent.applications, note=settings.note)
+    except Unreachable as exc:
+        if not extent.abandon:
+            raise
+        settings.note(f"note: {exc.message}")
 
 
 def _how_to_reach(state: SliceState, given: str | None, remote: list[str]) -> list[Path]:

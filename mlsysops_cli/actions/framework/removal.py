@@ -1,0 +1,129 @@
+"""What `destroy-all` does to Kubernetes APIs that are not ours: what we applied goes, the clusters stay as they are."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+from mlsysops_core.errors import Refused, TimedOut, Unreachable
+from mlsysops_core.model import GROUP, KINDS, VERSION
+
+from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, is_ours
+from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
+from mlsysops_cli.slice import AppliedObjects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["purge", "removal_plan", "settle_applications"]
+
+Plan = dict[str, Any]
+
+_APPLICATIONS = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{KINDS['MLSysOpsApp'].plural}"
+_SECONDS = 180.0
+
+
+def removal_plan(plan: Plan, directory: Path) -> Plan:
+    """Return a plan with which the removing roles delete everything that was ever applied.
+
+    Definitions of our kinds and namespaces are not among it: deleting them deletes what people put into them.
+
+    Args:
+        plan: The deployment plan.
+        directory: State of the slice.
+    """
+    removal = copy.deepcopy(plan)
+    applied = AppliedObjects.load(directory)
+    for api in removal.get("apis", {}).values():
+        for part in (*api["objects"], *api["pods"]):
+            part["prune"] = applied.superfluous(part["plane"], [])
+    return removal
+
+
+def settle_applications(plan: Plan, *, remove: bool, note: Callable[[str], None]) -> None:
+    """Refuse to take the framework away from applications that run, or remove them first.
+
+    Args:
+        plan: The deployment plan; without APIs of others there is nothing to do.
+        remove: Remove them.
+        note: Told what goes on.
+
+    Raises:
+        Refused: There are applications, and they are not to be removed.
+        Unreachable: The continuum's API does not answer.
+        TimedOut: They do not go.
+    """
+    if not plan.get("apis"):
+        return
+    (name, *_) = plan["groups"]["apis"]
+    continuum = Api(plan["apis"][name]["kubeconfig"], timeout=10.0, retries=0)
+    try:
+        names = _names(continuum)
+        if not names:
+            return
+        if not remove:
+            raise Refused(
+                f"{len(names)} applications are deployed: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}",
+                hint="remove them with `mls apps remove-app`, or all of them with --yes --remove-applications",
+            )
+        note(f"removing {len(names)} applications")
+        for application in names:
+            continuum.delete(f"{_APPLICATIONS}/{application}")
+        everywhere = [Api(api["kubeconfig"], timeout=10.0, retries=1) for api in plan["apis"].values()]
+        deadline = time.monotonic() + _SECONDS
+        while left := [(api.host, names) for api in everywhere if (names := _names(api))]:
+            if time.monotonic() >= deadline:
+                where = "; ".join(f"{', '.join(names)} in {host}" for host, names in left)
+                raise TimedOut(f"applications are not gone after {_SECONDS:.0f} s: {where}", hint="see their Events")
+            time.sleep(0.5)
+    except ApiUnreachableError as exc:
+        raise Unreachable(
+            f"it is not known which applications run: {exc}",
+            hint="start the API; or stop the agents alone, and forget the slice, with --yes --abandon",
+        ) from exc
+
+
+def _names(api: Api) -> list[str]:
+    try:
+        return sorted(item["metadata"]["name"] for item in api.request("GET", _APPLICATIONS).get("items") or [])
+    except ApiError as exc:
+        if exc.code == 404:  # the kind is not served: nothing was ever deployed
+            return []
+        raise
+
+
+def purge(plan: Plan) -> Iterator[str]:
+    """Delete the definitions of our kinds and our namespaces from every API; yield what does not go.
+
+    Args:
+        plan: The deployment plan.
+    """
+    for api in plan.get("apis", {}).values():
+        kubeconfigs = dict.fromkeys(part["kubeconfig"] for part in (*api["objects"], *api["pods"]))
+        for kubeconfig in kubeconfigs:
+            yield from _purge(Api(kubeconfig, timeout=10.0, retries=1))
+
+
+def _purge(api: Api) -> Iterator[str]:
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    paths = [f"{definitions}/{kind.plural}.{GROUP}" for kind in KINDS.values()]
+    paths += [f"/api/v1/namespaces/{name}" for name in (NAMESPACE, FRAMEWORK_NAMESPACE)]
+    try:
+        wanted = {path: found for path in paths if (found := api.get(path)) is not None}
+        ours = {path for path, found in wanted.items() if path.startswith(definitions) or is_ours(found)}
+        for path in sorted(ours):
+            api.delete(path)
+        deadline = time.monotonic() + _SECONDS
+        while left := [path for path in sorted(ours) if _same(api.get(path), wanted[path])]:
+            if time.monotonic() >= deadline:
+                yield from (f"{api.host}{path} is still there" for path in left)
+                return
+            time.sleep(0.5)
+    except (ApiError, ApiUnreachableError) as exc:
+        yield str(exc)
+
+
+def _same(found: Mapping[str, Any] | None, before: Mapping[str, Any]) -> bool:
+    return found is not None and found["metadata"].get("uid") == before["metadata"].get("uid")

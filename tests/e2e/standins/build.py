@@ -14,7 +14,9 @@ from mlsysops_cli.runtime import build_archives
 from mlsysops_cli.runtime.target import Target
 
 HERE = Path(__file__).parent
-K3S, KARMADA = "k3s/v1.36.4+k3s1", "karmada/v1.18.2"
+#: A release that nobody pins: the stand-in cannot have the checksum of the real program.
+VERSION = "v1.36.4+k3s99"
+K3S, KARMADA = f"k3s/{VERSION}", "karmada/v1.18.2"
 
 
 def k3s_program() -> bytes:

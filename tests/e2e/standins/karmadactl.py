@@ -203,8 +203,8 @@ def deinit(options: argparse.Namespace) -> None:
 def token(options: argparse.Namespace) -> None:
     api = Api(options.kubeconfig)
     if options.action == "delete":
+        # Its Secret goes with it.
         api.request("DELETE", f"/api/v1/namespaces/kube-system/serviceaccounts/invitation-{options.value}")
-        api.request("DELETE", f"/api/v1/namespaces/kube-system/secrets/invitation-{options.value}")
         return
     name = secrets.token_hex(3)
     made = account(api, "kube-system", f"invitation-{name}")

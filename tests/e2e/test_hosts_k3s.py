@@ -1,0 +1,281 @@
+"""The engine k3s on real systemd hosts over SSH: files without internet, servers, agents, Karmada, and all the way back.
+
+The programs `k3s` and `karmadactl` are stand-ins (see `standins/k3s.py` and `standins/karmadactl.py`, which say what is real
+about them). Everything around them is real: the server of released files, downloads and checksums, the artifacts
+directory, SSH, Ansible, systemd units, tokens and the order of joining, kubeconfigs, and the removal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hosts import INVENTORY_OF_A_HOST, ON_HOSTS, Bed, boot
+
+sys.path.insert(0, str(Path(__file__).parent / "standins"))
+
+from release_server import ReleaseServer, serving
+
+from build import KARMADA, VERSION, publish
+
+pytestmark = [*ON_HOSTS, pytest.mark.timeout(900)]
+HOSTS = ("mgmt", "server", "worker1", "worker2")
+PINNED = "k3s/v1.36.4+k3s1"
+
+
+class K3sBed:
+    """The hosts, a server of released files on their network, and inventories of the engine k3s."""
+
+    def __init__(self, bed: Bed, server: ReleaseServer) -> None:
+        self.bed = bed
+        self.server = server
+        self.person = bed.person
+        self.artifacts = bed.person.work / "artifacts"
+
+    def inventory(self, name: str = "k3s", **shared: Any) -> Path:
+        """Write an inventory: worker2 is a second server of the cluster."""
+        document = yaml.safe_load(Path(self.bed.inventory).read_text(encoding="utf-8"))
+        every = document["all"]
+        del every["children"]["far_edge"]
+        every["vars"] |= {"mls_slice": "k3s", "mls_engine": "k3s", "mls_k3s_version": VERSION, **shared}
+        groups = every["children"]["cluster1"]["children"]
+        groups["master_nodes"]["hosts"]["worker2"] = groups["worker_nodes"]["hosts"].pop("worker2")
+        groups["master_nodes"]["hosts"]["server"] |= {"pod_cidr": "10.60.0.0/16", "service_cidr": "10.61.0.0/16"}
+        groups["worker_nodes"]["hosts"]["worker1"] |= {"labels": {"zone": "a"}, "taints": ["slow=yes:PreferNoSchedule"]}
+        path = self.person.work / f"{name}.yml"
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return path
+
+    def deploy(self, inventory: Path, *options: str, **more: Any) -> Any:
+        command = f"mls framework deploy-all -q -i {inventory} -o json {' '.join(options)}"
+        return self.person.run(command, timeout=600, **more)
+
+    def state(self, host: str) -> set[str]:
+        return set(self.bed.ssh(host, INVENTORY_OF_A_HOST).splitlines())
+
+    def slice_directory(self) -> Path:
+        return Path(self.person.home, ".local/share/mlsysops/slices/k3s")
+
+    def kubectl(self, kubeconfig: Path, words: str) -> Any:
+        return self.person.run(f"kubectl --request-timeout=5s --kubeconfig {kubeconfig} {words} -o json").json()
+
+    def admin(self, host: str, name: str = "admin") -> Path:
+        return self.slice_directory() / "access" / host / "kubeconfigs" / f"{name}.kubeconfig"
+
+
+@pytest.fixture(scope="module")
+def k3s(tmp_path_factory: pytest.TempPathFactory) -> Iterator[K3sBed]:
+    for bed in boot(tmp_path_factory.mktemp("home")):
+        gateway = bed.address["mgmt"].rpartition(".")[0] + ".1"
+        with serving(tmp_path_factory.mktemp("released"), gateway) as server:
+            publish(server)
+            yield K3sBed(bed, server)
+
+
+@pytest.fixture(scope="module")
+def bare(k3s: K3sBed) -> dict[str, set[str]]:
+    """What the hosts had before."""
+    return {host: k3s.state(host) for host in HOSTS}
+
+
+@pytest.fixture(scope="module")
+def offline(k3s: K3sBed, bare: dict[str, set[str]]) -> Path:
+    """An inventory of hosts without internet, and the directory that it needs."""
+    mirror = {"mls_artifacts_mirror": k3s.server.url}
+    fetching = k3s.inventory("fetching", **mirror)
+    k3s.server.faults["k3s"] = "truncated"
+    try:
+        done = k3s.person.run(
+            f"mls framework fetch-artifacts -i {fetching} --output-dir {k3s.artifacts} --arch amd64 -o json"
+        )
+    finally:
+        k3s.server.faults.clear()
+    rows = {row["name"]: row["trust"] for row in done.json()["items"]}
+    assert rows[f"k3s/{VERSION}/k3s"] == "released-list"
+    assert rows[f"{KARMADA}/crds.tar.gz"] == "first-use"
+    (k3s.artifacts / "images").mkdir()
+    (k3s.artifacts / "images" / "own.tar").write_bytes(b"an archive of images")
+    return k3s.inventory("offline", mls_artifacts_dir="artifacts")
+
+
+@pytest.fixture(scope="module")
+def first(k3s: K3sBed, offline: Path) -> Any:
+    """The first deployment."""
+    return k3s.deploy(offline).json()
+
+
+def test_a_wrong_program_reaches_no_host(k3s: K3sBed, bare: dict[str, set[str]]) -> None:
+    """The project knows the checksum of this release, so a mirror cannot vouch for another file."""
+    k3s.server.publish(f"{PINNED}/k3s", b"not k3s", sums="sha256sum-amd64.txt")
+    inventory = k3s.inventory("wrong", mls_k3s_version="", mls_artifacts_mirror=k3s.server.url)
+    run = k3s.deploy(inventory, expect=None)
+    assert run.code != 0
+    for host in HOSTS:
+        assert f"{host}: Install files: {PINNED}/k3s: " in run.err
+    assert "has the wrong checksum" in run.err
+    assert run.seconds < 240
+    k3s.person.run("mls framework destroy-all --yes")
+    for host in HOSTS:
+        assert k3s.state(host) == bare[host], host
+
+
+def test_a_missing_file_is_said_before_a_host_is_touched(k3s: K3sBed, bare: dict[str, set[str]]) -> None:
+    (k3s.person.work / "empty").mkdir()
+    run = k3s.deploy(k3s.inventory("empty", mls_artifacts_dir="empty"), expect=None)
+    assert run.code == 3
+    assert f"k3s/{VERSION}/k3s is missing" in run.err
+    assert "fetch-artifacts" in run.err
+    k3s.person.run("mls framework destroy-all --yes", expect=None)
+
+
+def test_a_foreign_k3s_is_left_alone(k3s: K3sBed, bare: dict[str, set[str]], offline: Path) -> None:
+    k3s.bed.ssh("worker1", "printf '#!/bin/sh\\n' > /usr/local/bin/k3s")
+    try:
+        run = k3s.deploy(offline, "--limit worker1", expect=None)
+        assert run.code != 0
+        assert "worker1: Claim the host: a k3s that mls did not install is here (/usr/local/bin/k3s)" in run.err
+        k3s.person.run("mls framework destroy-all --yes", expect=None)
+        assert k3s.bed.ssh("worker1", "cat /usr/local/bin/k3s").startswith("#!/bin/sh")
+    finally:
+        k3s.bed.ssh("worker1", "rm -f /usr/local/bin/k3s")
+
+
+def test_check_mode_changes_no_bare_host(k3s: K3sBed, bare: dict[str, set[str]], offline: Path) -> None:
+    checked = k3s.deploy(offline, "--check").json()
+    assert checked["changed"] > 10
+    for host in HOSTS:
+        assert k3s.state(host) == bare[host], host
+
+
+def test_hosts_without_internet_become_clusters(k3s: K3sBed, first: Any) -> None:
+    nodes = {node["metadata"]["name"]: node for node in k3s.kubectl(k3s.admin("server"), "get nodes")["items"]}
+    assert set(nodes) == {"server", "worker1", "worker2"}
+    assert nodes["worker1"]["metadata"]["labels"]["zone"] == "a"
+    assert {"key": "slow", "value": "yes", "effect": "PreferNoSchedule"} in nodes["worker1"]["spec"]["taints"]
+    assert {node["metadata"]["name"] for node in k3s.kubectl(k3s.admin("mgmt", "host"), "get nodes")["items"]} == {
+        "mgmt"
+    }
+    (member,) = k3s.kubectl(k3s.admin("mgmt"), "get clusters")["items"]
+    assert member["metadata"]["name"] == "cluster1"
+    assert {"type": "Ready", "status": "True"}.items() <= {
+        key: value for key, value in member["status"]["conditions"][0].items() if key in ("type", "status")
+    }.items()
+    search = "get deployments -n karmada-system karmada-search"
+    assert k3s.kubectl(k3s.admin("mgmt", "host"), search)["metadata"]["name"] == "karmada-search"
+
+
+def test_what_is_installed_is_what_was_released(k3s: K3sBed, first: Any) -> None:
+    program = hashlib.sha256((k3s.artifacts / "k3s" / VERSION / "k3s").read_bytes()).hexdigest()
+    for host in HOSTS:
+        assert k3s.bed.ssh(host, "sha256sum /usr/local/bin/k3s").split()[0] == program
+        images = k3s.bed.ssh(host, "ls /var/lib/rancher/k3s/agent/images").split()
+        assert images == ["k3s-airgap-images-amd64.tar.zst", "own.tar"]
+        assert "Imported images from" in k3s.bed.ssh(host, "journalctl -q --no-pager -u k3s -u k3s-agent")
+        assert k3s.bed.ssh(host, "find /var/tmp -name '.mls-artifact*'") == ""
+    asked = [path for path, _ in k3s.server.asked if VERSION in path.replace("%2B", "+") and path.endswith("/k3s")]
+    assert len(asked) >= 2  # by the control node alone, which had to resume
+
+
+def test_the_second_server_joined_the_first(k3s: K3sBed, first: Any) -> None:
+    config = yaml.safe_load(k3s.bed.ssh("worker2", "cat /etc/rancher/k3s/config.yaml"))
+    assert config["server"] == f"https://{k3s.bed.address['server']}:6443"
+    assert yaml.safe_load(k3s.bed.ssh("server", "cat /etc/rancher/k3s/config.yaml"))["cluster-init"] is True
+    started = [
+        int(k3s.bed.ssh(host, f'date -d "$(systemctl show -P ActiveEnterTimestamp {unit})" +%s'))
+        for host, unit in (("server", "k3s"), ("worker2", "k3s"), ("worker1", "k3s-agent"))
+    ]
+    assert started == sorted(started)
+
+
+def test_tokens_stay_on_the_hosts(k3s: K3sBed, first: Any) -> None:
+    tokens = k3s.bed.ssh(
+        "server", "cat /var/lib/rancher/k3s/server/token /var/lib/rancher/k3s/server/agent-token"
+    ).split()
+    secrets = [token.rpartition(":")[2] for token in tokens]
+    assert len(set(secrets)) == 2
+    assert secrets[0] not in k3s.bed.ssh("worker1", "grep -rsI '' /etc/rancher /var/lib/mlsysops || true")
+    for path in Path(k3s.person.home).rglob("*"):
+        if path.is_relative_to(k3s.bed.directory) or not path.is_file() or path.stat().st_size > 10_000_000:
+            continue
+        data = path.read_bytes()
+        assert not any(secret.encode() in data for secret in secrets), path
+    for host in HOSTS:
+        assert not any(secret in k3s.bed.ssh(host, "journalctl -q --no-pager; ps -eo args") for secret in secrets)
+        private = k3s.bed.ssh(host, "find /etc/rancher/k3s -type f ! -perm 0600")
+        assert private.strip() == "", host
+    for path in k3s.slice_directory().rglob("*.kubeconfig"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_second_run_changes_nothing(k3s: K3sBed, offline: Path, first: Any) -> None:
+    pids = {host: k3s.bed.ssh(host, "systemctl show -P MainPID k3s k3s-agent") for host in HOSTS}
+    assert k3s.deploy(offline).json()["changed"] == 0
+    assert {host: k3s.bed.ssh(host, "systemctl show -P MainPID k3s k3s-agent") for host in HOSTS} == pids
+
+
+def test_only_what_changed_is_started_anew(k3s: K3sBed, first: Any) -> None:
+    before = {host: k3s.bed.ssh(host, "systemctl show -P MainPID k3s k3s-agent").split() for host in HOSTS}
+    mirrors = {"mirrors": {"docker.io": {"endpoint": ["https://registry.lab"]}}}
+    document = yaml.safe_load(k3s.inventory("changed", mls_artifacts_dir="artifacts").read_text(encoding="utf-8"))
+    workers = document["all"]["children"]["cluster1"]["children"]["worker_nodes"]["hosts"]
+    workers["worker1"] |= {"mls_registries": mirrors}
+    path = k3s.person.work / "changed.yml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert k3s.deploy(path).json()["changed"] >= 1
+    after = {host: k3s.bed.ssh(host, "systemctl show -P MainPID k3s k3s-agent").split() for host in HOSTS}
+    assert [host for host in HOSTS if before[host] != after[host]] == ["worker1"]
+    assert yaml.safe_load(k3s.bed.ssh("worker1", "cat /etc/rancher/k3s/registries.yaml")) == mirrors
+
+
+def test_a_stolen_agents_token_makes_no_server(k3s: K3sBed, first: Any) -> None:
+    said = k3s.bed.ssh(
+        "worker1",
+        "set -e; printf '%s\\n' 'node-name: thief' 'node-ip: 127.0.0.1' "
+        f"'server: https://{k3s.bed.address['server']}:6443' "
+        "'token-file: /etc/rancher/k3s/join/var/lib/rancher/k3s/server/agent-token' 'agent-token-file: /dev/null' > /root/t.yaml; "
+        "timeout 30 k3s server --config /root/t.yaml 2>&1 || true; rm /root/t.yaml",
+    )
+    assert "403 Forbidden" in said
+
+
+def test_a_rebooted_host_comes_back(k3s: K3sBed, first: Any) -> None:
+    k3s.bed.ctl("crash", "worker1")
+    k3s.bed.ctl("start", "worker1")
+    assert k3s.deploy(k3s.person.work / "changed.yml").json()["changed"] == 0
+
+
+def test_the_way_back_leaves_the_hosts_as_they_were(k3s: K3sBed, first: Any, bare: dict[str, set[str]]) -> None:
+    # What containers, CNI and kube-proxy of the real k3s leave: a stand-in has none, so it is planted.
+    k3s.bed.ssh(
+        "worker1",
+        """set -e
+        ip link add cni0 type bridge; ip link add vethx type veth peer name vethy; ip link set vethx master cni0
+        mkdir -p /run/k3s/x /run/flannel /var/lib/cni /var/log/pods/x; mount -t tmpfs tmpfs /run/k3s/x
+        nft -f - <<'N'
+table ip nat { chain KUBE-SERVICES { counter accept
+ }
+ chain KUBE-MARK { counter jump KUBE-SERVICES
+ }
+ chain PREROUTING { type nat hook prerouting priority -100; counter jump KUBE-MARK
+ } }
+table ip mine { chain kept { counter accept
+ } }
+N
+        nohup sh -c 'echo $$ > /sys/fs/cgroup/systemd/system.slice/k3s-agent.service/cgroup.procs; exec sleep 1000' > /dev/null 2>&1 &
+        """,
+    )
+    k3s.person.run("mls framework destroy-all --yes", timeout=400)
+    assert "table ip mine" in k3s.bed.ssh("worker1", "nft list ruleset; nft delete table ip mine")
+    for host in HOSTS:
+        now = k3s.state(host)
+        assert sorted(now - bare[host]) == [], host
+        assert sorted(bare[host] - now) == [], host
+        assert k3s.bed.ssh(host, "ps -eo args | grep -cE '[m]lsysops|[k]3s|sleep 100[0]' || true").strip() == "0", host
+    assert not k3s.slice_directory().exists()
+    assert json.loads(k3s.person.run("mls context list -o json").out)["items"] == []

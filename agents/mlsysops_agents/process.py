@@ -22,6 +22,7 @@ import aiohttp
 from mlsysops_core.contracts import AgentIdentity
 from mlsysops_core.errors import InvalidInput, MlsError
 
+from .adapters.health import VERSION
 from .adapters.kubernetes import Heartbeat, KubernetesClient, KubernetesObjects, lease_name
 from .adapters.telemetry import Forwarder, HttpPush, OtlpReceiver, TelemetryStore, export_traces, read_headers
 from .config import AgentConfig
@@ -30,6 +31,7 @@ __all__ = ["Runtime", "TierRun", "configure_logging", "die_with_parent", "run_pr
 
 _log = logging.getLogger(__name__)
 
+_DISTRIBUTION = "mlsysops-cli"
 _STOP_SECONDS = 4.5
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _CREDENTIALS = "credentials"
@@ -159,6 +161,7 @@ async def _work(config: AgentConfig, run: TierRun) -> None:
                 "mlsysops.eu/tier": config.tier,
                 "mlsysops.eu/agent": config.name,
             },
+            annotations={VERSION: version(_DISTRIBUTION)},
         )
         objects = await stack.enter_async_context(KubernetesObjects(client, identity))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -26,6 +26,20 @@ class Relation(StrEnum):
     EQUAL = "equal"
 
 
+class ModeName(StrEnum):
+    """How policies decide, by number or by name."""
+
+    HEURISTIC = "0"
+    MACHINE_LEARNING = "1"
+    HEURISTIC_NAME = "heuristic"
+    MACHINE_LEARNING_NAME = "ml"
+
+    @property
+    def number(self) -> int:
+        """Its number, as the API has it."""
+        return int(self in {ModeName.MACHINE_LEARNING, ModeName.MACHINE_LEARNING_NAME})
+
+
 @app.command("ping")
 @app.command("ping-agent", hidden=True)
 def ping(ctx: typer.Context) -> None:
@@ -49,7 +63,7 @@ def ping(ctx: typer.Context) -> None:
 @app.command("set-mode")
 def set_mode(
     ctx: typer.Context,
-    mode: Annotated[int, typer.Option("--mode", min=0, max=1, help="0 heuristic, 1 machine learning.")],
+    mode: Annotated[ModeName, typer.Option("--mode", help="0 or heuristic; 1 or ml, machine learning.")],
 ) -> None:
     """Set how policies decide."""
     from mlsysops_cli.client.session import connect
@@ -57,7 +71,7 @@ def set_mode(
 
     settings = settings_of(ctx)
     with connect(settings) as api:
-        answer = api.send("PUT", f"/v1/settings/mode/{mode}")
+        answer = api.send("PUT", f"/v1/settings/mode/{mode.number}")
     emit_document(settings, answer, kind="mode", text=f"mode {answer['mode']} ({answer['name']})\n")
 
 

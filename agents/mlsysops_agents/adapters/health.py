@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["agents_of", "condition", "next_expiry", "rfc3339"]
+__all__ = ["VERSION", "agents_of", "condition", "next_expiry", "rfc3339"]
 
+#: Annotation of an agent's Lease that says which version of the agent renews it.
+VERSION = "mlsysops.eu/version"
 _MESSAGE_CHARACTERS = 32768  # metav1.Condition
 _DEFAULT_LEASE_SECONDS = 40.0
 
@@ -74,6 +76,7 @@ def agents_of(leases: Iterable[Mapping[str, Any]], now: float) -> list[dict[str,
                 "tier": parts[1],
                 "ready": expiry is not None and expiry > now,
                 "lastSeen": str((lease.get("spec") or {}).get("renewTime") or ""),
+                "version": str((lease["metadata"].get("annotations") or {}).get(VERSION) or ""),
             }
         )
     return sorted(found, key=lambda item: (item["tier"], item["name"]))

@@ -289,6 +289,7 @@ class AgentHealth(StatusModel):
     tier: str = Field("", description="continuum, cluster or node.")
     ready: bool = Field(False, description="Whether it renews its Lease.")
     last_seen: str | None = Field(None, description="When it last did (RFC 3339).")
+    version: str | None = Field(None, description="Version of the agent.")
 
 
 class NodeCounts(StatusModel):

@@ -64,6 +64,7 @@ class Heartbeat:
         duration: Seconds after which a Lease that was not renewed counts as lost.
         renew: Seconds between renewals.
         labels: Labels of the Lease, set when it is made.
+        annotations: What else is said of the holder; set with every renewal.
         now: Seconds since the Unix epoch.
     """
 
@@ -76,6 +77,7 @@ class Heartbeat:
         duration: float = 40.0,
         renew: float = 10.0,
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -84,6 +86,7 @@ class Heartbeat:
         self._duration = duration
         self._renew = renew
         self._labels = dict(labels or {})
+        self._annotations = dict(annotations or {})
         self._now = now
         self._holder = holder_identity()
         self._lease: dict[str, Any] | None = None
@@ -161,7 +164,11 @@ class Heartbeat:
             "leaseDurationSeconds": max(1, round(self._duration)),
             "renewTime": now,
         }
-        return {**lease, "spec": spec}
+        if not self._annotations:
+            return {**lease, "spec": spec}
+        metadata = lease["metadata"]
+        told = {**(metadata.get("annotations") or {}), **self._annotations}
+        return {**lease, "metadata": {**metadata, "annotations": told}, "spec": spec}
 
 
 def _micro_time(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent_fakes import FakeObjects
 from mlsysops_agents.adapters.dirty import DirtySet
-from mlsysops_agents.adapters.health import agents_of, condition, next_expiry
+from mlsysops_agents.adapters.health import VERSION, agents_of, condition, next_expiry
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import VirtualClock
@@ -129,6 +129,9 @@ def test_leases_tell_who_is_alive() -> None:
     now = 1767225645.0  # 00:00:45
     found = {(item["tier"], item["name"]): item["ready"] for item in agents_of(leases, now)}
     assert found == {("cluster", "my-cluster"): False, ("node", "w1"): True, ("node", "w2"): False}
+    leases[0]["metadata"]["annotations"] = {VERSION: "1.2.3"}
+    versions = {item["name"]: item["version"] for item in agents_of(leases, now)}
+    assert versions == {"my-cluster": "", "w1": "1.2.3", "w2": ""}
     assert next_expiry(leases[:2], now) == now + 25
     assert next_expiry(leases[1:2], now) is None
 

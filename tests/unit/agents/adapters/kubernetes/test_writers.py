@@ -228,6 +228,13 @@ async def test_a_new_process_takes_over(api: Api, clock: Clock) -> None:
     assert spec["leaseTransitions"] == 1
 
 
+async def test_a_lease_tells_the_version_that_renews_it(api: Api, clock: Clock) -> None:
+    for number in ("1.0", "2.0"):
+        annotations = {"mlsysops.eu/version": number}
+        await Heartbeat(api, "mlsysops-node-w1", "mlsysops-framework", annotations=annotations, now=clock).beat()
+        assert api.objects["mlsysops-node-w1"]["metadata"]["annotations"] == annotations
+
+
 @pytest.mark.parametrize("accident", ["deleted", "changed"])
 async def test_lease_changed_by_others_is_taken_up_again(api: Api, clock: Clock, accident: str) -> None:
     beat = heartbeat(api, clock)

@@ -1,7 +1,7 @@
 """Pods on their way in: defaults, admission, quality of service, what may change later.
 
 Source: kubernetes `pkg/apis/core/v1/defaults.go`, `pkg/registry/core/pod/strategy.go`, and the admission plug-ins
-DefaultTolerationSeconds and ServiceAccount.
+DefaultTolerationSeconds, Priority and ServiceAccount.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = ["complete_pod", "default_pod_spec", "keep_bound"]
 Obj = dict[str, Any]
 _DEFAULT_TOLERATIONS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATION_SECONDS: Final = 300
+_PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
 def _pull_policy(image: str) -> str:
@@ -59,11 +60,27 @@ def _quality(spec: Obj) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
+def _priority(pod: Obj, spec: Obj) -> None:
+    """What the admission plug-in Priority does, where there are no classes but the two of the system."""
+    name = spec.get("priorityClassName", "")
+    refused = ""
+    if name and name not in _PRIORITIES:
+        refused = f"no PriorityClass with name {name} was found"
+    elif spec.get("priority") not in (None, _PRIORITIES.get(name, 0)):
+        refused = (
+            f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
+            f"priority admission controller computed {_PRIORITIES.get(name, 0)} from the given PriorityClass name"
+        )
+    if refused:
+        raise ApiError.forbidden("pods", pod["metadata"].get("name", ""), refused)
+    spec["priority"] = _PRIORITIES.get(name, 0)
+
+
 def complete_pod(pod: Obj, reader: Reader | None) -> None:
     """Completes a new pod in place.
 
     Raises:
-        ApiError: 403 where its ServiceAccount does not exist.
+        ApiError: 403 where its ServiceAccount or its PriorityClass does not exist.
     """
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
@@ -75,7 +92,7 @@ def complete_pod(pod: Obj, reader: Reader | None) -> None:
             why = f'error looking up service account {metadata["namespace"]}/{name}: serviceaccount "{name}" not found'
             raise ApiError.forbidden("pods", metadata.get("name", ""), why)
     spec.setdefault("enableServiceLinks", True)
-    spec.setdefault("priority", 0)
+    _priority(pod, spec)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     tolerations = spec.setdefault("tolerations", [])
     for key in _DEFAULT_TOLERATIONS:

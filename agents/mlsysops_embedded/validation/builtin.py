@@ -20,6 +20,7 @@ _SCALARS: Final[dict[str, Schema]] = {
     "q": {"x-kubernetes-int-or-string": True, "x-quantity": True},
     "ios": {"x-kubernetes-int-or-string": True, "format": "int-or-string"},
     "time": {"type": "string", "format": "date-time"},
+    "micro": {"type": "string", "format": "micro-time"},
     "bytes": {"type": "string", "format": "byte"},
     "any": {"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     "map": {"type": "object", "additionalProperties": {"type": "string"}},

@@ -1,7 +1,7 @@
 """The built-in API types as a compact table; `builtin.py` makes schemas of it.
 
 One line a type: `Type: field field …`; a field is `name[!][:type][=default]`, `!` required. Types: none is string; `int`, `int>=N`,
-`intN-M`, `bool`, `num`, `q` quantity, `ios` int-or-string, `time`, `bytes`, `any`, `map` (of strings), `qmap`, `bmap`, `(A|B)` enum,
+`intN-M`, `bool`, `num`, `q` quantity, `ios` int-or-string, `time`, `micro` (time with a fraction), `bytes`, `any`, `map` (of strings), `qmap`, `bmap`, `(A|B)` enum,
 `Type`, `{Type}` map of it, `[Type]` atomic list, `[]` list of strings, `[]~` set; a list of `Type` keyed by `@k1,k2` is an
 associative list whose first key is also the strategic merge key, `^k` gives a merge key to an atomic list; `*` after a
 type makes it atomic. Source: the types.go files of k8s.io/api v0.32.
@@ -123,10 +123,10 @@ EndpointPort*: name port!:int protocol="TCP" appProtocol
 ConfigMap: data:map binaryData:bmap immutable:bool
 Secret: data:bmap stringData:map type="Opaque" immutable:bool
 ServiceAccount: secrets:[ObjectRef]@name imagePullSecrets:[LocalRef] automountServiceAccountToken:bool
-Event: involvedObject!:ObjectRef reason message source:EventSource firstTimestamp:time lastTimestamp:time count:int type eventTime:time series:EventSeries action related:ObjectRef reportingComponent reportingInstance
-EventsV1: eventTime:time series:EventSeries reportingController reportingInstance action reason regarding:ObjectRef related:ObjectRef note type deprecatedSource:EventSource deprecatedFirstTimestamp:time deprecatedLastTimestamp:time deprecatedCount:int
+Event: involvedObject!:ObjectRef reason message source:EventSource firstTimestamp:time lastTimestamp:time count:int type eventTime:micro series:EventSeries action related:ObjectRef reportingComponent reportingInstance
+EventsV1: eventTime:micro series:EventSeries reportingController reportingInstance action reason regarding:ObjectRef related:ObjectRef note type deprecatedSource:EventSource deprecatedFirstTimestamp:time deprecatedLastTimestamp:time deprecatedCount:int
 EventSource: component host
-EventSeries: count:int lastObservedTime:time
+EventSeries: count:int lastObservedTime:micro
 Binding: target!:ObjectRef
 Deployment: spec!:DeploymentSpec status:DeploymentStatus
 DeploymentSpec: replicas:int>=0=1 selector!:LabelSelector template!:PodTemplate strategy:DeploymentStrategy minReadySeconds:int>=0 revisionHistoryLimit:int>=0=10 paused:bool progressDeadlineSeconds:int=600
@@ -142,7 +142,7 @@ DaemonSetStrategy: type:(OnDelete|RollingUpdate) rollingUpdate:RollingUpdate
 DaemonSetStatus: currentNumberScheduled:int numberMisscheduled:int desiredNumberScheduled:int numberReady:int observedGeneration:int updatedNumberScheduled:int numberAvailable:int numberUnavailable:int collisionCount:int conditions:[Condition]@type
 ControllerRevision: data:any revision!:int
 Lease: spec:LeaseSpec
-LeaseSpec: holderIdentity leaseDurationSeconds:int>=1 acquireTime:time renewTime:time leaseTransitions:int>=0 strategy preferredHolder
+LeaseSpec: holderIdentity leaseDurationSeconds:int>=1 acquireTime:micro renewTime:micro leaseTransitions:int>=0 strategy preferredHolder
 EndpointSlice: addressType!:(IPv4|IPv6|FQDN) endpoints!:[SliceEndpoint] ports:[SlicePort]
 SliceEndpoint: addresses!:[]~ conditions:EndpointConditions hostname targetRef:ObjectRef deprecatedTopology:map nodeName zone hints:any
 EndpointConditions: ready:bool serving:bool terminating:bool

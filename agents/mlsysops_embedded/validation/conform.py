@@ -20,7 +20,7 @@ __all__ = ["decode", "validate"]
 Obj = dict[str, Any]
 _MAX_ANNOTATION_BYTES: Final = 256 * 1024
 _TYPE: Final = "FieldValueTypeInvalid"
-_GO_FORMATS: Final = re.compile(r"must be of type (?:int32|int64|byte|date-time): ")
+_GO_FORMATS: Final = re.compile(r"must be of type (?:int32|int64|byte|date-time|micro-time): ")
 
 
 def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True, known: Collection[str] = ()) -> Obj:
@@ -88,8 +88,11 @@ def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: b
         causes = [cause for cause in causes if cause["reason"] != "FieldValueDuplicate"]
     if not default:
         causes = [cause for cause in causes if cause["reason"] != "FieldValueRequired"]
-    if not info.custom:
-        causes += quantity_faults(obj, shape)
+    if not info.custom and (faults := quantity_faults(obj, shape)):
+        raise ApiError.bad_request(
+            f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
+            + "; ".join(str(fault) for fault in faults)
+        )
     if causes:
         if not info.custom and default:
             causes += _others(info, obj, {cause["field"] for cause in causes})

@@ -140,6 +140,8 @@ def _format_ok(value: str, form: str) -> bool:
     try:
         if form in ("date-time", "datetime"):
             return "T" in value.upper() and meta.parse_time(value.upper()).tzinfo is not None
+        if form == "micro-time":
+            return "." in value and _format_ok(value, "date-time")
         if form == "date":
             return bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)) and bool(meta.parse_time(value))
         if form == "byte":

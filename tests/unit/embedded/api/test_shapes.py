@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from mlsysops_embedded.machinery.shapes import blank, tidy
 from mlsysops_embedded.validation.quantities import canonical_quantity
 

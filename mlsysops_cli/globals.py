@@ -105,6 +105,45 @@ def global_options(
     """Declare the global options (their callbacks do the work)."""
 
 
+def _ask_vault(ctx: typer.Context, value: bool) -> bool:
+    if value and not ctx.resilient_parsing:
+        from mlsysops_cli.passwords import ask_vault_password
+
+        ask_vault_password()
+    return value
+
+
+def _ask_become(ctx: typer.Context, value: bool) -> bool:
+    if value and not ctx.resilient_parsing:
+        from mlsysops_cli.passwords import ask_become_password
+
+        ask_become_password()
+    return value
+
+
+def password_options(
+    ask_vault_pass: Annotated[
+        bool,
+        typer.Option(
+            "--ask-vault-pass",
+            help="Ask for the password of vaulted parts of the inventory.",
+            callback=_ask_vault,
+            expose_value=False,
+        ),
+    ] = False,
+    ask_become_pass: Annotated[
+        bool,
+        typer.Option(
+            "--ask-become-pass",
+            help="Ask for the password of sudo on the hosts.",
+            callback=_ask_become,
+            expose_value=False,
+        ),
+    ] = False,
+) -> None:
+    """Declare the options that ask for passwords: for every command that reads an inventory which may be vaulted."""
+
+
 def attach(command: Any) -> Any:
     """Add the global options to a command and to everything below it.
 
@@ -126,6 +165,8 @@ def attach(command: Any) -> Any:
         if not taken.intersection(option.opts):
             option.hidden = option.name != "output"
             command.params.append(option)
+    if "--vault-password-file" in taken:
+        command.params += [copy(option) for option in _passwords()]
     if hasattr(command, "commands"):
         command.no_args_is_help = True
     lighten_help(command)
@@ -153,6 +194,16 @@ def options() -> list[Any]:
 def _declared() -> list[Any]:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(global_options)
+    declared = list(typer.main.get_command(app).params)
+    for option in declared:
+        _lighten(option)
+    return declared
+
+
+@cache
+def _passwords() -> list[Any]:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(password_options)
     declared = list(typer.main.get_command(app).params)
     for option in declared:
         _lighten(option)

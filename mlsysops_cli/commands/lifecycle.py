@@ -39,7 +39,7 @@ def add_node(
     from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.actions.framework.nodes import add_nodes
 
-    access = HostAccess(inventory, vault_password_file, None, accept_host_keys, check)
+    access = HostAccess(inventory, vault_password_file, accept_host_keys, check)
     add_nodes(settings_of(ctx), hosts, access)
 
 
@@ -62,7 +62,7 @@ def remove_node(
     from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.actions.framework.nodes import remove_nodes
 
-    access = HostAccess(inventory, vault_password_file, None, check=check)
+    access = HostAccess(inventory, vault_password_file, check=check)
     remove_nodes(settings_of(ctx), hosts, access, slice_name=slice_name, force=force, seconds=timeout)
 
 
@@ -82,7 +82,7 @@ def upgrade(
     from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.actions.framework.upgrade import upgrade as action
 
-    access = HostAccess(inventory, vault_password_file, None, accept_host_keys, check)
+    access = HostAccess(inventory, vault_password_file, accept_host_keys, check)
     action(settings_of(ctx), slice_name, access, limit=limit)
 
 
@@ -116,5 +116,5 @@ def restore(
     from mlsysops_cli.actions.framework.backup import restore as action
     from mlsysops_cli.actions.framework.change import HostAccess
 
-    access = HostAccess(inventory, vault_password_file, None, accept_host_keys)
+    access = HostAccess(inventory, vault_password_file, accept_host_keys)
     action(settings_of(ctx), file, access, yes=yes)

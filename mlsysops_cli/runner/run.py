@@ -58,7 +58,6 @@ class PlaybookRun:
         tags: Tags of plays and tasks; all where empty.
         start_at_task: Name of the task to start at.
         vault_password_file: File that decrypts vaulted parts.
-        become_password_file: File with the password of sudo.
         verbosity: Ansible's ``-v``, so many times.
         forks: Hosts at a time.
         local_only: All hosts are this machine, so temporary files may lie below `state`.
@@ -79,7 +78,6 @@ class PlaybookRun:
     tags: Sequence[str] = ()
     start_at_task: str = ""
     vault_password_file: str | None = None
-    become_password_file: str | None = None
     verbosity: int = 0
     forks: int = 10
     local_only: bool = False
@@ -236,8 +234,6 @@ def _options(run: PlaybookRun) -> list[str]:
         options += ["--start-at-task", run.start_at_task]
     if run.vault_password_file:
         options += ["--vault-password-file", str(Path(run.vault_password_file).absolute())]
-    if run.become_password_file:
-        options += ["--become-password-file", str(Path(run.become_password_file).absolute())]
     if run.verbosity:
         options.append("-" + "v" * run.verbosity)
     return options

@@ -33,14 +33,12 @@ class HostAccess:
     Attributes:
         inventory: Path of the inventory; that of the slice where None.
         vault_password_file: Decrypts vaulted parts of it.
-        become_password_file: Holds the password of sudo.
         accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
         check: Change nothing, say what would change.
     """
 
     inventory: str | None = None
     vault_password_file: str | None = None
-    become_password_file: str | None = None
     accept_host_keys: bool = False
     check: bool = False
 
@@ -155,7 +153,6 @@ def _reached(access: HostAccess) -> dict[str, Any]:
     return {
         "check": access.check,
         "vault_password_file": access.vault_password_file,
-        "become_password_file": access.become_password_file,
         "accept_host_keys": access.accept_host_keys,
     }
 

@@ -61,7 +61,25 @@ def home(tmp_path: Path, repository: Path) -> Iterator[Home]:
         made.mls("framework", "destroy-all", "--yes")
 
 
-def test_check_deploy_twice_and_destroy(home: Home) -> None:
+def held_by_agent(home: Home, host: str, knob: Path) -> None:
+    """Have a file that the host's agent turned from schedutil to performance, and its record of that."""
+    knob.write_text("performance")
+    (state,) = home.root.glob(f"data/mlsysops/slices/*/hosts/{host}/agent")
+    entry = {
+        "key": str(knob),
+        "previous": "schedutil",
+        "ours": ["performance"],
+        "asset": "cpu_frequency/policy0",
+        "policy": "fast",
+        "time": 1.0,
+    }
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    record = state / "mechanisms" / "cpu_frequency.json"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text(json.dumps({"version": 1, "boot": boot, "entries": [entry]}), encoding="utf-8")
+
+
+def test_check_deploy_twice_and_destroy(home: Home, tmp_path_factory: pytest.TempPathFactory) -> None:
     checked = home.deploy("--check", "--diff")
     assert checked["changed"] > 10
     assert home.files() == []
@@ -81,7 +99,10 @@ def test_check_deploy_twice_and_destroy(home: Home) -> None:
         assert token.encode() not in path.read_bytes(), path
     refused = home.mls("framework", "destroy-all", code=5)
     assert "was not removed" in refused.stderr
+    knob = tmp_path_factory.mktemp("machine") / "governor"
+    held_by_agent(home, "worker1", knob)
     home.mls("framework", "destroy-all", "--yes")
+    assert knob.read_text().strip() == "schedutil"
     assert home.files() == []
     address = first["northbound"].partition("://")[2].rpartition(":")[0]
     for port in (6443, 8000, 43170):

@@ -57,6 +57,15 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM, 0, 0, 0)
 
 
+def _open_many() -> None:
+    """Takes all files that the system allows: each client is one, and the usual soft limit is 1,024."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _control_plane(path: Path) -> None:
     import uvloop
 
@@ -64,6 +73,7 @@ def _control_plane(path: Path) -> None:
     from mlsysops_embedded.config import ControlPlaneConfig, load_config
 
     config = load_config(path, ControlPlaneConfig)
+    _open_many()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_control_plane(config))
 

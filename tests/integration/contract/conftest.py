@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +14,21 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from kube_api import Api, path, wait_for
-from kube_cli import KUBECTL, Kubectl
+from kube_cli import Kubectl, kubectls
 from kube_embedded import EmbeddedControlPlane
 from kube_real import REQUIRED, KubeApiserver, absent, kubebuilder_assets
 from kube_targets import Target
 
 _COUNTER = itertools.count(1)
 NODES = ("worker-1", "worker-2")
+
+
+def _version_of(program: str) -> str:
+    if not program:
+        return "no kubectl"
+    argv = [program, "version", "--client", "-o", "json"]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=60)
+    return str(json.loads(done.stdout)["clientVersion"]["gitVersion"])
 
 
 @pytest.fixture(scope="session", params=["embedded", "kube-apiserver"])
@@ -95,17 +105,24 @@ def unique() -> str:
     return f"unique-{next(_COUNTER)}"
 
 
+@pytest.fixture(scope="session", params=kubectls() or [""], ids=_version_of)
+def kubectl_program(request: pytest.FixtureRequest) -> str:
+    """A real kubectl; MLS_KUBECTL lists others than the one in PATH."""
+    program: str = request.param
+    if not program:
+        pytest.skip("no kubectl in PATH, and none in MLS_KUBECTL")
+    return program
+
+
 @pytest.fixture(scope="session")
-def kubectl_home(target: Target) -> Path:
-    """Caches of kubectl, one home a target."""
-    home = target.directory / "home"
+def kubectl_home(target: Target, kubectl_program: str) -> Path:
+    """Caches of kubectl, one home a target and program."""
+    home = target.directory / f"home-{kubectls().index(kubectl_program)}"
     home.mkdir(exist_ok=True)
     return home
 
 
 @pytest.fixture
-def kubectl(target: Target, kubectl_home: Path, namespace: str) -> Kubectl:
+def kubectl(target: Target, kubectl_program: str, kubectl_home: Path, namespace: str) -> Kubectl:
     """The real kubectl, in the test's namespace."""
-    if KUBECTL is None:
-        pytest.skip("no kubectl in PATH")
-    return Kubectl(target.kubeconfig, kubectl_home, namespace)
+    return Kubectl(kubectl_program, target.kubeconfig, kubectl_home, namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import ssl
 import time
@@ -25,6 +26,8 @@ FUZZ = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+#: Connections on which nothing is said.
+IDLE = 1000
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -357,16 +360,35 @@ def served(api: Api) -> bool:
     return good and time.monotonic() - start < 2
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """So many open files that a thousand connections are possible."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = IDLE + 500
+    if hard < wanted:
+        pytest.skip(f"no more than {hard} files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 class TestManners:
+    @pytest.mark.usefixtures("many_files")
     def test_idle_connections(self, target: Target, api: Api) -> None:
-        """Half of them do not even say hello."""
+        """A thousand; half of them do not even say hello."""
         with ExitStack() as stack:
-            for _ in range(100):
+            for _ in range(IDLE // 2):
                 stack.enter_context(connect(target))
-            for _ in range(100):
+            for _ in range(IDLE // 2):
                 stack.enter_context(encrypted(target))
             assert served(api)
         assert served(api)
+
+    def test_it_takes_all_files_that_it_may_have(self, target: Target) -> None:
+        if target.embedded is None or target.embedded.process is None:
+            pytest.skip("the limits of our engine alone are ours to judge")
+        soft, hard = psutil.Process(target.embedded.process.popen.pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert soft == hard
 
     def test_slow_requests(self, target: Target, api: Api) -> None:
         """Headers and bodies that never end."""

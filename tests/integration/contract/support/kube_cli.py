@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-KUBECTL = shutil.which("kubectl")
+
+def kubectls() -> list[str]:
+    """The programs to test: those that MLS_KUBECTL lists, with colons between, or the one in PATH."""
+    if listed := os.environ.get("MLS_KUBECTL", ""):
+        return [name for name in listed.split(os.pathsep) if name]
+    found = shutil.which("kubectl")
+    return [found] if found else []
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,14 @@ class Kubectl:
     """kubectl with a kubeconfig and a home of its own.
 
     Args:
+        program: Which kubectl.
         kubeconfig: To use.
         home: For its caches.
         namespace: Default namespace of every command.
     """
 
-    def __init__(self, kubeconfig: Path, home: Path, namespace: str) -> None:
-        assert KUBECTL, "kubectl is not installed"
-        self.base = [KUBECTL, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
+    def __init__(self, program: str, kubeconfig: Path, home: Path, namespace: str) -> None:
+        self.base = [program, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
         self.environment = {
             "HOME": str(home),
             "KUBECACHEDIR": str(home / "cache"),

@@ -38,7 +38,7 @@ def _asked(prompt: str) -> str:
     memory = os.memfd_create("password")
     os.fchmod(memory, 0o600)
     os.write(memory, secret.encode() + b"\n")
-    directory = Path(tempfile.mkdtemp(prefix="mls-"))  # mkdtemp makes it 0700
+    directory = Path(tempfile.mkdtemp(prefix=f"mls-{os.getpid()}-"))  # mkdtemp makes it 0700
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     program = directory / "password"
     program.write_text(f"#!/bin/sh\nexec cat {shlex.quote(f'/proc/{os.getpid()}/fd/{memory}')}\n", encoding="ascii")

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from mlsysops_core.errors import UsageError
 
 from mlsysops_cli.assets import asset
 from mlsysops_cli.runner.events import RunResult
+from mlsysops_cli.runner.scratch import make_scratch
 from mlsysops_cli.runner.ssh import connections, ssh_settings
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
     run.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = _open_log(run)
     result = RunResult(log=str(log))
-    private = Path(tempfile.mkdtemp(prefix="run-", dir=run.state))  # mkdtemp makes it 0700
+    private = make_scratch(run.state, "run")
     interrupts = _Interrupts()
     started = time.monotonic()
     with interrupts, _gone_afterwards(private), connections() as sockets:

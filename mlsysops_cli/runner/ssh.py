@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlsysops_cli.runner.scratch import make_scratch
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,7 +50,7 @@ def connections() -> Iterator[Path]:
 
     It has a short name of its own, because the path of a unix socket may have 107 characters only.
     """
-    directory = Path(tempfile.mkdtemp(prefix="mls-"))
+    directory = make_scratch(Path(tempfile.gettempdir()), "mls")
     try:
         yield directory
     finally:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mlsysops_cli.inventory.checks import check_addresses, check_name, check_networks
 from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
+from mlsysops_cli.inventory.extras import read_export, read_settings
 from mlsysops_cli.inventory.groups import Membership, find_memberships
 from mlsysops_cli.inventory.k3s import read_k3s, read_taints
 from mlsysops_cli.inventory.loader import RawInventory, load_inventory
@@ -88,9 +89,15 @@ class _Builder:
         if manager is not None and all(cluster.servers for cluster in clusters):
             existing = read_existing(self.raw, self.read, engine, form, manager.name, clusters, self.faults)
         mark_machines(hosts, existing, form, engine)
+        if (engine, form) != ("existing", "pods"):  # where its API names the workers
+            self.warnings += [
+                f"cluster {c.name} has no worker: nothing can run in it yet" for c in clusters if not c.workers
+            ]
         writes = self.read.shared_flag("mls_node_agent_privileged")
         k3s = read_k3s(self.raw, self.read, self.faults)
         plugins = read_plugins(self.raw, self.faults)
+        export = read_export(self.raw, self.read, self.faults)
+        settings = read_settings(self.raw, self.read, hosts, self.faults)
         if self.faults or manager is None:
             raise InvalidInput(faults=sorted(dict.fromkeys(self.faults)))
         images = {part: self.read.shared(f"mls_{part}_image") for part in ("agents", "northbound")}
@@ -108,6 +115,8 @@ class _Builder:
             node_agent_writes=writes,
             existing=existing,
             k3s=k3s,
+            export=export,
+            settings=settings,
             plugins=plugins,
             images={part: image for part, image in images.items() if image},
             lease_seconds=lease or 40,
@@ -155,8 +164,6 @@ class _Builder:
                     message=f"cluster {name} has no server (its hosts: {', '.join(m.name for m in own)})",
                     hint="put one of its hosts into the cluster's group master_nodes",
                 )
-            if not workers:
-                self.warnings.append(f"cluster {name} has no worker: nothing can run in it yet")
             clusters.append(
                 Cluster(
                     name=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_cli.render.extras import export_config
 from mlsysops_cli.render.plugins import plugin_config
 from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT
 
@@ -96,6 +97,7 @@ def agent_config(layout: SliceLayout, host: HostLayout) -> Config:
             "listen": {"address": host.address, "port": host.otlp_port},
             "upstream": upstream,
             "interval": 5.0,
+            **export_config(layout, host),
         },
         "plugin_dirs": [],
         "lease": {"duration": layout.slice.lease_seconds, "renew": layout.slice.lease_seconds // 4},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render.extras import gateways, host_extras
 from mlsysops_cli.render.k3s_plan import k3s_groups, k3s_host, karmada_part, no_proxy
 from mlsysops_cli.render.kubernetes_plan import (
     credentials_of,
@@ -87,6 +88,7 @@ def deployment_plan(
             "management": by_role["management"],
             "servers": [c.servers[0] for c in layout.slice.clusters if c.servers[0] in hosts],
             "workers": by_role["worker"],
+            "gateways": [name for name in gateways(layout) if name in hosts],
             # Where these are processes; they may be pods.
             "agents": [name for name, part in hosts.items() if part["agents"].get("programs")],
             "northbound": [name for name, part in hosts.items() if part["northbound"].get("programs")],
@@ -127,6 +129,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         else [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
         "ports": host_ports(host, layout.slice.engine),
         "needs": host_needs(layout, host),
+        **host_extras(layout, host),
         "life": host_life(layout, host, rendered),
         "controlplane": {},
         "kubelet": {},

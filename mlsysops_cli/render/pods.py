@@ -106,6 +106,8 @@ def _in_pod(layout: SliceLayout, host: HostLayout) -> Object:
     listen = {"address": _listen(layout, host), "port": host.otlp_port}
     config |= {"state_dir": _STATE, "telemetry": config["telemetry"] | {"listen": listen}}
     del config["kubeconfig"]  # its ServiceAccount's
+    if "headers_file" in config["telemetry"].get("export", {}):
+        del config["telemetry"]["export"]  # its headers are a secret that pods do not get yet
     if host.host.role == "worker" and layout.slice.node_agent_writes:
         config["host_root"] = "/host"
     return config

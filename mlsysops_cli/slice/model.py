@@ -8,6 +8,7 @@ from mlsysops_core.errors import InvalidInput
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlsysops_cli.slice.existing import ExistingSettings
+from mlsysops_cli.slice.extras import HostSettings, TelemetryExport
 from mlsysops_cli.slice.k3s import K3sSettings
 from mlsysops_cli.slice.plugins import PluginSettings
 
@@ -132,6 +133,8 @@ class Slice(_Strict):
         existing: Kubeconfigs of clusters that exist.
         k3s: Versions of k3s and Karmada, and where their files come from.
         plugins: What agents' plug-ins may do, and where they are.
+        export: A collector of the user's that telemetry goes to.
+        settings: Settings of hosts, by name.
         images: Images of our own parts for the Kubernetes engines: ``agents`` and ``northbound``.
         lease_seconds: How long a silent node, cluster or agent counts as there.
         loopback_block: Second octet of the loopback addresses where the inventory pins it.
@@ -152,6 +155,8 @@ class Slice(_Strict):
     existing: ExistingSettings = Field(default_factory=ExistingSettings)
     k3s: K3sSettings = Field(default_factory=K3sSettings)
     plugins: PluginSettings = Field(default_factory=PluginSettings)
+    export: TelemetryExport = Field(default_factory=TelemetryExport)
+    settings: dict[str, HostSettings] = Field(default_factory=dict)
     images: dict[str, str] = Field(default_factory=dict)
     lease_seconds: int = 40
     loopback_block: int | None = None

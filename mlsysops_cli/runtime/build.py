@@ -33,6 +33,8 @@ __all__ = ["Archive", "build_archives"]
 #: What the processes of hosts need.
 EXTRAS = "agents,embedded,northbound"
 _KEPT = 8
+#: Seconds that building one may take on a slow machine with a slow network.
+_PATIENCE = 1800
 
 
 #: Directories of dependencies that are of no use to a process, each of many files.
@@ -82,7 +84,8 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
             ("own", _digest(target.name, source_digest())),
         )
     ]
-    with locked(cache, "the hosts' environments"):
+    # Another slice of this user may be at it, and what it builds is what we want.
+    with locked(cache, "the hosts' environments", wait=_PATIENCE):
         if not all(archive.path.is_file() for archive in wanted):
             with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
                 work = Path(scratch)

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,12 +132,13 @@ def host_roles(slice_: Slice) -> dict[str, str]:
 
 
 @contextmanager
-def locked(directory: Path, what: str) -> Iterator[None]:
-    """Hold a directory's lock file; a second holder is refused at once.
+def locked(directory: Path, what: str, *, wait: float = 0) -> Iterator[None]:
+    """Hold a directory's lock file; a second holder is refused, at once unless it waits.
 
     Args:
         directory: Made, mode 0700, where it does not exist.
         what: What the lock protects, for the message.
+        wait: Seconds for another holder to finish.
 
     Raises:
         Conflict: Another process holds it.
@@ -146,7 +148,7 @@ def locked(directory: Path, what: str) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as stream:
         path.chmod(0o600)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(stream.fileno(), wait)
         except BlockingIOError as exc:
             stream.seek(0)
             holder = stream.read().strip() or "unknown"
@@ -159,6 +161,17 @@ def locked(directory: Path, what: str) -> Iterator[None]:
         finally:
             # Emptied, not removed: removing it would let a waiter lock a file that nobody else can see.
             stream.truncate(0)
+
+
+def _lock(descriptor: int, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.2)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -22,6 +22,16 @@ _ENDS = {
 }
 
 
+def _is_step(kind: str, data: Mapping[str, Any]) -> bool:
+    """Whether an event is about a step that a person wants to hear of."""
+    if kind == "runner_on_skipped" or not data.get("host") or str(data.get("task_action")).endswith("include_role"):
+        return False  # of an included role the own tasks follow
+    failed = kind in ("runner_on_failed", "runner_on_unreachable")
+    return failed or not str(data.get("task")).startswith(
+        "Validating arguments against"
+    )  # Ansible's check of variables
+
+
 class Progress(Protocol):
     """Follows a run."""
 
@@ -74,14 +84,10 @@ class PlainProgress:
     def event(self, event: Mapping[str, Any]) -> None:
         """Print how a task ended on a host."""
         kind, data = str(event.get("event")), event.get("event_data") or {}
-        if kind not in _ENDS or kind == "runner_on_skipped" or not data.get("host"):
+        if kind not in _ENDS or not _is_step(kind, data):
             return
-        if str(data.get("task_action")).endswith("include_role"):
-            return  # the role's own tasks follow
         result = data.get("res") or {}
         state = "changed" if kind == "runner_on_ok" and result.get("changed") else _ENDS[kind]
-        if state == "ok" and str(data.get("task")).startswith("Validating arguments against"):
-            return  # Ansible's own check of a role's variables
         seconds = float(data.get("duration") or 0.0)
         self._line(f"{state:<11} {data['host']}: {data.get('play', '')}: {data.get('task', '')} ({seconds:.1f} s)")
 
@@ -91,7 +97,8 @@ class PlainProgress:
         self._line(f"{'host':<{width}}  changed  failed  seconds")
         for name, host in result.hosts.items():
             self._line(f"{name:<{width}}  {host.changed:>7}  {host.failed + host.unreachable:>6}  {host.seconds:>7.1f}")
-        self._line(_closing(result))
+        for line in _closing(result).splitlines():
+            self._line(line)
 
     def _line(self, text: str) -> None:
         print(f"[{time.monotonic() - self._started:6.1f} s] {text}", file=sys.stderr, flush=True)  # noqa: T201 - its purpose
@@ -111,6 +118,7 @@ class RichProgress:
         self._console = Console(stderr=True)
         self._play = ""
         self._hosts: dict[str, tuple[str, str, float]] = {}
+        self._done: dict[str, int] = {}
         self._started = time.monotonic()
         self._live: Any = None
 
@@ -132,11 +140,12 @@ class RichProgress:
         table = Table(
             title=f"{self._title} · {self._play} · {now - self._started:.0f} s", title_justify="left", box=None
         )
-        for column in ("host", "task", "state", "seconds"):
-            table.add_column(column, justify="right" if column == "seconds" else "left")
+        for column in ("host", "done", "task", "state", "seconds"):
+            table.add_column(column, justify="right" if column in ("done", "seconds") else "left", no_wrap=True)
         for host, (task, state, since) in self._hosts.items():
             colour = {"failed": "red", "unreachable": "red", "changed": "yellow", "running": "cyan"}.get(state, "green")
-            table.add_row(host, task, f"[{colour}]{state}[/]", f"{now - since:.1f}" if state == "running" else "")
+            seconds = f"{now - since:.1f}" if state == "running" else ""
+            table.add_row(host, str(self._done.get(host, 0)), task, f"[{colour}]{state}[/]", seconds)
         return table
 
     def event(self, event: Mapping[str, Any]) -> None:
@@ -145,9 +154,12 @@ class RichProgress:
         host, task = str(data.get("host") or ""), str(data.get("task") or "")
         if kind == "playbook_on_play_start":
             self._play = str(data.get("name") or data.get("play") or "")
-        elif kind == "runner_on_start" and host:
+        elif not _is_step(kind, data):
+            return
+        elif kind == "runner_on_start":
             self._hosts[host] = (task, "running", time.monotonic())
-        elif kind in _ENDS and host:
+        elif kind in _ENDS:
+            self._done[host] = self._done.get(host, 0) + 1
             result = data.get("res") or {}
             state = "changed" if kind == "runner_on_ok" and result.get("changed") else _ENDS[kind]
             self._hosts[host] = (task, state, time.monotonic())
@@ -163,7 +175,7 @@ class RichProgress:
             bad = host.failed + host.unreachable
             table.add_row(name, str(host.changed), f"[red]{bad}[/]" if bad else "0", f"{host.seconds:.1f}")
         self._console.print(table)
-        self._console.print(_closing(result))
+        self._console.print(_closing(result), highlight=False, soft_wrap=True)
 
 
 def choose_progress(title: str, *, quiet: bool = False) -> Progress:
@@ -175,4 +187,5 @@ def choose_progress(title: str, *, quiet: bool = False) -> Progress:
 
 def _closing(result: RunResult) -> str:
     slowest = f"; slowest: {result.slowest[0]}, {result.slowest[1]:.1f} s" if result.slowest[0] else ""
-    return f"{result.tasks} tasks, {result.changed} changed, {result.seconds:.1f} s{slowest}"
+    log = f"\nfull log: {result.log}" if result.log else ""
+    return f"{result.tasks} tasks, {result.changed} changed, {result.seconds:.1f} s{slowest}{log}"

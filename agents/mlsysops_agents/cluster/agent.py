@@ -32,6 +32,7 @@ from .changes import app_changed, deployment_changed, node_changed, spec_changed
 from .handle import ClusterHandle
 from .health import cluster_status
 from .optimiser import Optimiser
+from .reach import Partner, Reach
 from .status import MAX_DECISIONS, Evidence, application_status, is_urgent
 from .world import APP, LABEL_APPLICATION, LABEL_COMPONENT, ClusterWorld, node_of
 
@@ -90,6 +91,7 @@ class ClusterAgent:
         client, namespace = runtime.objects.client, runtime.identity.namespace
         self._app_statuses = Statuses(client, APP, namespace, interval=_APP_STATUS_SECONDS)
         self._cluster_statuses = Statuses(client, "MLSysOpsCluster", namespace, interval=_CLUSTER_STATUS_SECONDS)
+        self._reach = Reach(self._clock, self._partners, lambda name: self._dirty.mark(name))
         self._dirty = DirtySet(self._clock, self._look)
         self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
         self._waiting: set[str] = set()
@@ -111,7 +113,7 @@ class ClusterAgent:
         objects = self._runtime.objects
         for kind in ("MLSysOpsCluster", "MLSysOpsNode", "Node", "Service", "Pod", APP):
             objects.follow(kind)
-        for kind in ("Deployment", "ConfigMap"):
+        for kind in ("Deployment", "ConfigMap", "EndpointSlice"):
             objects.follow(kind, label_selector=_MANAGED)
         self._leases = objects.follow("Lease", namespace=self._identity.framework_namespace)
         objects.follow("ConfigMap", namespace=self._identity.framework_namespace)
@@ -160,6 +162,7 @@ class ClusterAgent:
                 tasks.create_task(self._manager.run(engine), name="policies")
                 tasks.create_task(self._lease_watch.run(), name="leases")
                 tasks.create_task(self._optimiser.run(), name="optimiser")
+                tasks.create_task(self._reach.run(), name="reach")
         finally:
             self._engine = None
             await self._mechanisms.close()
@@ -200,6 +203,7 @@ class ClusterAgent:
             engine.remove_asset(asset)
             return
         self._dirty.mark(name)
+        self._reach.poke()
         if asset in engine.assets:
             engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
         else:
@@ -376,9 +380,15 @@ class ClusterAgent:
                 telemetry=self._runtime.telemetry,
                 decisions=list(self._decisions_of(name)),
                 now=self._clock.time(),
+                reach=self._reach.known(self._world.partners(name)),
             )
         )
         self._app_statuses.offer(obj, status, urgent=is_urgent(before, status))
+
+    def _partners(self) -> dict[str, list[Partner]]:
+        """Return the applications that have components in other clusters, and those."""
+        names = [str(item["metadata"]["name"]) for item in self._objects.items(APP)]
+        return {name: partners for name in names if (partners := self._world.partners(name))}
 
     def _note_metrics(self, name: str, application: Application) -> None:
         wanted = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlsysops_core.contracts import Telemetry
@@ -12,6 +12,8 @@ from mlsysops_core.model import Application
 from mlsysops_agents.adapters.health import condition, rfc3339
 from mlsysops_agents.loop import status_entry
 from mlsysops_agents.placement import is_satisfied, satisfaction
+
+from .reach import Partner, reach_condition
 
 __all__ = ["MAX_DECISIONS", "Evidence", "application_status", "is_urgent"]
 
@@ -51,6 +53,7 @@ class Evidence:
         unfit: Component to why its node no longer fits.
         telemetry: The metrics.
         decisions: Decisions about the application, newest first.
+        reach: Component in another cluster to why it is not reached; empty where it is, None where that is not known.
         now: Seconds since the Unix epoch.
     """
 
@@ -68,6 +71,7 @@ class Evidence:
     telemetry: Telemetry
     decisions: Sequence[Mapping[str, Any]]
     now: float
+    reach: Mapping[Partner, str | None] = field(default_factory=dict)
 
 
 def application_status(evidence: Evidence) -> dict[str, Any]:
@@ -90,6 +94,7 @@ def application_status(evidence: Evidence) -> dict[str, Any]:
             _ready(before, components, generation, evidence.now),
             _placed(before, evidence, components, generation),
             _targets_met(before, performance, happy, generation, evidence.now),
+            *_reachable(before, evidence, generation),
         ],
         "components": components,
         "performance": performance,
@@ -135,6 +140,7 @@ def _component(evidence: Evidence, name: str, before: Mapping[str, Any]) -> dict
         found["message"] = "; ".join(note for note in notes if note)
         if pod is not None:
             found["pod"] = pod["metadata"]["name"]
+            found["address"] = (pod.get("status") or {}).get("podIP") if ready else None
             found["restarts"] = sum(
                 int(item.get("restartCount") or 0) for item in pod.get("status", {}).get("containerStatuses") or ()
             )
@@ -255,6 +261,12 @@ def _placed(
         return _condition(before, "Placed", False, "Waiting", message, generation, evidence.now)
     places = ", ".join(f"{item['name']} on {item.get('node')}" for item in components)
     return _condition(before, "Placed", True, "Placed", places, generation, evidence.now)
+
+
+def _reachable(before: Mapping[str, Any], evidence: Evidence, generation: Any) -> list[dict[str, Any]]:
+    if not evidence.reach:
+        return []
+    return [_condition(before, "Reachable", *reach_condition(evidence.reach), generation, evidence.now)]
 
 
 def _targets_met(

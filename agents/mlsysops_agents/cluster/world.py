@@ -29,6 +29,9 @@ from mlsysops_agents.placement import (
     with_targets,
 )
 from mlsysops_agents.placement.build import Built, build
+from mlsysops_agents.plugins.mechanisms.partners import component_endpoints
+
+from .reach import Partner
 
 __all__ = ["APP", "COMPONENT_CLUSTERS", "LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld"]
 
@@ -103,6 +106,22 @@ class ClusterWorld:
                 labels.get(LABEL_APPLICATION) == application if application is not None else LABEL_APPLICATION in labels
             )
         ]
+
+    def partners(self, name: str) -> list[Partner]:
+        """Return an application's components in other clusters that others may connect to, where any of it is here."""
+        application, obj = self.application(name), self._objects.get(APP, name)
+        here = self.assigned(name)
+        if application is None or obj is None or not here:
+            return []
+        said, clusters = component_endpoints(obj), _component_clusters(obj)
+        found: list[Partner] = []
+        for component in application.components:
+            ports = [port for container in component.containers for port in container.ports]
+            if component.name not in here and ports:
+                tcp = tuple(port.container_port for port in ports if (port.protocol or "TCP") == "TCP")
+                address = said.get(component.name, {}).get("address", "")
+                found.append(Partner(component.name, clusters.get(component.name, ""), address, tcp))
+        return found
 
     # -- nodes -------------------------------------------------------------------------------------------------
 

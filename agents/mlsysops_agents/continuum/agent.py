@@ -24,6 +24,7 @@ from mlsysops_agents.loop.story import repeats, story
 from mlsysops_agents.placement import Weights
 
 from .changes import capacity, conditions, intent_changed, without_times
+from .endpoints import EndpointsWriter, endpoints_text
 from .failover import Failover
 from .handle import ContinuumHandle
 from .merge import MAX_DECISIONS, Reports, is_urgent, merged_status
@@ -92,6 +93,7 @@ class ContinuumAgent:
                 for kind in (_NODE, _CLUSTER, _CONTINUUM)
             },
         }
+        self._endpoints = EndpointsWriter(APP, self._objects, self._clock)
         self._dirty = DirtySet(self._clock, self._look)
         self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
         self._waiting: set[str] = set()
@@ -164,6 +166,7 @@ class ContinuumAgent:
                 tasks.create_task(self._manager.run(engine), name="policies")
                 tasks.create_task(self._lease_watch.run(), name="leases")
                 tasks.create_task(self._failover.run(), name="failover")
+                tasks.create_task(self._endpoints.run(), name="endpoints")
         finally:
             self._engine = None
             await self._mechanisms.close()
@@ -348,6 +351,8 @@ class ContinuumAgent:
             )
         )
         self._statuses[APP].offer(obj, status, urgent=is_urgent(before, status))
+        if application is not None:
+            self._endpoints.offer(obj, endpoints_text(application, status["components"]))
 
     def _mirror(self, kind: str, name: str) -> None:
         """Show in the continuum's object what its cluster says of it."""

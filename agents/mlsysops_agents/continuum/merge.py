@@ -218,7 +218,7 @@ def _reachable(reports: Reports) -> list[dict[str, Any]]:
     application = reports.application
     if application is None or not application.component_interactions or not reports.placed:
         return []
-    return [_made(reports, "Reachable", *reachability(application, reports.placed))]
+    return [_made(reports, "Reachable", *reachability(application, reports.placed, reports.statuses))]
 
 
 def _targets_met(

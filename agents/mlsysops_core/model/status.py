@@ -128,6 +128,7 @@ class ComponentStatus(StatusModel):
     ready: bool = Field(False, description="Whether its pod is ready.")
     restarts: int = Field(0, description="How often its containers restarted.")
     pod: str | None = Field(None, description="Name of its pod.")
+    address: str | None = Field(None, description="Address of its pod, while it is ready.")
     message: str | None = Field(None, description="Why it is in this phase, for people.")
     since: str | None = Field(None, description="Since when it is in this phase (RFC 3339).")
 

@@ -80,6 +80,7 @@ SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 EVENTS = Resource("", "v1", "events", "Event")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 PROPAGATION_POLICIES = Resource("policy.karmada.io", "v1alpha1", "propagationpolicies", "PropagationPolicy")
 RESOURCE_BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", "ResourceBinding")
@@ -100,6 +101,7 @@ WELL_KNOWN: dict[str, Resource] = {
         CONFIG_MAPS,
         EVENTS,
         DEPLOYMENTS,
+        ENDPOINT_SLICES,
         LEASES,
         PROPAGATION_POLICIES,
         RESOURCE_BINDINGS,

@@ -1,7 +1,8 @@
 """The command that placement mechanisms take, read and checked once.
 
 ``{"name": app, "deployment_plan": {"initial_plan": bool, component: [action, …]}}`` with the actions ``deploy`` (``host``),
-``move`` (``src_host``, ``target_host``), ``remove`` (``host``) and ``change_spec`` (``new_spec``, ``host``).
+``move`` (``src_host``, ``target_host``), ``remove`` (``host``), ``change_spec`` (``new_spec``, ``host``) and, for a component in
+another cluster, ``connect``: its Service here leads to where it is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mlsysops_core.errors import InvalidInput
 
 __all__ = ["Action", "Command", "read_command"]
 
-Verb = Literal["deploy", "move", "remove", "change_spec"]
+Verb = Literal["deploy", "move", "remove", "change_spec", "connect"]
 _VERBS = get_args(Verb)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 from mlsysops_core.contracts import Outcome, PluginHandle
@@ -18,6 +18,7 @@ from mlsysops_core.permissions import ANY, is_permitted
 from pydantic import ValidationError
 
 from .actions import Action, Command, read_command
+from .partners import addresses_elsewhere, outdated, partners
 from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, OVERRIDE, Workload, component_hash, workload_name
 
 __all__ = ["Fluidity"]
@@ -34,7 +35,13 @@ _PERMISSIONS = {
 }
 #: Environment variables by which a component's accelerator is chosen (vAccel).
 _ACCELERATION = "VACCEL_"
-_REASONS = {"deploy": "Scheduled", "move": "Relocated", "remove": "Removed", "change_spec": "Updated"}
+_REASONS = {
+    "deploy": "Scheduled",
+    "move": "Relocated",
+    "remove": "Removed",
+    "change_spec": "Updated",
+    "connect": "Connected",
+}
 
 
 class Fluidity:
@@ -60,9 +67,10 @@ class Fluidity:
         if owner is None:
             raise NotFound(f"application {read.application} is gone")
         description = _description(owner)
-        written: list[dict[str, Any]] = []
+        elsewhere = partners(description, self._handle.assigned(read.application))
+        written = outdated(self._handle.objects, owner, description, elsewhere)
         for action in read.actions:
-            if action.verb != "remove":
+            if action.verb not in {"remove", "connect"}:
                 written.extend(self._workload(owner, description, action).objects())
         # All names are checked before anything is written: a command that cannot be carried out leaves nothing behind.
         for item in written:
@@ -72,7 +80,9 @@ class Fluidity:
             await self._handle.objects.apply(item, field_manager=_MANAGER)
         for action in read.actions:
             if action.verb == "remove":
-                await self._remove(read.application, action.component)
+                await self._remove(read.application, action.component, kept=elsewhere)
+            elif action.verb == "deploy":
+                await self._drop(addresses_elsewhere(self._handle.objects, read.application, action.component))
             elif action.verb == "change_spec":
                 await self._drop_leftovers(read.application, action.component, written)
         messages = [_sentence(action) for action in read.actions]
@@ -127,6 +137,9 @@ class Fluidity:
     def _objection(self, description: Application, assigned: set[str], action: Action) -> str:
         if action.verb == "remove":
             return ""
+        if action.verb == "connect":
+            elsewhere = action.component in partners(description, assigned)
+            return "" if elsewhere else f"component {action.component} is in no other cluster"
         if action.component not in assigned:
             return f"component {action.component} is not for this cluster"
         present = self._node_of(description.name, action.component)
@@ -200,18 +213,23 @@ class Fluidity:
             taken_by = f"application {holder}" if holder else "an object that is not ours"
             raise NameTaken(f"{kind} {name} belongs to {taken_by}; rename the component")
 
-    async def _remove(self, application: str, component: str) -> None:
-        for kind in ("Deployment", "Service", "ConfigMap"):
-            for item in self._owned(kind, application, component):
-                await self._handle.objects.delete(kind, item["metadata"]["name"], uid=item["metadata"].get("uid"))
+    async def _remove(self, application: str, component: str, *, kept: Collection[str]) -> None:
+        """Remove a component; its Service stays while it is wanted for reaching it in another cluster."""
+        for kind in ("Deployment", "ConfigMap") if component in kept else ("Deployment", "Service", "ConfigMap"):
+            await self._drop(self._owned(kind, application, component))
+        if component not in kept:
+            await self._drop(addresses_elsewhere(self._handle.objects, application, component))
+
+    async def _drop(self, items: Iterable[Mapping[str, Any]]) -> None:
+        for item in items:
+            await self._handle.objects.delete(item["kind"], item["metadata"]["name"], uid=item["metadata"].get("uid"))
 
     async def _drop_leftovers(self, application: str, component: str, written: Iterable[Mapping[str, Any]]) -> None:
         """Delete the Service or ConfigMap that a changed component no longer has."""
         kept = {(item["kind"], item["metadata"]["name"]) for item in written}
         for kind in ("Service", "ConfigMap"):
-            for item in self._owned(kind, application, component):
-                if (kind, item["metadata"]["name"]) not in kept:
-                    await self._handle.objects.delete(kind, item["metadata"]["name"], uid=item["metadata"].get("uid"))
+            owned = self._owned(kind, application, component)
+            await self._drop(item for item in owned if (kind, item["metadata"]["name"]) not in kept)
 
     def _owned(self, kind: str, application: str, component: str) -> list[dict[str, Any]]:
         return [
@@ -233,7 +251,8 @@ class Fluidity:
         return {
             "applications": {
                 owner["metadata"]["name"]: {
-                    "components": self._components(owner, deployments.get(owner["metadata"]["name"], {}))
+                    "components": self._components(owner, deployments.get(owner["metadata"]["name"], {})),
+                    "disconnected": self._disconnected(owner),
                 }
                 for owner in self._handle.objects.items("MLSysOpsApp")
             },
@@ -250,7 +269,7 @@ class Fluidity:
     def get_options(self) -> dict[str, Any]:
         """Return the actions and hosts there are."""
         hosts = [item["metadata"]["name"] for item in self._handle.objects.items("MLSysOpsNode")]
-        return {"actions": ["deploy", "move", "remove", "change_spec"], "hosts": hosts}
+        return {"actions": ["deploy", "move", "remove", "change_spec", "connect"], "hosts": hosts}
 
     def _components(self, owner: Mapping[str, Any], deployments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         assigned = list(self._handle.assigned(owner["metadata"]["name"]))
@@ -267,6 +286,15 @@ class Fluidity:
                 "unwanted": name not in assigned,
             }
         return found
+
+    def _disconnected(self, owner: Mapping[str, Any]) -> list[str]:
+        """Return the components in other clusters whose Service here does not lead to where they are."""
+        assigned = self._handle.assigned(owner["metadata"]["name"])
+        if not assigned or len(assigned) == len((owner.get("spec") or {}).get("components") or ()):
+            return []
+        description = _description(owner)
+        elsewhere = partners(description, assigned)
+        return [name for name in elsewhere if outdated(self._handle.objects, owner, description, [name])]
 
     def _node_of(self, application: str, component: str) -> str | None:
         return _node(self._handle.objects.get("Deployment", workload_name(application, component)))
@@ -359,3 +387,5 @@ def _sentence(action: Action) -> str:
             return f"{action.component} removed"
         case "change_spec":
             return f"{action.component} changed"
+        case "connect":
+            return f"{action.component} is reached in another cluster"

@@ -2,12 +2,12 @@
 
 They share the work: the first looks after components whose description names their node, the second after all others and
 after what is no longer wanted. Both place the whole application in their minds, so neither takes room that the other needs,
-and nothing is started of an application of which a part fits nowhere.
+and nothing is started of an application of which a part fits nowhere. The second also has components in other clusters connected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from mlsysops_core.contracts import PluginHandle
@@ -58,7 +58,7 @@ class _PlacedComponents:
                     told_before(context, None)
             else:
                 told_before(context, None)
-            if waiting or self._corrections(application, state):
+            if waiting or self._corrections(application, state, _disconnected(mechanisms, application["name"])):
                 return True, context
         return False, context
 
@@ -75,7 +75,7 @@ class _PlacedComponents:
         for application in application_description:
             name = application["name"]
             state = _state(mechanisms, name)
-            actions = self._corrections(application, state)
+            actions = self._corrections(application, state, _disconnected(mechanisms, name))
             waiting = self._waiting(application, state)
             if waiting:
                 found = self._handle.place(name)
@@ -99,13 +99,16 @@ class _PlacedComponents:
             and all(state[item].get("ready") for item in component.get("depends_on") or () if item in state)
         ]
 
-    def _corrections(self, application: Mapping[str, Any], state: Mapping[str, Any]) -> Actions:
+    def _corrections(
+        self, application: Mapping[str, Any], state: Mapping[str, Any], disconnected: Sequence[str]
+    ) -> Actions:
         actions: Actions = {
             name: [{"action": "change_spec", "new_spec": dict(component), "host": state[name]["node_placed"]}]
             for name, component in self._mine(application)
             if state.get(name, {}).get("outdated")
         }
         if not self._static:
+            actions |= {name: [{"action": "connect"}] for name in disconnected}
             for name, item in state.items():
                 if item.get("unwanted"):
                     actions[name] = [{"action": "remove", "host": item.get("node_placed")}]
@@ -136,6 +139,11 @@ class DynamicPlacedComponents(_PlacedComponents):
     """All other components."""
 
     _static = False
+
+
+def _disconnected(mechanisms: Mapping[str, Mapping[str, Any]], application: str) -> list[str]:
+    applications = mechanisms[_MECHANISM]["state"]["applications"]
+    return list(applications.get(application, {}).get("disconnected") or ())
 
 
 def _state(mechanisms: Mapping[str, Mapping[str, Any]], application: str) -> dict[str, Any]:

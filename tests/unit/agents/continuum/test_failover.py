@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from agent_fakes import FakeObjects, FakeTelemetry
+from mlsysops_agents.continuum.endpoints import endpoints_text
 from mlsysops_agents.continuum.failover import Failover
 from mlsysops_agents.continuum.reach import reachability
 from mlsysops_agents.continuum.world import ContinuumWorld
@@ -186,28 +187,60 @@ def test_only_what_does_not_run_leaves_a_cluster_that_refuses() -> None:
     assert continuum.places() == {"a": "c1", "b": "c1"}
 
 
+PORTS = {"containers": [{"image": "x", "ports": [{"container_port": 80}]}]}
+APART = {"a": "c1", "b": "c2"}
+
+
+def word(status: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Reachable", "status": status, "message": "said so"}]}
+
+
 @pytest.mark.parametrize(
-    ("placed", "more", "kind", "status", "reason"),
+    ("placed", "more", "kind", "said", "status", "reason"),
     [
-        ({"a": "c1", "b": "c1"}, {}, "egress", True, "SameCluster"),
-        ({"a": "c1"}, {}, "egress", True, "SameCluster"),
-        ({"a": "c1", "b": "c2"}, {}, "egress", False, "AcrossClusters"),
-        ({"a": "c1", "b": "c2"}, {"external_access": True}, "egress", None, "ByHostNetwork"),
-        ({"a": "c1", "b": "c2"}, {"external_access": True}, "ingress", False, "AcrossClusters"),
+        ({"a": "c1", "b": "c1"}, {}, "egress", {}, True, "SameCluster"),
+        ({"a": "c1"}, {}, "egress", {}, True, "SameCluster"),
+        (APART, {}, "egress", {}, False, "NoPorts"),
+        (APART, {"external_access": True}, "egress", {}, None, "ByHostNetwork"),
+        (APART, {"external_access": True}, "ingress", {}, False, "NoPorts"),
+        (APART, PORTS, "egress", {}, None, "NotKnown"),
+        (APART, PORTS, "egress", {"c1": word("Unknown"), "c2": word("True")}, None, "NotKnown"),
+        (APART, PORTS, "egress", {"c1": word("False"), "c2": word("True")}, False, "NotReached"),
+        (
+            APART,
+            PORTS,
+            "egress",
+            {"c1": word("True"), "c2": {"conditions": [{"type": "Ready"}]}},
+            True,
+            "AcrossClusters",
+        ),
     ],
 )
 def test_whether_partners_reach_each_other_is_said(
-    placed: dict[str, str], more: dict[str, Any], kind: str, status: bool | None, reason: str
+    placed: dict[str, str], more: dict[str, Any], kind: str, said: dict[str, Any], status: bool | None, reason: str
 ) -> None:
     application = Application.model_validate(
         {
             "name": NAME,
-            "components": [component("a"), component("b", **more)],
+            "components": [component("a"), {**component("b"), **more}],
             "component_interactions": [{"component_name1": "a", "type": kind, "component_name2": "b"}],
         }
     )
-    found = reachability(application, placed)
+    found = reachability(application, placed, said)
     assert found[:2] == (status, reason)
-    if status is False:
+    if reason != "SameCluster":
         assert "c1" in found[2]
         assert "c2" in found[2]
+    if reason == "NotReached":
+        assert "cluster c1: said so" in found[2]
+
+
+def test_the_clusters_of_a_divided_application_are_told_where_its_components_are() -> None:
+    application = Application.model_validate(
+        {"name": NAME, "components": [component("a"), {**component("b"), **PORTS}]}
+    )
+    a, b = {"name": "a", "cluster": "c1", "address": "10.0.0.1"}, {"name": "b", "cluster": "c2", "address": "10.0.0.2"}
+    assert endpoints_text(application, [a, {**b, "cluster": "c1"}]) is None
+    assert json.loads(endpoints_text(application, [a, b]) or "") == {"b": {"cluster": "c2", "address": "10.0.0.2"}}
+    assert json.loads(endpoints_text(application, [a, {**b, "address": None}]) or "") == {"b": {"cluster": "c2"}}
+    assert endpoints_text(application, [a]) is None

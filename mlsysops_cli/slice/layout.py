@@ -141,8 +141,15 @@ class SliceLayout:
     @property
     def northbound_url(self) -> str:
         """Base URL of the northbound API."""
-        scheme = "http" if self.management.loopback else "https"
+        scheme = "https" if self.northbound_authority else "http"
         return f"{scheme}://{self.management.address}:{NORTHBOUND_PORT}"
+
+    @property
+    def northbound_authority(self) -> Path | None:
+        """Certificate of the authority of the northbound API, on this machine; None where it speaks plain HTTP."""
+        if self.continuum_in_pods:
+            return self.management.access / "northbound" / "pki" / "ca.crt"
+        return None if self.management.loopback else self.management.reachable(self.management.pki / "ca.crt")
 
     def supervisor(self, host: HostLayout) -> dict[str, Any]:
         """What keeps a host's processes: a supervisor of our own on this machine, systemd on the others."""

@@ -153,7 +153,7 @@ def save_slice_context(layout: SliceLayout) -> None:
             api=Api(
                 url=layout.northbound_url,
                 token=token,
-                ca_file=None if management.loopback else str(management.reachable(management.pki / "ca.crt")),
+                ca_file=str(layout.northbound_authority) if layout.northbound_authority else None,
             ),
             kubeconfig=str(management.admin_kubeconfig),
             clusters={

@@ -1,0 +1,57 @@
+"""Stands for a container: runs one of our programs where the process runtime has put its mounts.
+
+The embedded kubelet has no mount namespaces: mounts are links below ``$EMBEDDED_ROOTFS``. A container's program finds them
+at the root, so this rewrites the paths in its configuration, points it to its ServiceAccount's token, and runs it.
+
+    python contained.py 127.0.0.1:6443 mlsysops_agents node --config /etc/mlsysops/node-a.yaml
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MOUNTS = ("/etc/mlsysops-secrets/", "/etc/mlsysops/", "/var/lib/mlsysops")
+
+
+def moved(value: Any, rootfs: Path) -> Any:
+    """A configuration with every path below a mount where the mount is; a node's own disk is its pod's directory here."""
+    if isinstance(value, dict):
+        return {key: moved(item, rootfs) for key, item in value.items()}
+    if isinstance(value, list):
+        return [moved(item, rootfs) for item in value]
+    if isinstance(value, str) and value.startswith("/var/lib/mlsysops"):
+        return str(rootfs / "disk")
+    if isinstance(value, str) and value.startswith(MOUNTS):
+        return str(rootfs / value.lstrip("/"))
+    return value
+
+
+def main() -> None:
+    """Run the program that the arguments name."""
+    api, module, *arguments = sys.argv[1:]
+    rootfs = Path(os.environ["EMBEDDED_ROOTFS"])
+    place = arguments.index("--config") + 1
+    given = rootfs / arguments[place].lstrip("/")
+    config = rootfs / given.name
+    config.write_text(yaml.safe_dump(moved(yaml.safe_load(given.read_text()), rootfs)))
+    arguments[place] = str(config)
+    host, _, port = api.rpartition(":")
+    os.environ |= {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    if module == "mlsysops_agents":
+        from kubernetes.aio.config import incluster_config
+
+        account = rootfs / "var/run/secrets/kubernetes.io/serviceaccount"
+        incluster_config.SERVICE_TOKEN_FILENAME = str(account / "token")
+        incluster_config.SERVICE_CERT_FILENAME = str(account / "ca.crt")
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

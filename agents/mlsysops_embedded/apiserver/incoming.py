@@ -89,6 +89,11 @@ def updated(call: Call, info: ResourceInfo, old: Obj, wanted: Any, subresource: 
             )
         if before.get(name) is not None:
             metadata[name] = before[name]
+    given = metadata.get("deletionTimestamp")
+    if given is not None and given != before.get("deletionTimestamp"):
+        text = f'Invalid value: "{given}": field is immutable'
+        cause = Cause("FieldValueInvalid", "metadata.deletionTimestamp", text)
+        raise ApiError.invalid(info.kind, before["name"], [cause], info.group)
     for name in OWNED:
         if name in before:
             metadata[name] = before[name]

@@ -83,6 +83,9 @@ async def delete_options(request: Request) -> tuple[DeleteOptions, bool]:
     query = request.query
     policy = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
     orphan = body.get("orphanDependents", query.get("orphanDependents"))
+    if orphan is not None and policy:
+        text = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
+        raise ApiError.option("DeleteOptions", "propagationPolicy", text)
     if orphan is not None:
         policy = "Orphan" if orphan in (True, "true", "1") else policy or "Background"
     if policy not in _POLICIES:

@@ -13,7 +13,7 @@ from mlsysops_embedded.errors import ApiError
 if TYPE_CHECKING:
     from mlsysops_embedded.apiserver.reading import Reader
 
-__all__ = ["complete_pod", "default_pod_spec", "keep_bound"]
+__all__ = ["complete_pod", "complete_status", "default_pod_spec", "keep_bound"]
 
 Obj = dict[str, Any]
 _DEFAULT_TOLERATIONS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -33,9 +33,6 @@ def default_pod_spec(spec: Obj) -> None:
     for group in ("containers", "initContainers", "ephemeralContainers"):
         for container in spec.get(group) or ():
             container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
-            resources = container.get("resources") or {}
-            for name, value in (resources.get("limits") or {}).items():
-                resources.setdefault("requests", {}).setdefault(name, value)
     if spec.get("serviceAccountName"):
         spec["serviceAccount"] = spec["serviceAccountName"]
     elif spec.get("serviceAccount"):
@@ -43,6 +40,25 @@ def default_pod_spec(spec: Obj) -> None:
     for volume in spec.get("volumes") or ():
         if len(volume) == 1:
             volume["emptyDir"] = {}
+
+
+def _default_requests(spec: Obj) -> None:
+    """Of pods alone, not of templates (`SetDefaults_Pod`)."""
+    for group in ("containers", "initContainers"):
+        for container in spec.get(group) or ():
+            resources = container.get("resources") or {}
+            for name, value in (resources.get("limits") or {}).items():
+                resources.setdefault("requests", {}).setdefault(name, value)
+
+
+def complete_status(old: Obj, new: Obj) -> None:
+    """What a written status holds besides: the quality of service that never changes, and the address as a list."""
+    status = new.setdefault("status", {})
+    if quality := (old.get("status") or {}).get("qosClass"):
+        status.setdefault("qosClass", quality)
+    for one, several in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
+        if status.get(one) and not status.get(several):
+            status[several] = [{"ip": status[one]}]
 
 
 def _quality(spec: Obj) -> str:
@@ -84,6 +100,7 @@ def complete_pod(pod: Obj, reader: Reader | None) -> None:
     """
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
+    _default_requests(spec)
     if not spec.get("serviceAccountName"):
         spec["serviceAccountName"] = spec["serviceAccount"] = "default"
     elif reader is not None and spec["serviceAccountName"] != "default":
@@ -116,3 +133,4 @@ def keep_bound(old: Obj, new: Obj) -> None:
         if name in old["spec"]:
             new["spec"].setdefault(name, old["spec"][name])
     default_pod_spec(new["spec"])
+    _default_requests(new["spec"])

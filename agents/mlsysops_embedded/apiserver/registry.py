@@ -173,7 +173,8 @@ class Registry(Reader):
             metadata = new["metadata"]
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if info.generation or info.custom:
-                metadata["generation"] = old["metadata"].get("generation", 1) + int(desired_changed(info, old, new))
+                counts = subresource != "binding" and desired_changed(info, old, new)
+                metadata["generation"] = old["metadata"].get("generation", 1) + int(counts)
             if ownership.same(old, new):
                 return self.render(entry, info)
             if call.dry_run:

@@ -23,6 +23,7 @@ Observer = Callable[[ResourceInfo, Obj | None, Obj | None], Awaitable[None]]
 DEFAULT_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 #: Fields of the spec that admission and allocation fill in, not defaults.
 _ADMITTED: Final = {
+    "namespaces": frozenset(("finalizers",)),
     "pods": frozenset(("serviceAccountName", "serviceAccount", "priority", "preemptionPolicy", "tolerations")),
     "services": frozenset(("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")),
 }
@@ -149,6 +150,8 @@ class Strategies:
     async def prepare_update(self, call: Call, info: ResourceInfo, old: Obj, new: Obj, subresource: str) -> None:
         """Completes a changed object."""
         bucket = info.bucket
+        if subresource == "status" and bucket == "pods":
+            podrules.complete_status(old, new)
         if subresource == "status":
             if bucket == "namespaces" and new["metadata"].get("deletionTimestamp"):
                 new.setdefault("status", {})["phase"] = "Terminating"

@@ -190,6 +190,7 @@ class Subresources:
     async def bind(self, call: Call, namespace: str, name: str, binding: Obj) -> Obj:
         """Assigns a pod to a node (core/v1 Binding)."""
         info = self.registry.catalog.require("", "v1", "pods")
+        _same_name(binding, name, "Binding")
         target = binding.get("target")
         node = target.get("name") if isinstance(target, dict) else None
         if not isinstance(node, str) or not node:
@@ -215,10 +216,13 @@ class Subresources:
             new["status"]["conditions"] = [{k: v for k, v in c.items() if v is not None} for c in conditions]
             return new
 
-        await self.registry.modify(call, info, namespace, name, bound, "binding")
+        # Nobody owns where a pod runs, as the scheduler may only ever write it once.
+        anonymous = Call(call.user, "", call.dry_run, call.validation, warnings=call.warnings)
+        await self.registry.modify(anonymous, info, namespace, name, bound, "binding")
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     async def _evict(self, call: Call, info: ResourceInfo, namespace: str, name: str, eviction: Obj) -> Obj:
+        _same_name(eviction, name, "Eviction")
         given = eviction.get("deleteOptions") or {}
         conditions = given.get("preconditions") or {}
         grace = given.get("gracePeriodSeconds")
@@ -231,3 +235,8 @@ class Subresources:
         call.dry_run = call.dry_run or given.get("dryRun") == ["All"]
         await self.registry.delete(call, info, namespace, name, options)
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def _same_name(obj: Obj, name: str, kind: str) -> None:
+    if (obj.get("metadata") or {}).get("name") != name:
+        raise ApiError.bad_request(f"name in URL does not match name in {kind} object")

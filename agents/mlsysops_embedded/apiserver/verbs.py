@@ -19,7 +19,7 @@ from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.apiserver.streaming import Disconnect, event_line
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.auth.rbac import Attributes
-from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.machinery.tables import partial, table
@@ -255,12 +255,21 @@ class Verbs:
             raise ApiError.option("PatchOptions", "force", "Forbidden: may not be specified for non-apply patch")
         patcher = self._patcher(request, info, patch)
 
+        patched = False
+
         def change(old: Obj) -> Obj:
+            nonlocal patched
             new = patcher(old)
             self._subresources.check(call, info, new, route.namespace)
+            patched = True
             return new
 
-        data = await self._registry.modify(call, info, route.namespace, route.name, change, route.subresource)
+        try:
+            data = await self._registry.modify(call, info, route.namespace, route.name, change, route.subresource)
+        except ApiError as exc:
+            if exc.code == 400 and patched:  # the patch is one, but what it gives is no object of the kind
+                raise ApiError.invalid("", "", [Cause("FieldValueInvalid", "patch", exc.message)]) from exc
+            raise
         await self._object(request, info, 200, data)
         return 200
 

@@ -153,7 +153,8 @@ def of_value(value: Any, schema: Schema) -> Set:
     if items:
         sub = schema.get("items") or _EMPTY
         kind = schema.get("x-kubernetes-list-type")
-        return {key: ({} if kind == "set" else {".": {}, **of_value(item, sub)}) for key, item in items.items()}
+        inner = {key: {} if kind == "set" else of_value(item, sub) for key, item in items.items()}
+        return {key: {".": {}, **node} if node else {} for key, node in inner.items()}
     return {}
 
 

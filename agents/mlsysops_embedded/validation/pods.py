@@ -192,7 +192,10 @@ def check_pod(obj: Obj, old: Obj | None) -> Iterator[Cause]:
         if spec.get("ephemeralContainers"):
             yield forbidden("spec.ephemeralContainers", "cannot be set on create")
         return
+    yield from _changes(obj["spec"], old["spec"])
     new_spec, old_spec = _frozen(obj["spec"]), _frozen(old["spec"])
+    if new_spec.get("terminationGracePeriodSeconds") == 1 and old_spec.get("terminationGracePeriodSeconds", 0) < 0:
+        new_spec["terminationGracePeriodSeconds"] = old_spec["terminationGracePeriodSeconds"]
     if new_spec != old_spec:
         if not old["spec"].get("nodeName") and {**new_spec, "nodeName": None} == {**old_spec, "nodeName": None}:
             return  # binding
@@ -204,12 +207,24 @@ def check_pod(obj: Obj, old: Obj | None) -> Iterator[Cause]:
         )
 
 
+def _changes(new: Obj, old: Obj) -> Iterator[Cause]:
+    """What may change in one direction alone: a deadline comes nearer, tolerations become more."""
+    deadline, before = new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds")
+    if before is not None and deadline is None:
+        yield invalid("spec.activeDeadlineSeconds", deadline, "must not update from a positive integer to nil value")
+    elif before is not None and deadline > before:
+        yield invalid("spec.activeDeadlineSeconds", deadline, "must be less than or equal to previous value")
+    kept = [_without_seconds(toleration) for toleration in new.get("tolerations") or ()]
+    if not all(_without_seconds(toleration) in kept for toleration in old.get("tolerations") or ()):
+        yield forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+
+
+def _without_seconds(toleration: Obj) -> Obj:
+    return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+
+
 def _frozen(spec: Obj) -> Obj:
-    kept = {
-        k: v
-        for k, v in spec.items()
-        if k not in ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates")
-    }
+    kept = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations", "schedulingGates")}
     for group in ("containers", "initContainers"):
         if group in kept:
             kept[group] = [{k: v for k, v in c.items() if k not in ("image", "imagePullPolicy")} for c in kept[group]]

@@ -259,6 +259,12 @@ def _role(obj: Obj, old: Obj | None) -> Iterator[Cause]:
             yield required(f"rules[{index}].resources", "resource rules must supply at least one resource")
 
 
+def _namespace(obj: Obj, old: Obj | None) -> Iterator[Cause]:
+    phase = (obj.get("status") or {}).get("phase")
+    if phase == "Terminating" and not obj["metadata"].get("deletionTimestamp"):
+        yield invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")
+
+
 def _event(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     involved = obj.get("involvedObject") or obj.get("regarding") or {}
     place, namespace = involved.get("namespace", ""), obj["metadata"].get("namespace")
@@ -268,6 +274,7 @@ def _event(obj: Obj, old: Obj | None) -> Iterator[Cause]:
 
 _CHECKS: Final[dict[str, Callable[[Obj, Obj | None], Iterator[Cause]]]] = {
     "pods": check_pod,
+    "namespaces": _namespace,
     "deployments.apps": _workload,
     "replicasets.apps": _workload,
     "daemonsets.apps": _workload,

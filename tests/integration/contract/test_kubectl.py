@@ -300,7 +300,8 @@ class TestChange:
 
     def test_delete(self, kubectl: Kubectl, api: Api, namespace: str) -> None:
         kubectl("create", "-f", "-", stdin=CONFIG_MAP)
-        assert kubectl("delete", "cm", "cm", "--dry-run=server").out.endswith("deleted (server dry run)\n")
+        out = kubectl("delete", "cm", "cm", "--dry-run=server").out
+        assert re.search(r"deleted .*\(server dry run\)", out)
         assert 'configmap "cm" deleted' in kubectl("delete", "cm", "cm").out
         missing = kubectl.run("delete", "cm", "cm")
         assert missing.code == 1
@@ -309,7 +310,7 @@ class TestChange:
         assert kubectl("delete", "-f", "-", stdin=CONFIG_MAP).code == 0
         for name in ("a", "b"):
             api.create(path("configmaps", namespace), config_map(name, labels={"x": "y"}))
-        assert kubectl("delete", "cm", "-l", "x=y").out.count("deleted") == 2
+        assert kubectl("delete", "cm", "-l", "x=y").out.count(" deleted") == 2
 
     def test_delete_waits(self, kubectl: Kubectl, api: Api, namespace: str) -> None:
         api.create(path("configmaps", namespace), config_map("held", finalizers=["example.com/hold"]))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 from mlsysops_core.errors import MlsError
 
-from mlsysops_cli.runtime.wheel import NAME, constraints, make_wheel, pip, source_digest
+from mlsysops_cli.runtime.wheel import NAME, constraints, make_wheel, pip, requirements, source_digest
 from mlsysops_cli.slice.state import locked
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
         MlsError: They cannot be built.
     """
     cache = platformdirs.user_cache_path("mlsysops") / "runtime"
-    versions = constraints()
+    versions = constraints(EXTRAS)
     wanted = [
         Archive(cache / f"runtime-{part}-{target.name}-{digest}.tar.gz", digest)
         for part, digest in (
-            ("dependencies", _digest(EXTRAS, target.name, *_USELESS, *_GENERATED, *versions)),
+            ("dependencies", _digest(target.name, *_USELESS, *_GENERATED, *requirements(EXTRAS), *versions)),
             ("own", _digest(target.name, source_digest())),
         )
     ]

@@ -6,17 +6,20 @@ import base64
 import hashlib
 import subprocess
 import sys
+import tomllib
 import zipfile
-from importlib.metadata import PackageNotFoundError, distribution, distributions
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from mlsysops_core.errors import MlsError, TimedOut, UsageError
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import mlsysops_cli
 from mlsysops_cli import __version__
 from mlsysops_cli.assets import assets_root
 
-__all__ = ["NAME", "constraints", "make_wheel", "pip", "source_digest"]
+__all__ = ["NAME", "constraints", "make_wheel", "pip", "requirements", "source_digest"]
 
 NAME = "mlsysops-cli"
 _CHECKOUT = ("mlsysops_cli", "agents", "northbound", "templates", "roles", "playbooks", "inventories", "pyproject.toml")
@@ -25,14 +28,60 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def constraints() -> list[str]:
-    """Return the versions that this environment has, and that were therefore tried together: ``name==version``."""
-    found = {}
-    for one in distributions():
-        name = one.metadata["Name"]
-        if name and name.lower().replace("_", "-") != NAME:
-            found[name.lower().replace("_", "-")] = one.version
+def constraints(extras: str) -> list[str]:
+    """Return the versions that this environment has, and that were therefore tried together: ``name==version``.
+
+    Only of what our extras stand on: what else is installed here does not concern the hosts, and must not make their
+    environment a different one.
+
+    Args:
+        extras: Names of extras, separated by commas.
+    """
+    found: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    waiting = _needed(requirements(extras), "")
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        try:
+            installed = distribution(name)
+        except PackageNotFoundError:  # for another platform or Python than this one
+            continue
+        found[name] = installed.version
+        waiting += _needed(installed.requires or [], extra)
     return [f"{name}=={version}" for name, version in sorted(found.items())]
+
+
+def requirements(extras: str) -> list[str]:
+    """Return what we and some extras of ours require, as the source says it: a checkout may be newer than its installation.
+
+    Args:
+        extras: Names of extras, separated by commas.
+    """
+    if _checkout():
+        project = tomllib.loads((assets_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        optional = project["optional-dependencies"]
+        return [*project["dependencies"], *(line for extra in extras.split(",") for line in optional[extra])]
+    wanted = ["", *extras.split(",")]
+    chosen = []
+    for line in distribution(NAME).requires or []:
+        needed = Requirement(line)
+        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in wanted):
+            needed.marker = None  # which extra it is of: it has been chosen
+            chosen.append(str(needed))
+    return chosen
+
+
+def _needed(lines: list[str], extra: str) -> list[tuple[str, str]]:
+    """Return the distributions that requirements name, each with every extra of it and with none."""
+    found = []
+    for line in lines:
+        needed = Requirement(line)
+        if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+            found += [(canonicalize_name(needed.name), more) for more in ["", *needed.extras]]
+    return found
 
 
 def source_digest() -> str:

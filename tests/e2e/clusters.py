@@ -61,7 +61,7 @@ class Clusters:
 
     def stop(self) -> None:
         """End every process that was started, kubelets' pods too."""
-        for name, nodes in self.members.items():
+        for name in self.members:
             if name in self.processes:
                 self.kubectl(name, "delete", "deployments,daemonsets", "--all", "-A", "--wait=false", check=False)
                 self.kubectl(name, "delete", "pods", "--all", "-A", "--grace-period=1", "--timeout=30s", check=False)

@@ -97,13 +97,13 @@ def _slice(settings: Settings, state: SliceState) -> Iterator[Finding]:
     else:
         yield Finding("context", "missing", "run `mls framework deploy-all` again")
     supervisor = supervisor_of(state)
-    running = supervisor.running()
-    yield Finding(
-        "supervisor", f"process {supervisor.pid()}" if running else "not running", "" if running else _again(state)
-    )
     plan = plan_of(state)
+    if any(part["local"] for part in plan.get("hosts", {}).values()) or not plan:
+        running = supervisor.running()
+        found = f"process {supervisor.pid()}" if running else "not running"
+        yield Finding("supervisor", found, "" if running else _again(state))
     for row in process_rows(state, plan):
-        log = f"see `mls framework logs {row['name']}`"
+        log = f"see `{row['log']}`" if row["log"].startswith("kubectl") else f"see `mls framework logs {row['name']}`"
         good = row["state"] == "running"
         yield Finding(row["name"], row["state"], "" if good else f"{log}, then {_again(state)}")
     yield from _ports(plan, {int(info["pid"]) for info in supervisor.processes()})
@@ -132,10 +132,14 @@ def _ports(plan: dict[str, Any], own: set[int]) -> Iterator[Finding]:
 
 
 def _apis(plan: dict[str, Any]) -> Iterator[Finding]:
-    for host, part in plan.get("hosts", {}).items():
-        if not part["controlplane"]:
-            continue
-        kubeconfig = Path(part["controlplane"]["apply"]["kubeconfig"])
+    planes = {
+        host: part["controlplane"]["apply"]["kubeconfig"]
+        for host, part in plan.get("hosts", {}).items()
+        if part["controlplane"]
+    }
+    planes |= {host: entry["kubeconfig"] for host, entry in plan.get("apis", {}).items()}
+    for host, place in planes.items():
+        kubeconfig = Path(place)
         check = f"control plane of {host}"
         if not kubeconfig.is_file():
             yield Finding(check, f"no {kubeconfig}", "run `mls framework deploy-all` again")

@@ -8,6 +8,7 @@ from mlsysops_core.errors import MlsError
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
 from mlsysops_cli.actions.framework.page import status_page
+from mlsysops_cli.actions.framework.pods import pod_rows
 from mlsysops_cli.actions.framework.remote import remote_processes
 from mlsysops_cli.client.session import connect
 from mlsysops_cli.output import emit_document
@@ -44,7 +45,7 @@ def status(settings: Settings, name: str | None) -> bool:
 
 
 def process_rows(state: SliceState, plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every process that the plan wants, with what the supervisor says of it."""
+    """Return every process and pod that the plan wants, with what the supervisor or its API says of it."""
     table = {info["name"]: info for info in supervisor_of(state).processes()}
     remote = remote_processes(state, plan)
     table |= {info["name"]: info for infos in (remote or {}).values() for info in infos}
@@ -68,10 +69,12 @@ def process_rows(state: SliceState, plan: dict[str, Any]) -> list[dict[str, Any]
                     "log": program["log"],
                 }
             )
-    return rows
+    return rows + pod_rows(plan)
 
 
 def _kubeconfigs(plan: dict[str, Any]) -> dict[str, str]:
+    if plan.get("apis"):
+        return {api["cluster"]: api["kubeconfig"] for api in plan["apis"].values()}
     return {
         part["cluster"]: f"{part['access']['to']}/kubeconfigs/admin.kubeconfig"
         if part["access"]

@@ -9,12 +9,31 @@ from pathlib import Path
 
 import pytest
 from mlsysops_agents.adapters.kubernetes.resources import NODES
-from tiers_slice import LocalSlice, eventually, pair_application
-from two_clusters import GONE_AFTER, TwoClusters
+from tiers_slice import LocalSlice, Object, eventually, pair_application
+from two_clusters import GONE_AFTER, LEASE, TwoClusters
 
 NAME = "test-application"
-#: Seconds a kubelet's and a member's Lease hold (Kubernetes' and Karmada's default).
-LEASE = 40.0
+
+
+class ShortLeases(LocalSlice):
+    """A slice whose nodes and agents are missed soon."""
+
+    def inventory(self) -> Object:
+        found = super().inventory()
+        found["all"]["vars"]["mls_lease_seconds"] = LEASE
+        return found
+
+
+@pytest.fixture
+async def short_leases(tmp_path: Path) -> AsyncIterator[ShortLeases]:
+    """A slice with short Leases whose agents and nodes are ready."""
+    made = ShortLeases(tmp_path)
+    try:
+        await made.start()
+        await eventually(made.all_ready, seconds=90, what="the slice is ready")
+        yield made
+    finally:
+        await made.stop()
 
 
 @pytest.fixture
@@ -29,22 +48,22 @@ async def two_clusters(tmp_path: Path) -> AsyncIterator[TwoClusters]:
         await made.stop()
 
 
-async def test_components_of_a_silent_node_run_elsewhere_within_two_leases(local_slice: LocalSlice) -> None:
-    await local_slice.deploy(pair_application())
-    status = await local_slice.running(NAME)
+async def test_components_of_a_silent_node_run_elsewhere_within_two_leases(short_leases: ShortLeases) -> None:
+    await short_leases.deploy(pair_application())
+    status = await short_leases.running(NAME)
     (lost,) = {item["node"] for item in status["components"]}
-    (other,) = set(local_slice.workers) - {lost}
-    local_slice.processes[f"{lost}-kubelet"].stop(signal.SIGKILL)
+    (other,) = set(short_leases.workers) - {lost}
+    short_leases.processes[f"{lost}-kubelet"].stop(signal.SIGKILL)
     start = time.monotonic()
 
     async def moved() -> bool:
-        found = await local_slice.status(NAME)
+        found = await short_leases.status(NAME)
         return {item.get("node") for item in found["components"]} == {other} and found["phase"] == "Running"
 
     await eventually(moved, seconds=2 * LEASE, what="components run elsewhere")
     assert time.monotonic() - start <= 2 * LEASE
     # The Node object is still there: it was silence that moved them, not a deletion.
-    await local_slice.member.get(NODES, lost)
+    await short_leases.member.get(NODES, lost)
 
 
 async def test_a_lost_cluster_is_left_and_nothing_runs_twice_when_it_is_back(two_clusters: TwoClusters) -> None:

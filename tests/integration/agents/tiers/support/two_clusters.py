@@ -6,13 +6,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlsysops_agents.adapters.kubernetes import KubernetesClient
 from mlsysops_agents.adapters.kubernetes.resources import MLSYSOPS_CONTINUUMS, PODS
 from tiers_slice import NAMESPACE, LocalSlice, Object, eventually
 
 #: Seconds of silence after which the continuum moves what may leave a cluster.
 GONE_AFTER = 3.0
+#: Seconds that heartbeats hold.
+LEASE = 12
 
 
 class TwoClusters(LocalSlice):
@@ -37,15 +38,11 @@ class TwoClusters(LocalSlice):
             for number in (1, 2)
         }
         found = super().inventory()
+        found["all"]["vars"]["mls_lease_seconds"] = LEASE
+        manager = found["all"]["children"]["management_cluster"]["hosts"]["management"]
+        manager["mls_placement"] = {"cluster_gone_after": GONE_AFTER, "refusal_after": 2.0}
         found["all"]["children"] = {"management_cluster": found["all"]["children"]["management_cluster"], **clusters}
         return found
-
-    def render(self) -> None:
-        super().render()
-        config = self.config("management", "agent")
-        value = yaml.safe_load(config.read_text())
-        value["placement"] = {"cluster_gone_after": GONE_AFTER, "refusal_after": 2.0}
-        config.write_text(yaml.safe_dump(value))
 
     async def start(self) -> None:
         self.render()

@@ -222,11 +222,14 @@ def diff(
 
 
 @app.command()
-def status(ctx: typer.Context, slice_name: SliceName = None) -> None:
+def status(
+    ctx: typer.Context, slice_name: SliceName = None, inventory: Inventory = None, vault_password_file: Vault = None
+) -> None:
     """Show the processes and the state of a slice; exit code 1 where something does not run."""
+    from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.actions.framework.status import status as action
 
-    if not action(settings_of(ctx), slice_name):
+    if not action(settings_of(ctx), slice_name, HostAccess(inventory, vault_password_file)):
         raise typer.Exit(1)
 
 

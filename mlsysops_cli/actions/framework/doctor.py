@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import MlsError
 
+from mlsysops_cli.actions.framework.change import HostAccess
 from mlsysops_cli.actions.framework.chosen import plan_of, supervisor_of
 from mlsysops_cli.actions.framework.status import process_rows
 from mlsysops_cli.ansible_plugins.module_utils import mls_ports
@@ -102,7 +103,12 @@ def _slice(settings: Settings, state: SliceState) -> Iterator[Finding]:
         running = supervisor.running()
         found = f"process {supervisor.pid()}" if running else "not running"
         yield Finding("supervisor", found, "" if running else _again(state))
-    for row in process_rows(state, plan):
+    try:
+        rows = process_rows(settings, state, plan, HostAccess())
+    except MlsError as exc:
+        yield Finding("hosts over SSH", str(exc), exc.hint or "see `mls framework status`")
+        rows = []
+    for row in rows:
         log = f"see `{row['log']}`" if row["log"].startswith("kubectl") else f"see `mls framework logs {row['name']}`"
         good = row["state"] == "running"
         yield Finding(row["name"], row["state"], "" if good else f"{log}, then {_again(state)}")

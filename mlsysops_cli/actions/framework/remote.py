@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput, Unreachable
 
+from mlsysops_cli.actions.framework.change import HostAccess, run_deployed
 from mlsysops_cli.actions.framework.first_contact import offer_keys, show_new_keys
 from mlsysops_cli.assets import asset
 from mlsysops_cli.render import cached_facts, remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.runtime import Target, build_archives, common_targets
-from mlsysops_cli.slice import slice_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,27 +24,26 @@ if TYPE_CHECKING:
 __all__ = ["RemoteHosts", "remote_processes"]
 
 
-def remote_processes(state: SliceState, plan: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]] | None:
+def remote_processes(
+    settings: Settings, state: SliceState, plan: Mapping[str, Any], access: HostAccess
+) -> dict[str, list[dict[str, Any]]] | None:
     """Return the table of processes of every host over SSH that answers; None where the slice has no such hosts.
 
     Args:
+        settings: Global options.
         state: The slice's state.
         plan: Its deployment plan.
+        access: How hosts are reached.
+
+    Raises:
+        MlsError: Ansible could not start.
     """
     if all(part["local"] for part in plan.get("hosts", {}).values()):
         return None
-    directory = slice_directory(state.name)
-    run = PlaybookRun(
-        playbook=asset("playbooks", "status.yml"),
-        inventories=[Path(state.inventory)],
-        state=directory / "run",
-        logs=directory / "logs" / "runs",
-        title="look at the hosts",
-        extra_vars=directory / "plan.json",
-        known_hosts=directory / "known_hosts",
-        remote_temporary=remote_temporary(state.name),
-    )
-    return run_playbook(run, choose_progress("look at the hosts", quiet=True)).processes
+    result = run_deployed(settings, state, access, playbook="status.yml", title="look at the hosts", quiet=True)
+    if not result.hosts and (error := result.error()):
+        raise error
+    return result.processes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,24 @@ from mlsysops_cli.client.session import connect
 from mlsysops_cli.output import emit_document
 
 if TYPE_CHECKING:
+    from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceState
 
 __all__ = ["process_rows", "status"]
 
 
-def status(settings: Settings, name: str | None) -> bool:
-    """Show a slice's processes and what its northbound API says of it; return whether all is well."""
+def status(settings: Settings, name: str | None, access: HostAccess) -> bool:
+    """Show a slice's processes and what its northbound API says of it; return whether all is well.
+
+    Args:
+        settings: Global options.
+        name: The slice; the one in use where None.
+        access: How hosts are reached.
+    """
     state = chosen_slice(settings, name)
     plan = plan_of(state)
-    processes = process_rows(state, plan)
+    processes = process_rows(settings, state, plan, access)
     document: dict[str, Any] = {
         "slice": state.name,
         "engine": state.engine,
@@ -44,10 +51,16 @@ def status(settings: Settings, name: str | None) -> bool:
     return well
 
 
-def process_rows(state: SliceState, plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every process and pod that the plan wants, with what the supervisor or its API says of it."""
+def process_rows(
+    settings: Settings, state: SliceState, plan: dict[str, Any], access: HostAccess
+) -> list[dict[str, Any]]:
+    """Return every process and pod that the plan wants, with what the supervisor or its API says of it.
+
+    Raises:
+        MlsError: Hosts over SSH cannot be asked at all.
+    """
     table = {info["name"]: info for info in supervisor_of(state).processes()}
-    remote = remote_processes(state, plan)
+    remote = remote_processes(settings, state, plan, access)
     table |= {info["name"]: info for infos in (remote or {}).values() for info in infos}
     rows = []
     for host, part in plan.get("hosts", {}).items():

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
+from mlsysops_embedded.validation.cel_values import functions, version_order
 from mlsysops_embedded.validation.quantities import exact_quantity
 
 __all__ = ["declared", "extensions", "load"]
@@ -138,6 +139,10 @@ def _exact(value: Any) -> Decimal:
 
 
 def _compared(left: Any, right: Any) -> int:
+    """Of two quantities or two versions: while running, both are maps."""
+    if not isinstance(left, int) and "semver" in left:
+        order = version_order(left), version_order(right)
+        return (order[0] > order[1]) - (order[0] < order[1])
     return (_exact(left) > _exact(right)) - (_exact(left) < _exact(right))
 
 
@@ -145,7 +150,15 @@ def _result(value: Decimal) -> dict[str, str]:
     return {"quantity": str(value.normalize())}
 
 
-#: name, whether a method, parameters, result, implementation. A `Q` is a quantity: opaque to the checker, a map when it runs.
+#: Values that are opaque to the checker and maps when they run.
+_OPAQUE: Final = {
+    "Q": "kubernetes.Quantity",
+    "I": "net.IP",
+    "C": "net.CIDR",
+    "U": "kubernetes.URL",
+    "V": "kubernetes.Semver",
+}
+#: name, whether a method, parameters, result, implementation.
 _Function = tuple[str, bool, tuple[str, ...], str, Callable[..., Any]]
 
 
@@ -204,6 +217,11 @@ def _functions() -> tuple[_Function, ...]:
     for other in ("Q", "int"):
         add("add", f"Q {other}", "Q", lambda a, b: _result(_exact(a) + _exact(b)))
         add("sub", f"Q {other}", "Q", lambda a, b: _result(_exact(a) - _exact(b)))
+    for name, parameters, result, function, method in functions():
+        add(name, parameters, result, function, method=method)
+    add("isGreaterThan", "V V", "bool", lambda a, b: _compared(a, b) > 0)
+    add("isLessThan", "V V", "bool", lambda a, b: _compared(a, b) < 0)
+    add("compareTo", "V V", "int", _compared)
     return tuple(found)
 
 
@@ -225,8 +243,8 @@ def declared(*, running: bool) -> list[cel.FunctionDecl]:
 
 
 def _kind(kind: str, *, running: bool) -> str:
-    if kind == "Q":
-        return "map<string,dyn>" if running else "kubernetes.Quantity"
+    if kind in _OPAQUE:
+        return "map<string,dyn>" if running else _OPAQUE[kind]
     if running and kind.startswith("list<"):
         return "list<dyn>"
     return kind

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from kube_api import Api, Obj, causes, failure, path
-from kube_crds import INTEGER, STRING, Definition, defined
+from kube_crds import INTEGER, STRING, Definition, defined, spec_schema
 
 
 def schema() -> Obj:
@@ -175,3 +175,72 @@ def test_root_rules_see_the_name(api: Api, namespace: str) -> None:
     with defined(api, Definition(body)) as definition:
         api.create(definition.url(namespace), definition.widget("w", {}))
         failure(api.post(definition.url(namespace), definition.widget("x", {})), 422, "Invalid")
+
+
+#: Functions of Kubernetes' own, by the version that brought them: each expression is true.
+LIBRARIES: dict[str, list[str]] = {
+    "addresses": [
+        "ip('127.0.0.1').isLoopback()",
+        "ip('::1').family() == 6",
+        "!isIP('1.2.3.4.5')",
+        "!isIP('::ffff:1.2.3.4')",
+        "!isIP('01.2.3.4')",
+        "!ip.isCanonical('2001:db8::0')",
+        "ip('2001:DB8::1') == ip('2001:db8::1')",
+        "ip('224.0.0.5').isLinkLocalMulticast()",
+        "ip('169.254.1.1').isLinkLocalUnicast()",
+        "ip('10.0.0.1').isGlobalUnicast()",
+        "!ip('255.255.255.255').isGlobalUnicast()",
+    ],
+    "networks": [
+        "cidr('10.0.0.0/8').containsIP('10.1.2.3')",
+        "!cidr('10.0.0.0/8').containsIP(ip('11.1.2.3'))",
+        "cidr('10.0.0.0/8').containsCIDR('10.1.0.0/16')",
+        "!cidr('10.0.0.0/8').containsCIDR(cidr('10.1.0.0/7'))",
+        "cidr('10.1.2.3/8').ip() == ip('10.1.2.3')",
+        "cidr('10.1.2.3/8').masked() == cidr('10.0.0.0/8')",
+        "cidr('10.1.2.3/8').prefixLength() == 8",
+        "!isCIDR('10.0.0.0')",
+        "!isCIDR('10.0.0.0/08')",
+    ],
+    "urls": [
+        "url('https://user@example.com:80/a%20b?x=1&y=2&x=3').getHost() == 'example.com:80'",
+        "url('https://example.com:80/').getHostname() == 'example.com'",
+        "url('https://[::1]:80/').getHostname() == '::1'",
+        "url('https://[::1]:80/').getPort() == '80'",
+        "url('https://example.com/').getPort() == ''",
+        "url('https://example.com/a%20b').getEscapedPath() == '/a%20b'",
+        "url('https://example.com/?x=1&y=2&x=3').getQuery()['x'].size() == 2",
+        "url('/abs/path').getScheme() == ''",
+        "!isURL('../rel')",
+        "!isURL('https://a:b')",
+        "url('mailto:x').getEscapedPath() == ''",
+        "!isURL('https://exa mple')",
+    ],
+    "versions": [
+        "semver('1.2.3').isLessThan(semver('1.10.0'))",
+        "semver('1.0.0-alpha').isLessThan(semver('1.0.0'))",
+        "semver('1.0.0-alpha.1').compareTo(semver('1.0.0-alpha.beta')) == -1",
+        "!isSemver('v1.0')",
+        "isSemver('v1.0', true)",
+        "semver('v01.01', true).minor() == 1",
+        "semver('1.2.3').major() == 1",
+        "semver('2.0.0').isGreaterThan(semver('1.9.9'))",
+    ],
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_libraries(api: Api, namespace: str, library: str) -> None:
+    definition_schema = spec_schema(name=STRING)
+    rules = [{"rule": rule, "message": rule} for rule in LIBRARIES[library]]
+    definition_schema["properties"]["spec"]["x-kubernetes-validations"] = rules
+    with defined(api, Definition(definition_schema)) as definition:
+        api.create(definition.url(namespace), definition.widget("w", {"name": "x"}))
+
+
+@pytest.mark.parametrize("rule", ["ip(5).family() == 4", "semver('1.2.3').isLessThan(quantity('1'))"])
+def test_types_of_libraries(api: Api, rule: str) -> None:
+    definition_schema = spec_schema(name=STRING)
+    definition_schema["properties"]["spec"]["x-kubernetes-validations"] = [{"rule": rule}]
+    failure(api.post(path("customresourcedefinitions"), Definition(definition_schema).body), 422, "Invalid")

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlsysops_core.contracts import Telemetry
 from mlsysops_core.model import Application
+from mlsysops_core.model.status import MAX_DECISIONS
 
 from mlsysops_agents.adapters.health import condition, rfc3339
 from mlsysops_agents.loop import status_entry
@@ -15,9 +16,8 @@ from mlsysops_agents.placement import is_satisfied, satisfaction
 
 from .reach import Partner, reach_condition
 
-__all__ = ["MAX_DECISIONS", "Evidence", "application_status", "is_urgent"]
+__all__ = ["Evidence", "application_status", "is_urgent"]
 
-MAX_DECISIONS = 20
 
 #: Reasons of a waiting container after which the kubelet needs help (kubelet, images and container types).
 _BROKEN = frozenset(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, Objects, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.errors import InvalidInput
 from mlsysops_core.model import Application, Node
-from mlsysops_core.plugins import LoadedPolicy
 from mlsysops_core.quantities import parse_bytes, parse_cpu
 
-from mlsysops_agents.adapters.telemetry import TelemetryStore, telemetry_argument
 from mlsysops_agents.placement import (
     Demand,
-    Descriptions,
     NodeFacts,
     Resources,
     Search,
@@ -26,25 +22,22 @@ from mlsysops_agents.placement import (
     interactions_of,
     place,
     place_elsewhere,
-    with_targets,
 )
 from mlsysops_agents.placement.build import Built, build
 from mlsysops_agents.plugins.mechanisms.partners import component_endpoints
+from mlsysops_agents.upper import APP, ASSET, UpperWorld, component_clusters
 
 from .reach import Partner
 
-__all__ = ["APP", "COMPONENT_CLUSTERS", "LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld"]
+__all__ = ["LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld", "node_of"]
 
-APP = "MLSysOpsApp"
 LABEL_APPLICATION = "mlsysops.eu/app"
 LABEL_COMPONENT = "mlsysops.eu/component"
-COMPONENT_CLUSTERS = "mlsysops.eu/component-clusters"
 _HOSTNAME = "kubernetes.io/hostname"
 _GPU = "nvidia.com/gpu"
-_ASSET = "application/"
 
 
-class ClusterWorld:
+class ClusterWorld(UpperWorld):
     """Everything here is read from caches; nothing waits.
 
     Args:
@@ -64,27 +57,17 @@ class ClusterWorld:
         weights: Weights | None = None,
         search: Search | None = None,
     ) -> None:
-        self._weights = weights or Weights()
+        super().__init__(agent, objects, telemetry, weights=weights)
         self._search = search or Search()
-        #: Targets of the slice, as the settings have them.
-        self.targets: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-        self._agent = agent
-        self._objects = objects
-        self._telemetry = telemetry
-        self.descriptions = Descriptions()
 
     # -- applications ------------------------------------------------------------------------------------------
-
-    def application(self, name: str) -> Application | None:
-        """Return an application's description; None where it is gone or does not validate."""
-        return self.descriptions.get(self._objects.get(APP, name), Application)
 
     def assigned(self, name: str) -> list[str]:
         """Return the components that the continuum gave to this cluster."""
         application, obj = self.application(name), self._objects.get(APP, name)
         if application is None or obj is None:
             return []
-        clusters = _component_clusters(obj)
+        clusters = component_clusters(obj)
         return [item.name for item in application.components if clusters.get(item.name) == self._agent.name]
 
     def placed(self, name: str) -> dict[str, str]:
@@ -113,7 +96,7 @@ class ClusterWorld:
         here = self.assigned(name)
         if application is None or obj is None or not here:
             return []
-        said, clusters = component_endpoints(obj), _component_clusters(obj)
+        said, clusters = component_endpoints(obj), component_clusters(obj)
         found: list[Partner] = []
         for component in application.components:
             ports = [port for container in component.containers for port in container.ports]
@@ -181,7 +164,7 @@ class ClusterWorld:
 
     def place(self, name: str) -> PlacementOutcome:
         """Find nodes for the components that have none; the others keep theirs."""
-        application = self._must_have(name)
+        application = self.must_have(name)
         fixed = self.placed(name)
         demands = demands_of(application, self.assigned(name), fixed=fixed)
         return place(
@@ -195,7 +178,7 @@ class ClusterWorld:
 
     def whole(self, name: str) -> Built:
         """Return an application with the nodes that it could be on if it started anew, and where it is now."""
-        application = self._must_have(name)
+        application = self.must_have(name)
         demands = demands_of(application, self.assigned(name))
         members = [member for demand in demands for member in demand.members]
         return build(
@@ -209,7 +192,7 @@ class ClusterWorld:
 
     def have_room(self, name: str, moves: Mapping[str, str]) -> bool:
         """Say whether nodes have room for components beside all that runs: one starts elsewhere before it stops."""
-        application = self._must_have(name)
+        application = self.must_have(name)
         nodes = {facts.name: facts for facts in self.facts()}
         taken: defaultdict[str, Resources] = defaultdict(Resources)
         for demand in demands_of(application, sorted(moves)):
@@ -218,10 +201,6 @@ class ClusterWorld:
                 return False
             taken[host] = taken[host] + demand.resources
         return True
-
-    def weights(self) -> Weights:
-        """Return what counts how much under the slice's targets."""
-        return with_targets(self._weights, [str(item.get("metric")) for item in self.targets()])
 
     def recheck(self, name: str) -> dict[str, Rejected]:
         """Return the placed components whose node no longer fits, and why."""
@@ -234,7 +213,7 @@ class ClusterWorld:
 
     def objection(self, name: str, component: str, host: str) -> Rejected | None:
         """Say why a node cannot take a component, beside what else runs there."""
-        application = self._must_have(name)
+        application = self.must_have(name)
         demand = _demand_of(application, [component], component)
         for node in self.facts(without=[(name, component)], only=host):
             objection = first_objection(demand, node)
@@ -247,7 +226,7 @@ class ClusterWorld:
         Where several components have to leave their nodes, each is told its part of one plan for all of them: asked one by one
         they would all be sent to the same room.
         """
-        application = self._must_have(name)
+        application = self.must_have(name)
         placed = self.placed(name)
         demands = demands_of(application, self.assigned(name))
         demand = _demand_of(application, self.assigned(name), component)
@@ -275,23 +254,7 @@ class ClusterWorld:
             scores={item: table for item, table in found.scores.items() if item in demand.members},
         )
 
-    def _must_have(self, name: str) -> Application:
-        application = self.application(name)
-        if application is None:
-            fault = self.descriptions.fault(self._objects.get(APP, name))
-            raise InvalidInput(f"application {name}: {fault or 'is gone'}")
-        return application
-
     # -- what policies are shown -------------------------------------------------------------------------------
-
-    def application_description(self, asset: str) -> list[dict[str, Any]]:
-        """Return the application of an asset; all of them where the asset is no application."""
-        wanted = asset.removeprefix(_ASSET) if asset.startswith(_ASSET) else None
-        return [
-            {"name": item["metadata"]["name"], "spec": item.get("spec") or {}}
-            for item in self._objects.items(APP)
-            if wanted is None or item["metadata"]["name"] == wanted
-        ]
 
     def system_description(self, asset: str) -> dict[str, Any]:
         """Return the cluster's description, with the nodes that are there."""
@@ -300,19 +263,9 @@ class ClusterWorld:
         spec = {"name": self._agent.name, "cluster_id": self._agent.name, **(described.get("spec") or {})}
         return {"MLSysOpsCluster": {**spec, "nodes": nodes}}
 
-    def telemetry(self, policy: LoadedPolicy, asset: str) -> dict[str, Any]:
-        """Return the telemetry argument."""
-        if isinstance(self._telemetry, TelemetryStore):
-            return telemetry_argument(self._telemetry, policy.declaration.metrics)
-        return {"query": self._telemetry.latest, "dataframe": None}
-
-    def ml_connector(self) -> Any:
-        """Return None: there is no connector to models yet."""
-        return None
-
     def snapshot(self, asset: str) -> dict[str, Any]:
         """Return the places and metric values that a decision was made from."""
-        name = asset.removeprefix(_ASSET)
+        name = asset.removeprefix(ASSET)
         application = self.application(name)
         if application is None:
             return {}
@@ -337,15 +290,6 @@ def _demand_of(application: Application, only: Sequence[str], component: str) ->
         if component in demand.members:
             return demand
     raise InvalidInput(f"application {application.name} has no component {component} in this cluster")
-
-
-def _component_clusters(obj: Mapping[str, Any]) -> dict[str, str]:
-    text = (obj["metadata"].get("annotations") or {}).get(COMPONENT_CLUSTERS)
-    try:
-        value = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _requests(pod: Mapping[str, Any]) -> Resources:

@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from mlsysops_core.contracts import Clock, Scope
-from mlsysops_core.errors import MlsError
-from mlsysops_core.plugins import PluginError
 
-from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
-from mlsysops_agents.adapters.leases import LeaseWatch
-from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
-from mlsysops_agents.extension import TargetedInputs, make_extensions
-from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
-from mlsysops_agents.loop.story import repeats, story
+from mlsysops_agents.loop import Engine, Trigger
 from mlsysops_agents.placement import Weights
+from mlsysops_agents.upper import APP, ASSET, UpperAgent
 
 from .changes import capacity, conditions, intent_changed, without_times
 from .endpoints import EndpointsWriter, endpoints_text
 from .failover import Failover
 from .handle import ContinuumHandle
-from .merge import MAX_DECISIONS, Reports, is_urgent, merged_status
+from .merge import Reports, is_urgent, merged_status
 from .summary import continuum_status
 from .watch import FailoverWatch
-from .world import APP, ContinuumWorld, karmada_ready
+from .world import ContinuumWorld, karmada_ready
 
 if TYPE_CHECKING:
-    from mlsysops_agents.adapters.kubernetes import Informer
     from mlsysops_agents.process import Runtime
 
 __all__ = ["ContinuumAgent", "run"]
 
-_log = logging.getLogger(__name__)
-
-_ASSET = "application/"
 _CONTINUUM = "MLSysOpsContinuum"
 _CLUSTER = "MLSysOpsCluster"
 _NODE = "MLSysOpsNode"
 #: Least seconds between status writes in which only measurements differ.
 _APP_STATUS_SECONDS = 5.0
 _INFRASTRUCTURE_STATUS_SECONDS = 15.0
-_LAST_WORDS_SECONDS = 3.0
-#: Outcomes of plans that are worth an Event, and its reason.
-_BAD_OUTCOMES = {"failed": "PlanFailed", "rolled-back": "PlanRolledBack", "held": "Oscillation"}
 
 
 async def run(runtime: Runtime) -> None:
@@ -61,7 +46,7 @@ async def run(runtime: Runtime) -> None:
     await ContinuumAgent(runtime).run()
 
 
-class ContinuumAgent:
+class ContinuumAgent(UpperAgent):
     """The one agent of the continuum.
 
     Args:
@@ -69,11 +54,10 @@ class ContinuumAgent:
         clock: Time; the machine's own where None.
     """
 
+    scope: ClassVar[Scope] = Scope.CONTINUUM
+
     def __init__(self, runtime: Runtime, *, clock: Clock | None = None) -> None:
-        self._runtime = runtime
-        self._identity = runtime.identity
-        self._clock = clock or SystemClock()
-        self._objects = ReadYourWrites(runtime.objects)
+        super().__init__(runtime, clock)
         settings = runtime.config.placement
         self._world = ContinuumWorld(
             runtime.identity,
@@ -84,7 +68,8 @@ class ContinuumAgent:
             failover=Failover(gone_seconds=settings.cluster_gone_after, refusal_seconds=settings.refusal_after),
         )
         self._failover = FailoverWatch(self._world, self._clock, self._applications, self._should_leave)
-        self._handle = ContinuumHandle(runtime.identity, self._clock, self._objects, runtime.telemetry, self._world)
+        handle = ContinuumHandle(runtime.identity, self._clock, self._objects, runtime.telemetry, self._world)
+        self._extend(handle, self._world)
         client, namespace = runtime.objects.client, runtime.identity.namespace
         self._statuses = {
             APP: Statuses(client, APP, namespace, interval=_APP_STATUS_SECONDS),
@@ -94,32 +79,14 @@ class ContinuumAgent:
             },
         }
         self._endpoints = EndpointsWriter(APP, self._objects, self._clock)
-        self._dirty = DirtySet(self._clock, self._look)
-        self._decisions: dict[str, deque[Mapping[str, Any]]] = {}
         self._waiting: set[str] = set()
-        self._inputs = TargetedInputs(self._world)
-        self._world.targets = lambda: self._inputs.settings.targets
-        self._mechanisms, self._manager = make_extensions(runtime, self._handle, self._inputs, self._message)
-        self._plugin_fault = ""
-        self._leases: Informer | None = None
-        self._lease_watch = LeaseWatch(
-            self._clock,
-            lambda: self._leases.items() if self._leases else (),
-            lambda: self._dirty.mark(f"{_CONTINUUM}/"),
-        )
-        self._engine: Engine | None = None
-        self._knowledge: SqliteKnowledge | None = None
-        self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
         objects = self._runtime.objects
         for kind in (APP, _NODE, _CLUSTER, _CONTINUUM, "MLSysOpsDatacenter", "ResourceBinding", "Cluster"):
             objects.follow(kind)
-        self._leases = objects.follow("Lease", namespace=self._identity.framework_namespace)
-        objects.follow("ConfigMap", namespace=self._identity.framework_namespace)
-        # Decisions need the whole picture: what is not in a cache yet would look like not there.
-        await objects.wait_synced()
+        await self._follow_common()
         async with (
             self._statuses[APP],
             self._statuses[_NODE],
@@ -127,50 +94,7 @@ class ContinuumAgent:
             self._statuses[_CONTINUUM],
             asyncio.TaskGroup() as tasks,
         ):
-            self._tasks = tasks
-            tasks.create_task(self._dirty.run(), name="statuses")
-            await self._loop()
-
-    async def _loop(self) -> None:
-        config = self._runtime.config
-        try:
-            mechanisms = await self._mechanisms.load()
-            policies = await self._manager.load()
-        except PluginError as exc:
-            await self._last_words(str(exc))
-            raise
-        knowledge = self._knowledge = SqliteKnowledge(config.state_dir / "knowledge.sqlite")
-        try:
-            engine = self._engine = Engine(
-                self._identity,
-                clock=self._clock,
-                knowledge=knowledge,
-                inputs=self._inputs,
-                policies=(),
-                mechanisms=mechanisms,
-                on_decision=self._decided,
-            )
-            engine.on_conditions = lambda _conditions: self._dirty.mark(f"{_CONTINUUM}/")
-            self._manager.on_statuses = lambda: self._dirty.mark(f"{_CONTINUUM}/")
-            self._handle.on_notify = lambda name, reason: engine.notify(_ASSET + name, Trigger("request", reason))
-            _log.info(
-                "policies: %s; mechanisms: %s",
-                ", ".join(policy.name for policy in policies) or "none",
-                ", ".join(mechanisms) or "none",
-            )
-            engine.add_asset(f"continuum/{self._identity.name}", Scope.CONTINUUM)
-            engine.add_asset(f"system/{self._identity.name}", Scope.SYSTEM)
-            self._subscribe(engine)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(engine.run(), name="engine")
-                tasks.create_task(self._manager.run(engine), name="policies")
-                tasks.create_task(self._lease_watch.run(), name="leases")
-                tasks.create_task(self._failover.run(), name="failover")
-                tasks.create_task(self._endpoints.run(), name="endpoints")
-        finally:
-            self._engine = None
-            await self._mechanisms.close()
-            knowledge.close()
+            await self._run_with(tasks, self._failover.run, self._endpoints.run)
 
     def _subscribe(self, engine: Engine) -> None:
         objects = self._runtime.objects
@@ -180,8 +104,6 @@ class ContinuumAgent:
         objects.follow("Cluster", self._on_karmada_cluster)
         objects.follow("ResourceBinding", self._on_binding)
         objects.follow(_CONTINUUM, self._on_continuum)
-        objects.follow("ConfigMap", self._manager.on_config_map, namespace=self._identity.framework_namespace)
-        objects.follow("Lease", self._lease_watch.poke, namespace=self._identity.framework_namespace)
         self._runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _sample: None))
 
     # -- what changes mean -------------------------------------------------------------------------------------
@@ -191,11 +113,11 @@ class ContinuumAgent:
         if engine is None:
             return
         name = str(change.new["metadata"]["name"])
-        asset = _ASSET + name
+        asset = ASSET + name
         if change.kind is ChangeKind.DELETED:
             engine.remove_asset(asset)
             self._waiting.discard(name)
-            self._decisions.pop(name, None)
+            self._decisions.forget(name)
             self._statuses[APP].drop(name)
             self._world.descriptions.forget(change.new)
             self._world.failover.forget(name)
@@ -210,13 +132,13 @@ class ContinuumAgent:
     def _on_continuum(self, change: Change) -> None:
         if not intent_changed(change):
             return
-        self._dirty.mark(f"{_CONTINUUM}/")
+        self._mark_own()
         if change.new["metadata"]["name"] == self._identity.name:
             self._manager.on_own_object(change.new)
 
     def _on_infrastructure(self, change: Change) -> None:
         kind, name = str(change.new["kind"]), str(change.new["metadata"]["name"])
-        self._dirty.mark(f"{_CONTINUUM}/")
+        self._mark_own()
         if change.kind is ChangeKind.DELETED:
             self._world.descriptions.forget(change.new)
             if kind in self._statuses:
@@ -231,7 +153,7 @@ class ContinuumAgent:
         if change.kind is ChangeKind.MODIFIED and karmada_ready(change.old) == karmada_ready(change.new):
             return
         name = str(change.new["metadata"]["name"])
-        self._dirty.mark(f"{_CONTINUUM}/")
+        self._mark_own()
         for item in self._objects.items(APP):
             if name in self._world.placed(item["metadata"]["name"]).values():
                 self._dirty.mark(f"{APP}/{item['metadata']['name']}")
@@ -250,13 +172,7 @@ class ContinuumAgent:
         if kind == APP:
             self._failover.poke(name)
         if kind == _CLUSTER:
-            self._dirty.mark(f"{_CONTINUUM}/")
-
-    def _message(self, message: Any) -> None:
-        """Take what a module mechanism reports: it may matter to every application."""
-        if self._engine is not None:
-            for asset in self._engine.assets:
-                self._engine.notify(asset, Trigger("change", "mechanism"))
+            self._mark_own()
 
     def _applications(self) -> list[str]:
         return [str(item["metadata"]["name"]) for item in self._objects.items(APP)]
@@ -264,52 +180,14 @@ class ContinuumAgent:
     def _should_leave(self, name: str, why: str) -> None:
         self._dirty.mark(f"{APP}/{name}")
         if self._engine is not None:
-            self._engine.notify(_ASSET + name, Trigger("timer", why))
+            self._engine.notify(ASSET + name, Trigger("timer", why))
 
     def _room(self, why: str) -> None:
         """Have another look at what found no place: that may have changed."""
         for name in self._waiting:
             self._dirty.mark(f"{APP}/{name}")
             if self._engine is not None:
-                self._engine.notify(_ASSET + name, Trigger("change", why))
-
-    # -- decisions ---------------------------------------------------------------------------------------------
-
-    def _decided(self, decision: Mapping[str, Any]) -> None:
-        name = str(decision["asset"]).removeprefix(_ASSET)
-        obj = self._objects.get(APP, name)
-        if decision["verdict"] == "no-change" or obj is None:
-            return
-        _log.info(
-            "decision %s: %s on %s: %s, %s",
-            decision["id"],
-            decision["policy"],
-            decision["asset"],
-            decision["verdict"],
-            decision["scheduler"] or decision["message"] or "nothing done",
-        )
-        known = self._decisions_of(name)
-        # The first look into the knowledge store may have found it there already.
-        if decision["id"] not in {item["id"] for item in known} and not repeats(decision, known):
-            known.appendleft(decision)
-        self._dirty.mark(f"{APP}/{name}")
-        if decision["verdict"] == "no-plan" and decision["message"]:
-            self._event(obj, "NoFit", str(decision["message"]))
-        elif decision["outcome"] in _BAD_OUTCOMES:
-            self._event(obj, _BAD_OUTCOMES[decision["outcome"]], str(decision["scheduler"] or decision["message"]))
-
-    def _event(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
-        if self._tasks is not None:
-            event = self._objects.event(obj, kind="Warning", reason=reason, message=message)
-            self._tasks.create_task(event, name="event")
-
-    def _decisions_of(self, name: str) -> deque[Mapping[str, Any]]:
-        if name not in self._decisions:
-            known = self._knowledge.decisions(_ASSET + name, limit=5 * MAX_DECISIONS) if self._knowledge else ()
-            obj = self._objects.get(APP, name)
-            since = str(obj["metadata"].get("creationTimestamp") or "") if obj is not None else ""
-            self._decisions[name] = story(known, since=since, limit=MAX_DECISIONS)
-        return self._decisions[name]
+                self._engine.notify(ASSET + name, Trigger("change", why))
 
     # -- statuses ----------------------------------------------------------------------------------------------
 
@@ -318,7 +196,7 @@ class ContinuumAgent:
         if kind == APP:
             self._look_at_application(name)
         elif kind == _CONTINUUM:
-            self._look_at_continuum()
+            self._look_at_own()
         else:
             self._mirror(kind, name)
 
@@ -346,7 +224,7 @@ class ContinuumAgent:
                 statuses={cluster: said for cluster, said in statuses.items() if cluster in placed.values()},
                 silent=self._silent(set(placed.values())),
                 problems=problems,
-                decisions=list(self._decisions_of(name)),
+                decisions=list(self._decisions.of(name)),
                 now=self._clock.time(),
             )
         )
@@ -365,7 +243,16 @@ class ContinuumAgent:
         urgent = conditions(before) != conditions(said)
         self._statuses[kind].offer(obj, said, urgent=urgent)
 
-    def _look_at_continuum(self) -> None:
+    def _mark_own(self) -> None:
+        self._dirty.mark(f"{_CONTINUUM}/")
+
+    def _mark_application(self, name: str) -> None:
+        self._dirty.mark(f"{APP}/{name}")
+
+    def _own_statuses(self) -> Statuses:
+        return self._statuses[_CONTINUUM]
+
+    def _look_at_own(self) -> None:
         obj = self._objects.get(_CONTINUUM, self._identity.name)
         if obj is None or self._leases is None:
             return
@@ -378,7 +265,7 @@ class ContinuumAgent:
             own_agents=agents_of(self._leases.items(), now),
             clusters={name: next(iter(self._world.reports(_CLUSTER, name)[0].values()), {}) for name in names},
             silent=self._silent(names),
-            policies=[*self._engine.conditions(), *self._manager.conditions()] if self._engine is not None else (),
+            policies=self._conditions(),
             plugin_fault=self._plugin_fault,
             now=now,
         )
@@ -393,13 +280,3 @@ class ContinuumAgent:
             if ready is False:
                 found[name] = why
         return found
-
-    async def _last_words(self, message: str) -> None:
-        """Say in the continuum's status why the agent stops; as far as the API lets it."""
-        self._plugin_fault = message[:1024]
-        self._look_at_continuum()
-        try:
-            async with asyncio.timeout(_LAST_WORDS_SECONDS):
-                await self._statuses[_CONTINUUM].flush()
-        except (MlsError, TimeoutError) as exc:
-            _log.warning("the continuum's status does not tell that the agent stops: %s", exc)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutcome, Rejected, Telemetry
+from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutcome, Telemetry
 
-from mlsysops_agents.loop import explain
+from mlsysops_agents.upper import UpperHandle
 
 from .world import ContinuumWorld
 
 __all__ = ["ContinuumHandle"]
 
 
-class ContinuumHandle:
+class ContinuumHandle(UpperHandle):
     """`PluginHandle` of the continuum tier.
 
     Args:
@@ -27,21 +27,8 @@ class ContinuumHandle:
     def __init__(
         self, agent: AgentIdentity, clock: Clock, objects: Objects, telemetry: Telemetry, world: ContinuumWorld
     ) -> None:
-        self.agent = agent
-        self.clock = clock
-        self.objects = objects
-        self.telemetry = telemetry
+        super().__init__(agent, clock, objects, telemetry, world)
         self._world = world
-        #: Set by the agent once its loop exists.
-        self.on_notify: Callable[[str, str], None] | None = None
-
-    def place(self, application: str) -> PlacementOutcome:
-        """Find a cluster for every component."""
-        return self._world.place(application)
-
-    def recheck(self, application: str) -> Mapping[str, Rejected]:
-        """Return components whose cluster is not theirs any more."""
-        return self._world.recheck(application)
 
     def alternatives(self, application: str, component: str) -> PlacementOutcome:
         """Find a cluster for every component: here a component has no other place than its application."""
@@ -51,20 +38,7 @@ class ContinuumHandle:
         """Return nothing: what is better inside a cluster, its agent knows."""
         return None
 
-    def objection(self, application: str, component: str, host: str) -> Rejected | None:
-        """Say why a cluster cannot take a component."""
-        return self._world.objection(application, component, host)
-
     def assigned(self, application: str) -> Sequence[str]:
         """Return all components: the continuum looks after each."""
         description = self._world.application(application)
         return [component.name for component in description.components] if description is not None else []
-
-    def explain(self, *, rejected: Iterable[Rejected] = (), message: str = "", component: str | None = None) -> None:
-        """Add to the record of the decision being made now."""
-        explain(rejected, message, component)
-
-    def notify(self, application: str, reason: str) -> None:
-        """Ask for a new analysis of an application."""
-        if self.on_notify is not None:
-            self.on_notify(application, reason)

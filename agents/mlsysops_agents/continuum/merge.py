@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlsysops_core.model import Application
+from mlsysops_core.model.status import MAX_DECISIONS
 
 from mlsysops_agents.adapters.health import condition, rfc3339
 from mlsysops_agents.loop import status_entry
@@ -14,9 +15,7 @@ from mlsysops_agents.placement import satisfaction
 
 from .reach import reachability
 
-__all__ = ["MAX_DECISIONS", "Reports", "is_urgent", "merged_status"]
-
-MAX_DECISIONS = 20
+__all__ = ["Reports", "is_urgent", "merged_status"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutcome, Rejected, Telemetry
-from mlsysops_core.errors import InvalidInput
 from mlsysops_core.model import Application, Cluster, Datacenter, Node
-from mlsysops_core.plugins import LoadedPolicy
 
-from mlsysops_agents.adapters.telemetry import TelemetryStore, telemetry_argument
 from mlsysops_agents.placement import (
     ClusterFacts,
-    Descriptions,
     NodeFacts,
     Resources,
     Weights,
     demands_of,
     place_on_clusters,
-    with_targets,
 )
+from mlsysops_agents.upper import APP, ASSET, UpperWorld, component_clusters
 
 from .failover import Failover, Leaving, since
 
-__all__ = ["APP", "ContinuumWorld", "karmada_ready"]
-
-APP = "MLSysOpsApp"
-COMPONENT_CLUSTERS = "mlsysops.eu/component-clusters"
-_ASSET = "application/"
+__all__ = ["ContinuumWorld", "karmada_ready"]
 
 
-class ContinuumWorld:
+class ContinuumWorld(UpperWorld):
     """Everything here is read from caches; nothing waits.
 
     Args:
@@ -56,29 +47,13 @@ class ContinuumWorld:
         weights: Weights | None = None,
         failover: Failover | None = None,
     ) -> None:
+        super().__init__(agent, objects, telemetry, weights=weights)
         self._clock = clock
-        self._weights = weights or Weights()
         self.failover = failover or Failover()
-        #: Targets of the slice, as the settings have them.
-        self.targets: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-        self._agent = agent
-        self._objects = objects
-        self._telemetry = telemetry
-        self.descriptions = Descriptions()
-
-    def application(self, name: str) -> Application | None:
-        """Return an application's description; None where it is gone or does not validate."""
-        return self.descriptions.get(self._objects.get(APP, name), Application)
 
     def placed(self, name: str) -> dict[str, str]:
         """Return component to cluster as the application's annotation has it."""
-        obj = self._objects.get(APP, name)
-        text = (obj["metadata"].get("annotations") or {}).get(COMPONENT_CLUSTERS) if obj is not None else None
-        try:
-            value = json.loads(text) if text else {}
-        except ValueError:
-            return {}
-        return {str(key): str(cluster) for key, cluster in value.items()} if isinstance(value, dict) else {}
+        return component_clusters(self._objects.get(APP, name))
 
     def clusters(self) -> list[ClusterFacts]:
         """Return the registered clusters with their nodes."""
@@ -136,10 +111,7 @@ class ContinuumWorld:
 
     def place(self, name: str) -> PlacementOutcome:
         """Find a cluster for every component."""
-        application = self.application(name)
-        if application is None:
-            fault = self.descriptions.fault(self._objects.get(APP, name))
-            raise InvalidInput(f"application {name}: {fault or 'is gone'}")
+        application = self.must_have(name)
         leaving = self.leaving(name)
         return place_on_clusters(
             application,
@@ -148,10 +120,6 @@ class ContinuumWorld:
             leaving=leaving.components,
             weights=self.weights(),
         )
-
-    def weights(self) -> Weights:
-        """Return what counts how much under the slice's targets."""
-        return with_targets(self._weights, [str(item.get("metric")) for item in self.targets()])
 
     def leaving(self, name: str) -> Leaving:
         """Return what of an application should leave its cluster."""
@@ -207,15 +175,6 @@ class ContinuumWorld:
 
     # -- what policies are shown -------------------------------------------------------------------------------
 
-    def application_description(self, asset: str) -> list[dict[str, Any]]:
-        """Return the application of an asset; all of them where the asset is no application."""
-        wanted = asset.removeprefix(_ASSET) if asset.startswith(_ASSET) else None
-        return [
-            {"name": item["metadata"]["name"], "spec": item.get("spec") or {}}
-            for item in self._objects.items(APP)
-            if wanted is None or item["metadata"]["name"] == wanted
-        ]
-
     def system_description(self, asset: str) -> dict[str, Any]:
         """Return the continuum's description, with the clusters that are registered."""
         described = self._objects.get("MLSysOpsContinuum", self._agent.name) or {}
@@ -223,20 +182,10 @@ class ContinuumWorld:
         spec = {"name": self._agent.name, "continuum_id": self._agent.name, **(described.get("spec") or {})}
         return {"MLSysOpsContinuum": {**spec, "clusters": clusters}}
 
-    def telemetry(self, policy: LoadedPolicy, asset: str) -> dict[str, Any]:
-        """Return the telemetry argument."""
-        if isinstance(self._telemetry, TelemetryStore):
-            return telemetry_argument(self._telemetry, policy.declaration.metrics)
-        return {"query": self._telemetry.latest, "dataframe": None}
-
-    def ml_connector(self) -> Any:
-        """Return None: there is no connector to models yet."""
-        return None
-
     def snapshot(self, asset: str) -> dict[str, Any]:
         """Return the places that a decision was made from."""
         return {
-            "placed": self.placed(asset.removeprefix(_ASSET)),
+            "placed": self.placed(asset.removeprefix(ASSET)),
             "clusters": {cluster.name: len(cluster.nodes) for cluster in self.clusters()},
         }
 

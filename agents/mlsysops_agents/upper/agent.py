@@ -1,0 +1,191 @@
+"""The frame of an upper tier's agent: plug-ins in, a loop over their analyses, and a status that says how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlsysops_core.contracts import Clock, Scope
+from mlsysops_core.errors import MlsError
+from mlsysops_core.plugins import PluginError
+
+from mlsysops_agents.adapters.dirty import DirtySet
+from mlsysops_agents.adapters.leases import LeaseWatch
+from mlsysops_agents.adapters.overlay import ReadYourWrites
+from mlsysops_agents.adapters.statuses import Statuses
+from mlsysops_agents.extension import Mechanisms, PolicyManager, TargetedInputs, make_extensions
+from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
+
+from .decisions import Decisions
+from .handle import UpperHandle
+from .world import ASSET, UpperWorld
+
+if TYPE_CHECKING:
+    from mlsysops_agents.adapters.kubernetes import Informer
+    from mlsysops_agents.process import Runtime
+
+__all__ = ["UpperAgent"]
+
+_log = logging.getLogger(__name__)
+
+_LAST_WORDS_SECONDS = 3.0
+
+
+class UpperAgent(ABC):
+    """Base of the cluster's and the continuum's agent.
+
+    Args:
+        runtime: What it is composed from.
+        clock: Time; the machine's own where None.
+    """
+
+    #: What the agent looks after as a whole.
+    scope: ClassVar[Scope]
+
+    _handle: UpperHandle
+    _inputs: TargetedInputs
+    _mechanisms: Mechanisms
+    _manager: PolicyManager
+
+    def __init__(self, runtime: Runtime, clock: Clock | None) -> None:
+        self._runtime = runtime
+        self._identity = runtime.identity
+        self._clock = clock or SystemClock()
+        self._objects = ReadYourWrites(runtime.objects)
+        self._dirty = DirtySet(self._clock, self._look)
+        self._decisions = Decisions(self._objects, self._mark_application)
+        self._plugin_fault = ""
+        self._leases: Informer | None = None
+        self._lease_watch = LeaseWatch(
+            self._clock, lambda: self._leases.items() if self._leases else (), self._mark_own
+        )
+        self._engine: Engine | None = None
+
+    # -- what a tier says ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _look(self, key: str) -> None:
+        """Work out the status that a mark of the dirty set names."""
+
+    @abstractmethod
+    def _look_at_own(self) -> None:
+        """Work out the status of the agent's own object."""
+
+    @abstractmethod
+    def _mark_own(self) -> None:
+        """Mark the agent's own object."""
+
+    @abstractmethod
+    def _mark_application(self, name: str) -> None:
+        """Mark an application."""
+
+    @abstractmethod
+    def _own_statuses(self) -> Statuses:
+        """Return the writer of the own object's status."""
+
+    @abstractmethod
+    def _subscribe(self, engine: Engine) -> None:
+        """Have changes and samples trigger analyses."""
+
+    # -- the frame -------------------------------------------------------------------------------------------------
+
+    def _extend(self, handle: UpperHandle, world: UpperWorld) -> None:
+        """Make what needs the tier's own world: what policies are shown, and the plug-ins."""
+        self._handle = handle
+        self._inputs = TargetedInputs(world)
+        world.targets = lambda: self._inputs.settings.targets
+        self._mechanisms, self._manager = make_extensions(self._runtime, handle, self._inputs, self._message)
+
+    async def _follow_common(self) -> None:
+        """Follow what both tiers look at, and wait until every cache is there."""
+        objects = self._runtime.objects
+        self._leases = objects.follow("Lease", namespace=self._identity.framework_namespace)
+        objects.follow("ConfigMap", namespace=self._identity.framework_namespace)
+        # Decisions need the whole picture: what is not in a cache yet would look like not there.
+        await objects.wait_synced()
+
+    async def _run_with(self, tasks: asyncio.TaskGroup, *helpers: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Work until cancelled.
+
+        Args:
+            tasks: Where Events and looks at statuses run.
+            helpers: What runs beside the loop.
+        """
+        self._decisions.tasks = tasks
+        tasks.create_task(self._dirty.run(), name="statuses")
+        try:
+            await self._loop(*helpers)
+        finally:
+            await self._mechanisms.close()
+
+    async def _loop(self, *helpers: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            mechanisms = await self._mechanisms.load()
+            policies = await self._manager.load()
+        except PluginError as exc:
+            await self._last_words(str(exc))
+            raise
+        knowledge = self._decisions.knowledge = SqliteKnowledge(self._runtime.config.state_dir / "knowledge.sqlite")
+        try:
+            engine = self._engine = Engine(
+                self._identity,
+                clock=self._clock,
+                knowledge=knowledge,
+                inputs=self._inputs,
+                policies=(),
+                mechanisms=mechanisms,
+                on_decision=self._decisions.take,
+            )
+            engine.on_conditions = lambda _conditions: self._mark_own()
+            self._manager.on_statuses = self._mark_own
+            self._handle.on_notify = self._requested
+            _log.info(
+                "policies: %s; mechanisms: %s",
+                ", ".join(policy.name for policy in policies) or "none",
+                ", ".join(mechanisms) or "none",
+            )
+            engine.add_asset(f"{self.scope.value}/{self._identity.name}", self.scope)
+            engine.add_asset(f"system/{self._identity.name}", Scope.SYSTEM)
+            self._subscribe(engine)
+            self._subscribe_common()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(engine.run(), name="engine")
+                tasks.create_task(self._manager.run(engine), name="policies")
+                tasks.create_task(self._lease_watch.run(), name="leases")
+                for helper in helpers:
+                    tasks.create_task(helper())
+        finally:
+            self._engine = None
+            knowledge.close()
+
+    def _subscribe_common(self) -> None:
+        objects, namespace = self._runtime.objects, self._identity.framework_namespace
+        objects.follow("ConfigMap", self._manager.on_config_map, namespace=namespace)
+        objects.follow("Lease", self._lease_watch.poke, namespace=namespace)
+
+    def _requested(self, name: str, reason: str) -> None:
+        if self._engine is not None:
+            self._engine.notify(ASSET + name, Trigger("request", reason))
+
+    def _message(self, message: Any) -> None:
+        """Take what a module mechanism reports: it may matter to every application."""
+        if self._engine is not None:
+            for asset in self._engine.assets:
+                self._engine.notify(asset, Trigger("change", "mechanism"))
+
+    def _conditions(self) -> list[dict[str, str]]:
+        """Return what is wrong with policies, as the own object's status tells it."""
+        return [*self._engine.conditions(), *self._manager.conditions()] if self._engine is not None else []
+
+    async def _last_words(self, message: str) -> None:
+        """Say in the own object's status why the agent stops; as far as the API lets it."""
+        self._plugin_fault = message[:1024]
+        self._look_at_own()
+        try:
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await self._own_statuses().flush()
+        except (MlsError, TimeoutError) as exc:
+            _log.warning("the %s's status does not tell that the agent stops: %s", self.scope.value, exc)

@@ -30,7 +30,7 @@ def k3s_program() -> bytes:
     buffer.seek(0, io.SEEK_END)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr("__main__.py", (HERE / "k3s.py").read_bytes())
-        for name in ("run.py", "karmadactl.py"):
+        for name in ("run.py", "contained.py"):
             archive.writestr(name, (HERE / name).read_bytes())
         for number, part in enumerate(build_archives(target, lambda _: None)):
             archive.write(part.path, f"{number}.tar.gz")

@@ -69,7 +69,7 @@ def unpack() -> Path:
                 if name.endswith(".tar.gz"):
                     with archive.open(name) as stream, tarfile.open(fileobj=stream, mode="r|gz") as tar:
                         tar.extractall(partial)
-            for name in ("run.py", "karmadactl.py"):
+            for name in ("run.py", "contained.py"):
                 (partial / name).write_bytes(archive.read(name))
         partial.rename(place)
     if not current.is_symlink() or current.resolve() != place:
@@ -301,13 +301,14 @@ def start_kubelet(config: dict[str, Any], children: Children) -> None:
         rest, _, effect = taint.rpartition(":")
         key, _, value = rest.partition("=")
         taints.append({"key": key, "value": value, "effect": effect})
+    api = re.sub(r"^https://", "", config.get("server", f"https://{config['node-ip']}:6443"))
     programs = {
-        "*mlsysops-agents:*": "mlsysops_agents",
-        "*mlsysops-northbound:*": "mlsysops_northbound",
-        "*/test-app:*": "mlsysops_testapp",
-        "standin/karmada:*": "mlsysops_embedded",
+        "*mlsysops-agents:*": ["contained", api, "mlsysops_agents"],
+        "*mlsysops-northbound:*": ["contained", api, "mlsysops_northbound"],
+        "*/test-app:*": ["mlsysops_testapp"],
+        "standin/karmada:*": ["mlsysops_embedded"],
     }
-    runtime = {"images": [{"image": image, "exec": module(name)} for image, name in programs.items()]}
+    runtime = {"images": [{"image": image, "exec": module(*words)} for image, words in programs.items()]}
     write(DATA / "agent/runtime.json", json.dumps(runtime))
     kubelet = {
         "node": config["node-name"],

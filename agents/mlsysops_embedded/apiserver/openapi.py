@@ -187,15 +187,34 @@ class OpenApi:
         return paths
 
     def _v2(self) -> bytes:
-        definitions = {
-            f"{_reversed(i.group) or 'core'}.{i.version}.{i.kind}": {
-                "type": "object",
-                "x-kubernetes-group-version-kind": [{"group": i.group, "version": i.version, "kind": i.kind}],
+        """The schemas of all groups in Swagger 2.0; the paths are told by version 3 alone."""
+        if "" not in self._built:
+            definitions: Obj = {}
+            for name in self._names():
+                definitions.update(orjson.loads(self._document(name))["components"]["schemas"])
+            document = {
+                "swagger": "2.0",
+                "info": {"title": "Kubernetes", "version": "v1.32.0-embedded"},
+                "paths": {},
+                "definitions": {name: _downgraded(schema) for name, schema in definitions.items()},
             }
-            for i in self._catalog
-        }
-        info = {"title": "Kubernetes", "version": "v1.32.0-embedded"}
-        return orjson.dumps({"swagger": "2.0", "info": info, "paths": {}, "definitions": definitions})
+            self._built[""] = orjson.dumps(document)
+        return self._built[""]
+
+
+def _downgraded(value: Any) -> Any:
+    """A schema in the words of Swagger 2.0, which has no alternatives and keeps definitions elsewhere."""
+    if isinstance(value, list):
+        return [_downgraded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "oneOf" in value and "properties" not in value:
+        return {"type": "string", "format": "int-or-string"}
+    if "$ref" in value:
+        return {"$ref": value["$ref"].replace("#/components/schemas/", "#/definitions/")}
+    if list(value.get("allOf") or ()) and "$ref" in value["allOf"][0]:
+        return {**_downgraded(value["allOf"][0]), **{k: v for k, v in value.items() if k == "description"}}
+    return {key: _downgraded(item) for key, item in value.items()}
 
 
 def _rooted(info: ResourceInfo) -> Obj:

@@ -201,3 +201,18 @@ def test_openapi_v3_of_core(api: Api) -> None:
     document = api.read(api.read("/openapi/v3")["paths"]["api/v1"]["serverRelativeURL"])
     assert schema_of(document, "", "v1", "Pod")["type"] == "object"
     assert schema_of(document, "", "v1", "ConfigMap")["type"] == "object"
+
+
+def test_openapi_v2(api: Api) -> None:
+    """As JSON; its other form is one of protobuf, which our engine refuses, so that clients take version 3."""
+    response = api.get("/openapi/v2", accept="application/json")
+    assert response.status_code == 200
+    document = response.json()
+    assert document["swagger"] == "2.0"
+    wanted = {"group": "apps", "version": "v1", "kind": "Deployment"}
+    found = [d for d in document["definitions"].values() if wanted in d.get("x-kubernetes-group-version-kind", ())]
+    assert len(found) == 1
+    reference = found[0]["properties"]["spec"]["$ref"]
+    assert reference.startswith("#/definitions/")
+    spec = document["definitions"][reference.removeprefix("#/definitions/")]
+    assert spec["properties"]["replicas"]["type"] == "integer"

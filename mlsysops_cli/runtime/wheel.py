@@ -76,7 +76,7 @@ def requirements(extras: str) -> list[str]:
 
 def _needed(lines: list[str], extra: str) -> list[tuple[str, str]]:
     """Return the distributions that requirements name, each with every extra of it and with none."""
-    found = []
+    found: list[tuple[str, str]] = []
     for line in lines:
         needed = Requirement(line)
         if needed.marker is None or needed.marker.evaluate({"extra": extra}):

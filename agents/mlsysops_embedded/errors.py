@@ -178,11 +178,6 @@ class ApiError(Exception):
         return cls.of(413, "RequestEntityTooLarge", message)
 
     @classmethod
-    def too_many_requests(cls, message: str, retry_after: int = 1) -> ApiError:
-        """429; retry_after in seconds."""
-        return cls.of(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after})
-
-    @classmethod
     def timeout(cls, message: str) -> ApiError:
         """504."""
         return cls.of(504, "Timeout", message)

@@ -20,7 +20,6 @@ Obj = dict[str, Any]
 _META_NAME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _PRIVATE: Final = ("x-name", "x-quantity")
 _WRITE_PARAMETERS: Final = ("dryRun", "fieldManager", "fieldValidation")
-_V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2"
 
 
 def _reversed(group: str) -> str:

@@ -12,9 +12,19 @@ from mlsysops_embedded.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from mlsysops_embedded.client import Client, EventRecorder, InformerFactory, Object, Resource
+    from mlsysops_embedded.client import Client, EventRecorder, Informer, InformerFactory, Object, Resource
 
-__all__ = ["Context", "Settings", "claim", "gather_all", "pod_available", "pod_is_active", "pod_ready"]
+__all__ = [
+    "Context",
+    "Settings",
+    "candidates",
+    "claim",
+    "gather_all",
+    "index_owners",
+    "pod_available",
+    "pod_is_active",
+    "pod_ready",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +73,26 @@ async def gather_all(coroutines: Iterable[Coroutine[Any, Any, Object]], *, limit
     return [result for result in results if not isinstance(result, BaseException)]
 
 
+def index_owners(informer: Informer) -> None:
+    """Index objects by the controller that owns them and, where none does, by namespace."""
+    informer.add_index("controller", lambda obj: [o["uid"] for o in [controller_of(obj)] if o])
+    informer.add_index("orphan", lambda obj: () if controller_of(obj) else (obj["metadata"]["namespace"],))
+
+
+def candidates(informer: Informer, owner: Object) -> list[Object]:
+    """What an owner has or might adopt, of an informer that is indexed by owners."""
+    metadata = owner["metadata"]
+    return [*informer.by_index("controller", metadata["uid"]), *informer.by_index("orphan", metadata["namespace"])]
+
+
 async def claim(
-    client: Client, resource: Resource, owner: Object, selector: Object | None, candidates: Iterable[Object]
+    client: Client, resource: Resource, owner: Object, selector: Object | None, found: Iterable[Object]
 ) -> list[Object]:
     """The objects that a controller owns, after adopting orphans that match and releasing owned ones that do not."""
     uid = owner["metadata"]["uid"]
     deleting = bool(owner["metadata"].get("deletionTimestamp"))
     claimed = []
-    for obj in candidates:
+    for obj in found:
         metadata = obj["metadata"]
         controller = controller_of(obj)
         fits = selector_matches(selector, metadata.get("labels"))

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from mlsysops_embedded.client import WorkQueue, key_of, process
 from mlsysops_embedded.client.objects import controller_of
 from mlsysops_embedded.client.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
-from mlsysops_embedded.controllers.context import Context, claim, gather_all, pod_available, pod_ready
+from mlsysops_embedded.controllers.context import (
+    Context,
+    candidates,
+    claim,
+    gather_all,
+    index_owners,
+    pod_available,
+    pod_ready,
+)
 from mlsysops_embedded.controllers.replicaset import pod_from_template
 from mlsysops_embedded.controllers.revisions import HASH_LABEL, Revisions
 from mlsysops_embedded.controllers.rollout import fenceposts
@@ -77,8 +85,7 @@ class _Controller:
         self.pods = context.informers.informer(PODS)
         self.history = context.informers.informer(CONTROLLER_REVISIONS)
         self.revisions = Revisions(context.client, self.history)
-        self.pods.add_index("controller", lambda pod: [o["uid"] for o in [controller_of(pod)] if o])
-        self.pods.add_index("orphan", lambda pod: () if controller_of(pod) else (pod["metadata"]["namespace"],))
+        index_owners(self.pods)
         self.sets.add_handler(lambda new, old: self.queue.add(key_of(new or old or {})))
         self.nodes.add_handler(self._node_changed)
         self.pods.add_handler(self._pod_changed)
@@ -101,11 +108,9 @@ class _Controller:
         daemon_set = self.sets.get(name, namespace)
         if daemon_set is None or daemon_set["metadata"].get("deletionTimestamp"):
             return
-        candidates = [
-            *self.pods.by_index("controller", daemon_set["metadata"]["uid"]),
-            *self.pods.by_index("orphan", namespace),
-        ]
-        pods = await claim(self.client, PODS, daemon_set, daemon_set["spec"]["selector"], candidates)
+        pods = await claim(
+            self.client, PODS, daemon_set, daemon_set["spec"]["selector"], candidates(self.pods, daemon_set)
+        )
         in_use = {(pod["metadata"].get("labels") or {}).get(HASH_LABEL, "") for pod in pods}
         digest = await self.revisions.keep(daemon_set, in_use)
         by_node: dict[str, list[Object]] = {}

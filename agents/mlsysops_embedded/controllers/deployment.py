@@ -18,7 +18,7 @@ from mlsysops_embedded.client.objects import (
     set_condition,
 )
 from mlsysops_embedded.client.resources import DEPLOYMENTS, PODS, REPLICA_SETS
-from mlsysops_embedded.controllers.context import Context, claim
+from mlsysops_embedded.controllers.context import Context, candidates, claim, index_owners
 from mlsysops_embedded.controllers.rollout import (
     HASH_LABEL,
     Counts,
@@ -74,8 +74,7 @@ class _Controller:
         self.sets = context.informers.informer(REPLICA_SETS)
         self.pods = context.informers.informer(PODS)
         self.pods.add_index("controller", lambda pod: [o["uid"] for o in [controller_of(pod)] if o])
-        self.sets.add_index("controller", lambda rs: [o["uid"] for o in [controller_of(rs)] if o])
-        self.sets.add_index("orphan", lambda rs: () if controller_of(rs) else (rs["metadata"]["namespace"],))
+        index_owners(self.sets)
         self.deployments.add_handler(lambda new, old: self.queue.add(key_of(new or old or {})))
         self.sets.add_handler(self._set_changed)
         self.pods.add_handler(self._pod_changed)
@@ -100,11 +99,8 @@ class _Controller:
         deployment = self.deployments.get(name, namespace)
         if deployment is None or deployment["metadata"].get("deletionTimestamp"):
             return
-        candidates = [
-            *self.sets.by_index("controller", deployment["metadata"]["uid"]),
-            *self.sets.by_index("orphan", namespace),
-        ]
-        sets = await claim(self.client, REPLICA_SETS, deployment, deployment["spec"]["selector"], candidates)
+        found = candidates(self.sets, deployment)
+        sets = await claim(self.client, REPLICA_SETS, deployment, deployment["spec"]["selector"], found)
         sets.sort(key=lambda rs: (rs["metadata"].get("creationTimestamp") or "", rs["metadata"]["name"]))
         sets = [rs for rs in sets if not rs["metadata"].get("deletionTimestamp")]
         template = deployment["spec"]["template"]

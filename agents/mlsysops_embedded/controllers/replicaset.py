@@ -11,8 +11,10 @@ from mlsysops_embedded.client.objects import controller_of, copy, owner_referenc
 from mlsysops_embedded.client.resources import PODS, REPLICA_SETS
 from mlsysops_embedded.controllers.context import (
     Context,
+    candidates,
     claim,
     gather_all,
+    index_owners,
     pod_available,
     pod_is_active,
     pod_ready,
@@ -74,8 +76,7 @@ class _Controller:
         self.queue: WorkQueue[tuple[str, str]] = WorkQueue()
         self.sets = context.informers.informer(REPLICA_SETS)
         self.pods = context.informers.informer(PODS)
-        self.pods.add_index("controller", lambda pod: [o["uid"] for o in [controller_of(pod)] if o])
-        self.pods.add_index("orphan", lambda pod: () if controller_of(pod) else (pod["metadata"]["namespace"],))
+        index_owners(self.pods)
         self.sets.add_handler(lambda new, old: self.queue.add(key_of(new or old or {})))
         self.pods.add_handler(self._pod_changed)
 
@@ -100,11 +101,7 @@ class _Controller:
         rs = self.sets.get(name, namespace)
         if rs is None:
             return
-        candidates = [
-            *self.pods.by_index("controller", rs["metadata"]["uid"]),
-            *self.pods.by_index("orphan", namespace),
-        ]
-        active = [pod for pod in candidates if pod_is_active(pod)]
+        active = [pod for pod in candidates(self.pods, rs) if pod_is_active(pod)]
         pods = await claim(self.client, PODS, rs, rs["spec"]["selector"], active)
         failure: ApiError | None = None
         if not rs["metadata"].get("deletionTimestamp"):

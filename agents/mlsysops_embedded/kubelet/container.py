@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 import shutil
 from dataclasses import dataclass
@@ -275,8 +274,3 @@ def _find(directory: Path) -> Running | Simulated | Ended | None:
     if marker.exists():
         return Simulated(str(json.loads(marker.read_text())["started_at"]))
     return process.find(directory)
-
-
-def utc(stamp: float) -> str:
-    """A POSIX time as metav1.Time."""
-    return format_time(dt.datetime.fromtimestamp(stamp, dt.UTC))

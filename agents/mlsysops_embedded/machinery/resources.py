@@ -182,18 +182,6 @@ class Catalog:
             raise LookupError(f"{group}/{version} {plural}")
         return info
 
-    def by_kind(self, api_version: str, kind: str) -> ResourceInfo | None:
-        """The resource of an object."""
-        group, _, version = api_version.rpartition("/")
-        for info in self._all.values():
-            if info.kind == kind and info.group == group and info.version == version:
-                return info
-        return None
-
-    def by_bucket(self, bucket: str) -> ResourceInfo | None:
-        """One version of the resource of a bucket."""
-        return next((info for info in self._all.values() if info.bucket == bucket), None)
-
     def set_custom(self, name: str, infos: tuple[ResourceInfo, ...]) -> None:
         """Serves (or with none, stops serving) the versions of a definition."""
         if infos:

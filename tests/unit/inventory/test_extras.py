@@ -61,7 +61,7 @@ def test_settings_that_cannot_be_meant(tmp_path: Path, own: str, text: str) -> N
         load(tmp_path, own=own)
     (fault,) = refused.value.faults
     assert text in str(fault)
-    assert fault.line == 14
+    assert fault.line == 15
     assert fault.hint
 
 

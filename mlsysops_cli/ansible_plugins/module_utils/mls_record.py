@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def record(path: Path, *, write: bool) -> Iterator[Record]:
             else:
                 path.unlink(missing_ok=True)
                 lock.unlink(missing_ok=True)
+                with suppress(OSError):  # slices may have their state beside it
+                    path.parent.rmdir()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -146,6 +146,8 @@ def _status(model: type[BaseModel]) -> dict[str, Any]:
         if name in _MAP_LISTS:
             field["x-kubernetes-list-type"] = "map"
             field["x-kubernetes-list-map-keys"] = _MAP_LISTS[name]
+            # A key that may be absent needs a default, says the API server; ours are always there.
+            field["items"]["required"] = list(dict.fromkeys([*field["items"].get("required", []), *_MAP_LISTS[name]]))
         elif field.get("type") == "array":
             field["x-kubernetes-list-type"] = "atomic"
     return _open(schema)

@@ -22,6 +22,7 @@ from mlsysops_cli.assets import asset
 from mlsysops_cli.runner.events import RunResult
 from mlsysops_cli.runner.scratch import make_scratch
 from mlsysops_cli.runner.ssh import connections, ssh_settings
+from mlsysops_cli.slice.state import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,6 +89,7 @@ class PlaybookRun:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+@private_files()
 def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
     """Run a playbook to its end.
 

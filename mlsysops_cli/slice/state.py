@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlsysops_cli.slice.model import Slice
 
-__all__ = ["SliceState", "known_slices", "locked", "slice_directory", "slices_root", "write_private"]
+__all__ = ["SliceState", "known_slices", "locked", "private_files", "slice_directory", "slices_root", "write_private"]
 
 
 def slices_root() -> Path:
@@ -172,6 +172,16 @@ def _lock(descriptor: int, wait: float) -> None:
             if time.monotonic() >= deadline:
                 raise
         time.sleep(0.2)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let this process and those it starts make files and directories for this user alone; also a decorator."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def write_private(path: Path, text: str) -> None:

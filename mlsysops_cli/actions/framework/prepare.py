@@ -40,7 +40,7 @@ from mlsysops_cli.slice import (
     preview_addresses,
     slice_directory,
 )
-from mlsysops_cli.slice.state import host_roles, write_private
+from mlsysops_cli.slice.state import host_roles, private_files, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -154,6 +154,7 @@ def rendered_tree(
     return tree
 
 
+@private_files()
 def prepare(
     settings: Settings,
     inventory: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import Fault, InvalidInput
@@ -45,6 +46,8 @@ def extend_slice(slice_: Slice, probed: Probed) -> Slice:
                 if name in nodes:
                     hosts[name] = _worker(cluster.name, nodes[name], hosts.get(name))
             faults += _pin(hosts, cluster.servers[0], nodes)
+        else:
+            _here(hosts, cluster, nodes)
         clusters.append(cluster.model_copy(update={"workers": workers}))
     if slice_.existing.karmada_host:
         nodes = {node["metadata"]["name"]: node for node in probed.nodes[KARMADA_HOST]}
@@ -68,6 +71,21 @@ def _unknown(cluster: Cluster, nodes: Mapping[str, Object]) -> Iterator[Fault]:
                 message=f"cluster {cluster.name} has no node {name}",
                 hint=f"name the host as its node (nodes: {known}), or remove it from the inventory",
             )
+
+
+def _here(hosts: dict[str, Host], cluster: Cluster, nodes: Mapping[str, Object]) -> None:
+    """Give agents of nodes that are this machine their node's address: there its pods look for them."""
+    for name in cluster.workers:
+        address = _address(nodes[name]) if name in nodes else ""
+        if hosts[name].local and _is_loopback(address):
+            hosts[name] = hosts[name].model_copy(update={"address": address, "node_name": name})
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
 
 
 def _runs_pods(node: Object) -> bool:

@@ -51,11 +51,12 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
     tree: RenderedTree = {}
     namespaces = [NAMESPACE, FRAMEWORK_NAMESPACE]
     privileged = [FRAMEWORK_NAMESPACE] if slice_.agents == "pods" else []
-    ours = {"namespaces": namespaces, "privileged": privileged}
+    ours = {"namespaces": namespaces, "privileged": privileged, "continuum": False}
     karmada = ["karmada-cluster", *(f"karmada-es-{cluster.name}" for cluster in slice_.clusters)]
     embedded = slice_.engine == "embedded"
     tree["continuum/00-namespaces.yaml"] = render_objects(
-        "kubernetes/namespaces.yaml.j2", {**ours, "namespaces": namespaces + (karmada if embedded else [])}
+        "kubernetes/namespaces.yaml.j2",
+        {**ours, "namespaces": namespaces + (karmada if embedded else []), "continuum": True},
     )
     crds = _crds()
     for name, crd in crds.items():

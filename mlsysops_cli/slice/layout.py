@@ -158,6 +158,13 @@ class SliceLayout:
         return {"kind": "systemd", "directory": str(host.directory), "slice": self.slice.name}
 
 
+def _address(addresses: Addresses, host: Host) -> str:
+    """Return where a host's parts listen: local hosts have addresses that we give them, but for nodes that exist."""
+    if not host.local or not host.machine:
+        return host.address
+    return host.address if host.node_name else addresses.host(host.name)
+
+
 def _is_pod(slice_: Slice, host: Host) -> bool:
     """Whether a host's agent is a pod."""
     if slice_.agents != "pods":
@@ -189,7 +196,7 @@ def plan_layout(
             access = root / "access" / host.name
         hosts[host.name] = HostLayout(
             host=host,
-            address=addresses.host(host.name) if host.local and host.machine else host.address,
+            address=_address(addresses, host),
             python=interpreter,
             directory=place,
             logs=logs,

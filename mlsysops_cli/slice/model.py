@@ -54,7 +54,8 @@ class Host(_Strict):
         local: It is this machine (``ansible_connection: local``).
         machine: Something of ours runs on it as processes. False where it only stands for an API, or for a node of one:
             nothing is installed on it, and it need not be reached.
-        node_name: Name of the Kubernetes node on which its agent runs as a pod; empty where it is no pod or may run anywhere.
+        node_name: Name of the Kubernetes node whose address is its own: on which its agent runs as a pod, or which is this
+            machine; empty elsewhere.
         python: ``ansible_python_interpreter`` where the inventory sets it.
         labels: Node labels, values as Kubernetes wants them.
         taints: Node taints, as ``key=value:Effect``.

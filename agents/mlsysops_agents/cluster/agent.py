@@ -19,13 +19,14 @@ from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import Engine, Trigger
 from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
+from mlsysops_agents.upper.told import is_urgent
 
 from .changes import app_changed, deployment_changed, node_changed, spec_changed
 from .handle import ClusterHandle
 from .health import cluster_status
 from .optimiser import Optimiser
 from .reach import Partner, Reach
-from .status import Evidence, application_status, is_urgent
+from .status import Evidence, application_status
 from .world import LABEL_APPLICATION, LABEL_COMPONENT, ClusterWorld, node_of
 
 if TYPE_CHECKING:

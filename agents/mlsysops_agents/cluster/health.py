@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlsysops_agents.adapters.health import condition
+from mlsysops_agents.upper.told import own_conditions
 
 __all__ = ["cluster_status"]
 
@@ -44,25 +44,18 @@ def cluster_status(
     if plugin_fault:
         problems, reason = [plugin_fault], "PluginError"
     message = "; ".join(problems) or f"{len(alive)} node agents and {len(nodes)} nodes are ready"
-    broken = "; ".join(f"{item['policy']} on {item['asset']} {item['message']}" for item in policies)
     return {
         "observedGeneration": generation,
-        "conditions": [
-            condition(before, "Ready", not problems, reason, message, generation=generation, now=now),
-            condition(
-                before,
-                "PoliciesHealthy",
-                not broken and not plugin_fault,
-                str(policies[0].get("reason", "CircuitOpen"))
-                if broken
-                else "PluginError"
-                if plugin_fault
-                else "AllHealthy",
-                broken or plugin_fault or "no policy is switched off",
-                generation=generation,
-                now=now,
-            ),
-        ],
+        "conditions": own_conditions(
+            before,
+            ready=not problems,
+            reason=reason,
+            message=message,
+            policies=policies,
+            plugin_fault=plugin_fault,
+            generation=generation,
+            now=now,
+        ),
         "agents": [dict(agent) for agent in agents],
         "nodes": {"total": len(nodes), "ready": sum(nodes.values())},
     }

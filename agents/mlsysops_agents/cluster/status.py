@@ -16,7 +16,7 @@ from mlsysops_agents.placement import is_satisfied, satisfaction
 
 from .reach import Partner, reach_condition
 
-__all__ = ["Evidence", "application_status", "is_urgent"]
+__all__ = ["Evidence", "application_status"]
 
 
 #: Reasons of a waiting container after which the kubelet needs help (kubelet, images and container types).
@@ -103,25 +103,6 @@ def application_status(evidence: Evidence) -> dict[str, Any]:
     if happy is not None:
         status["satisfaction"] = happy
     return status
-
-
-def is_urgent(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Say whether two statuses differ in more than measured values."""
-    return _essence(before) != _essence(after)
-
-
-def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (
-        status.get("observedGeneration"),
-        status.get("phase"),
-        [(item.get("type"), item.get("status"), item.get("reason")) for item in status.get("conditions") or ()],
-        status.get("components"),
-        [
-            (item.get("component"), item.get("metric"), item.get("value") is None, item.get("satisfied"))
-            for item in status.get("performance") or ()
-        ],
-        [item.get("id") for item in status.get("decisions") or ()],
-    )
 
 
 # -- components ------------------------------------------------------------------------------------------------

@@ -14,12 +14,13 @@ from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import Engine, Trigger
 from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
+from mlsysops_agents.upper.told import is_urgent
 
 from .changes import capacity, conditions, intent_changed, without_times
 from .endpoints import EndpointsWriter, endpoints_text
 from .failover import Failover
 from .handle import ContinuumHandle
-from .merge import Reports, is_urgent, merged_status
+from .merge import Reports, merged_status
 from .summary import continuum_status
 from .watch import FailoverWatch
 from .world import ContinuumWorld, karmada_ready

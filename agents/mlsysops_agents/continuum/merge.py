@@ -15,7 +15,7 @@ from mlsysops_agents.placement import satisfaction
 
 from .reach import reachability
 
-__all__ = ["Reports", "is_urgent", "merged_status"]
+__all__ = ["Reports", "merged_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +82,6 @@ def merged_status(reports: Reports) -> dict[str, Any]:
     if happy is not None:
         status["satisfaction"] = happy
     return status
-
-
-def is_urgent(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Say whether two statuses differ in more than measured values."""
-    return _essence(before) != _essence(after)
-
-
-def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (
-        status.get("observedGeneration"),
-        status.get("phase"),
-        [(item.get("type"), item.get("status"), item.get("reason")) for item in status.get("conditions") or ()],
-        status.get("components"),
-        [
-            (item.get("component"), item.get("metric"), item.get("value") is None, item.get("satisfied"))
-            for item in status.get("performance") or ()
-        ],
-        [item.get("id") for item in status.get("decisions") or ()],
-    )
 
 
 def _component(reports: Reports, name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlsysops_agents.adapters.health import condition
+from mlsysops_agents.upper.told import own_conditions
 
 __all__ = ["continuum_status"]
 
@@ -51,27 +51,20 @@ def continuum_status(
             problems.append(f"cluster {name}: {found.get('message')}")
     if plugin_fault:
         problems.insert(0, plugin_fault)
-    broken = "; ".join(f"{item['policy']} on {item['asset']} {item['message']}" for item in policies)
     reason = "PluginError" if plugin_fault else "NotReady" if problems else "AllReady"
     message = "; ".join(problems) or f"{len(agents)} agents in {len(clusters)} clusters are ready"
     return {
         "observedGeneration": generation,
-        "conditions": [
-            condition(before, "Ready", not problems, reason, message, generation=generation, now=now),
-            condition(
-                before,
-                "PoliciesHealthy",
-                not broken and not plugin_fault,
-                str(policies[0].get("reason", "CircuitOpen"))
-                if broken
-                else "PluginError"
-                if plugin_fault
-                else "AllHealthy",
-                broken or plugin_fault or "no policy is switched off",
-                generation=generation,
-                now=now,
-            ),
-        ],
+        "conditions": own_conditions(
+            before,
+            ready=not problems,
+            reason=reason,
+            message=message,
+            policies=policies,
+            plugin_fault=plugin_fault,
+            generation=generation,
+            now=now,
+        ),
         "agents": agents,
         "nodes": {"total": total, "ready": ready},
     }

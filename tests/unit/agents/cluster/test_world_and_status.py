@@ -8,10 +8,11 @@ from typing import Any
 from agent_fakes import FakeObjects, FakeTelemetry
 from mlsysops_agents.cluster.handle import ClusterHandle
 from mlsysops_agents.cluster.health import cluster_status
-from mlsysops_agents.cluster.status import Evidence, application_status, is_urgent
+from mlsysops_agents.cluster.status import Evidence, application_status
 from mlsysops_agents.cluster.world import ClusterWorld
 from mlsysops_agents.loop import VirtualClock
 from mlsysops_agents.plugins.mechanisms import Fluidity
+from mlsysops_agents.upper.told import is_urgent
 from mlsysops_core.contracts import AgentIdentity
 
 NOW = 1_700_000_000.0
@@ -128,8 +129,31 @@ async def test_only_components_of_this_cluster_are_its_business() -> None:
     assert set(cluster.world.place("app").assignments) == {"a"}
     obj = cluster.objects.get("MLSysOpsApp", "app")
     assert obj is not None
-    obj["metadata"]["annotations"] = {}
+    cluster.objects.put({**obj, "metadata": {**obj["metadata"], "annotations": {}}})
     assert cluster.world.assigned("app") == []
+    cluster.world.forget(obj)
+    assert cluster.world.assigned("app") == []
+
+
+async def test_facts_of_nodes_follow_every_change_of_what_they_come_from() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a", "500m"))
+    assert [facts.cpu for facts in cluster.world.facts()] == [2.0, 2.0]
+    assert cluster.world.facts()[0] is cluster.world.facts()[0]
+    cluster.objects.put(node("n1", hardware={"cpu": {"architecture": "amd64", "cores": 1}, "memory": 4}))
+    assert [facts.cpu for facts in cluster.world.facts()] == [1.0, 2.0]
+    cluster.objects.put(kubernetes_node("n2", ready=False))
+    assert [facts.ready for facts in cluster.world.facts()] == [True, False]
+    await cluster.fluidity.apply(
+        {"name": "app", "deployment_plan": {"initial_plan": True, "a": [{"action": "deploy", "host": "n1"}]}}
+    )
+    assert [facts.used.cpu for facts in cluster.world.facts()] == [0.5, 0.0]
+    cluster.app("app", component("a", "700m"))
+    await cluster.fluidity.apply({"name": "app", "deployment_plan": {"a": [{"action": "move", "target_host": "n2"}]}})
+    assert [facts.used.cpu for facts in cluster.world.facts()] == [0.0, 0.7]
+    assert [facts.used.cpu for facts in cluster.world.facts(without=[("app", "a")])] == [0.0, 0.0]
+    await cluster.objects.delete("Deployment", "app-a")
+    assert [facts.used.cpu for facts in cluster.world.facts()] == [0.0, 0.0]
 
 
 async def test_a_node_that_fails_is_an_objection_and_another_is_found() -> None:

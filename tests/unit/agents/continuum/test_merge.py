@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsysops_agents.continuum.merge import Reports, is_urgent, merged_status
+from mlsysops_agents.continuum.merge import Reports, merged_status
 from mlsysops_agents.continuum.summary import continuum_status
+from mlsysops_agents.upper.told import is_urgent
 from mlsysops_core.model import Application
 
 NOW = 1_700_000_000.0

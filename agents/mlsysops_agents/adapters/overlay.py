@@ -40,16 +40,21 @@ class ReadYourWrites:
 
     def items(self, kind: str) -> Sequence[Object]:
         """Return all objects of a kind likewise."""
+        concerned = {name for keys in (self._written, self._deleted) for of, name in keys if of == kind}
+        items = self._objects.items(kind)
+        if not concerned:
+            return items
         found: list[Object] = []
-        seen: set[str] = set()
-        for cached in self._objects.items(kind):
+        for cached in items:
             name = str(cached["metadata"]["name"])
-            seen.add(name)
-            newest = self._newest((kind, name), cached)
+            newest: Object | None = cached
+            if name in concerned:
+                concerned.discard(name)
+                newest = self._newest((kind, name), cached)
             if newest is not None:
                 found.append(newest)
-        for key in [key for key in self._written if key[0] == kind and key[1] not in seen]:
-            newest = self._newest(key, None)
+        for name in sorted(concerned):
+            newest = self._newest((kind, name), None)
             if newest is not None:
                 found.append(newest)
         return found

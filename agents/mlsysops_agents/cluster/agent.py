@@ -200,7 +200,7 @@ class ClusterAgent(UpperAgent):
         self._waiting.discard(name)
         self._decisions.forget(name)
         self._app_statuses.drop(name)
-        self._world.descriptions.forget(obj)
+        self._world.forget(obj)
         self._optimiser.forget(name)
         for names in self._metrics.values():
             names.discard(name)

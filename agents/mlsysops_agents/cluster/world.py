@@ -8,8 +8,7 @@ from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, Objects, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.errors import InvalidInput
-from mlsysops_core.model import Application, Node
-from mlsysops_core.quantities import parse_bytes, parse_cpu
+from mlsysops_core.model import Application
 
 from mlsysops_agents.placement import (
     Demand,
@@ -27,6 +26,7 @@ from mlsysops_agents.placement.build import Built, build
 from mlsysops_agents.plugins.mechanisms.partners import component_endpoints
 from mlsysops_agents.upper import APP, ASSET, UpperWorld, component_clusters
 
+from .ledger import Ledger
 from .reach import Partner
 
 __all__ = ["LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld", "node_of"]
@@ -34,7 +34,6 @@ __all__ = ["LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld", "node_of"]
 LABEL_APPLICATION = "mlsysops.eu/app"
 LABEL_COMPONENT = "mlsysops.eu/component"
 _HOSTNAME = "kubernetes.io/hostname"
-_GPU = "nvidia.com/gpu"
 
 
 class ClusterWorld(UpperWorld):
@@ -59,6 +58,8 @@ class ClusterWorld(UpperWorld):
     ) -> None:
         super().__init__(agent, objects, telemetry, weights=weights)
         self._search = search or Search()
+        self._ledger = Ledger(objects, self.descriptions)
+        self._assigned: dict[str, tuple[tuple[Any, Any], list[str]]] = {}
 
     # -- applications ------------------------------------------------------------------------------------------
 
@@ -67,8 +68,18 @@ class ClusterWorld(UpperWorld):
         application, obj = self.application(name), self._objects.get(APP, name)
         if application is None or obj is None:
             return []
-        clusters = component_clusters(obj)
-        return [item.name for item in application.components if clusters.get(item.name) == self._agent.name]
+        version = (obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
+        known = self._assigned.get(name)
+        if known is None or known[0] != version or None in version:
+            clusters = component_clusters(obj)
+            mine = [item.name for item in application.components if clusters.get(item.name) == self._agent.name]
+            known = self._assigned[name] = (version, mine)
+        return list(known[1])
+
+    def forget(self, obj: Mapping[str, Any]) -> None:
+        """Drop what is known of an application that is gone."""
+        self.descriptions.forget(obj)
+        self._assigned.pop(str(obj["metadata"]["name"]), None)
 
     def placed(self, name: str) -> dict[str, str]:
         """Return component to node of what is deployed."""
@@ -121,29 +132,23 @@ class ClusterWorld(UpperWorld):
             name = str(item["metadata"]["name"])
             if only is not None and name != only:
                 continue
-            found.append(
-                NodeFacts.gather(
-                    name,
-                    description=self.descriptions.get(item, Node),
-                    status=item.get("status"),
-                    kubernetes=self._objects.get("Node", name),
-                    must_have_joined=True,
-                    used=used.get(name),
-                )
-            )
+            found.append(self._ledger.node(item, used.get(name)))
         return found
 
     def _used(self, without: frozenset[tuple[str, str]], only: str | None) -> Mapping[str, Resources]:
         """Return what is in use: by our Deployments where they are pinned, by other pods of the namespace where they run."""
         used: defaultdict[str, Resources] = defaultdict(Resources)
-        for deployment in self.deployments():
+        deployments, pods = self.deployments(), self._objects.items("Pod")
+        self._ledger.trim(len(self._objects.items("MLSysOpsNode")), len(deployments) + len(pods))
+        for deployment in deployments:
             labels = deployment["metadata"]["labels"]
             key = (labels[LABEL_APPLICATION], labels[LABEL_COMPONENT])
             node = node_of(deployment)
             if node is not None and key not in without and only in (None, node):
-                requested = _requests(deployment["spec"]["template"]["spec"])
-                used[node] = used[node] + requested + Resources(disk=self._disk(*key))
-        for pod in self._objects.items("Pod"):
+                requested = self._ledger.requests(deployment, _template)
+                disk = self._disk(*key)
+                used[node] = used[node] + (requested + Resources(disk=disk) if disk else requested)
+        for pod in pods:
             node = (pod.get("spec") or {}).get("nodeName")
             ours = LABEL_COMPONENT in (pod["metadata"].get("labels") or {})
             if (
@@ -152,7 +157,7 @@ class ClusterWorld(UpperWorld):
                 and only in (None, node)
                 and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
             ):
-                used[node] = used[node] + _requests(pod["spec"])
+                used[node] = used[node] + self._ledger.requests(pod, _specification)
         return used
 
     def _disk(self, application: str, component: str) -> int:
@@ -292,15 +297,9 @@ def _demand_of(application: Application, only: Sequence[str], component: str) ->
     raise InvalidInput(f"application {application.name} has no component {component} in this cluster")
 
 
-def _requests(pod: Mapping[str, Any]) -> Resources:
-    total = Resources()
-    for container in pod.get("containers") or ():
-        resources = container.get("resources") or {}
-        # What is not requested but limited is requested at the limit (Kubernetes, "Resource Management for Pods").
-        wanted = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-        total = total + Resources(
-            cpu=parse_cpu(wanted.get("cpu", 0)),
-            memory=parse_bytes(wanted.get("memory", 0)),
-            gpu=float(wanted.get(_GPU, 0)),
-        )
-    return total
+def _template(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dict(deployment["spec"]["template"]["spec"])
+
+
+def _specification(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dict(pod["spec"])

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from .demand import Demand
-from .facts import NodeFacts, Resources
+from .facts import NodeFacts, Resources, fingerprint_of
 from .filters import FILTERS
 from .goals import GOALS, Weights, node_costs
 from .problem import FAR, FORBIDDEN, NOWHERE, SCALE, Anchor, Level, Line, Problem
@@ -187,11 +187,7 @@ def _node_key(node: NodeFacts, labels: frozenset[str], names: frozenset[str]) ->
             description.continuum_layer,
             description.mobile,
             description.environment.node_type,
-            _text(description.hardware.cpu),
-            _text(description.hardware.gpu),
-            _text(description.hardware.fpga),
-            _text(description.hardware.mcu),
-            tuple(map(_text, description.sensors)),
+            node.fingerprint or fingerprint_of(description),
         ),
     )
 

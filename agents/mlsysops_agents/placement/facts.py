@@ -57,6 +57,7 @@ class NodeFacts:
         disk: Bytes of disk in all.
         gpus: GPUs in all; 0 where the hardware is described without any.
         used: What is in use.
+        fingerprint: The parts of the description that filters look at, as text; worked out once for many placements.
     """
 
     name: str
@@ -75,6 +76,7 @@ class NodeFacts:
     disk: int | None = None
     gpus: float | None = None
     used: Resources = field(default_factory=Resources)
+    fingerprint: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def gather(
@@ -139,7 +141,17 @@ class NodeFacts:
             or measured.get("disk"),
             gpus=_gpus(description, allocatable),
             used=used or Resources(),
+            fingerprint=fingerprint_of(description),
         )
+
+
+def fingerprint_of(description: Node | None) -> tuple[str, ...]:
+    """Return as text what filters look at in a description besides what `NodeFacts` has itself."""
+    if description is None:
+        return ()
+    hardware = description.hardware
+    parts = (hardware.cpu, hardware.gpu, hardware.fpga, hardware.mcu, *description.sensors)
+    return tuple("" if part is None else part.model_dump_json() for part in parts)
 
 
 def _readiness(kubernetes: Mapping[str, Any] | None, *, must_have_joined: bool) -> tuple[bool | None, str]:

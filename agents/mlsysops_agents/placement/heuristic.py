@@ -61,7 +61,7 @@ def solve(problem: Problem, *, effort: int = EFFORT, start: Sequence[int] | None
         state.restore(complete)
     if problem.items > 1 or missing:
         state.evaluations = 0
-        few = problem.items <= _FEW and candidates.small
+        few = problem.items <= _FEW
         if few and _optimum(state, candidates, effort // 2) and not missing:
             return state.at
         # A sweep looks at everything once; what is left is for larger steps.

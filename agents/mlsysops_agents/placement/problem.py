@@ -116,7 +116,12 @@ class Problem:
 
 def balance(lines: Sequence[Line], load: int) -> int:
     """Return the cost of a load."""
-    return max(0, *(slope * load - offset for slope, offset in lines)) if lines else 0
+    cost = 0
+    for slope, offset in lines:
+        value = slope * load - offset
+        if value > cost:
+            cost = value
+    return cost
 
 
 def objective(problem: Problem, hosts: Sequence[int]) -> tuple[int, int]:
@@ -129,7 +134,7 @@ def objective(problem: Problem, hosts: Sequence[int]) -> tuple[int, int]:
     cost = 0
     counts: Counter[tuple[int, int]] = Counter(problem.present)
     before = sum(problem.spread * (count - 1) for count in counts.values() if count > 1)
-    load = [list(pair) for pair in problem.base]
+    load: dict[int, list[int]] = {}
     for item, host in enumerate(hosts):
         if host == NOWHERE:
             continue
@@ -139,13 +144,15 @@ def objective(problem: Problem, hosts: Sequence[int]) -> tuple[int, int]:
         for anchor in problem.anchors[item]:
             cost += anchor.weight * distance(problem, host, anchor.host)
         counts[problem.groups[item], host] += 1
+        here = load.setdefault(host, list(problem.base[host]))
         for resource, amount in enumerate(problem.loads[item]):
-            load[host][resource] += amount
+            here[resource] += amount
     for first, second, weight in problem.pairs:
         if hosts[first] != NOWHERE and hosts[second] != NOWHERE:
             cost += weight * distance(problem, hosts[first], hosts[second])
     cost += sum(problem.spread * (count - 1) for count in counts.values() if count > 1) - before
-    for lines, now, base in zip(problem.curves, load, problem.base, strict=True):
+    for host, now in load.items():
+        lines, base = problem.curves[host], problem.base[host]
         cost += sum(balance(lines[kind], now[kind]) - balance(lines[kind], base[kind]) for kind in (0, 1))
     return sum(host == NOWHERE for host in hosts), cost
 

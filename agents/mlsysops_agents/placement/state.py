@@ -24,12 +24,10 @@ class State:
         self.evaluations = 0
         self._free = [list(free) for free in problem.free]
         self._load = [list(pair) for pair in problem.base]
-        self._balance = [
-            balance(lines[0], pair[0]) + balance(lines[1], pair[1])
-            for lines, pair in zip(problem.curves, problem.base, strict=True)
-        ]
+        self._balance = [0] * problem.hosts
         #: What the balance asks on each host for one more item of the usual size.
-        self.pressure = [self._pressure(host) for host in range(problem.hosts)]
+        self.pressure = [0] * problem.hosts
+        self._weigh()
         self._count: defaultdict[int, int] = defaultdict(int)
         for (group, host), number in problem.present.items():
             self._count[group * problem.hosts + host] = number
@@ -169,6 +167,17 @@ class State:
         self._balance[host] = balance(lines[0], load[0]) + balance(lines[1], load[1])
         self.pressure[host] = self._pressure(host)
         self._count[problem.groups[item] * problem.hosts + host] += sign
+
+    def _weigh(self) -> None:
+        """Work out what the balance costs now and for one more item; hosts that are alike in it are worked out once."""
+        known: dict[tuple[int, int, int, int], tuple[int, int]] = {}
+        for host, (lines, load) in enumerate(zip(self.problem.curves, self.problem.base, strict=True)):
+            # The curves live as long as the problem does, so their identity is as good as their value, and cheaper.
+            key = (id(lines[0]), id(lines[1]), *load)
+            if key not in known:
+                self._balance[host] = balance(lines[0], load[0]) + balance(lines[1], load[1])
+                known[key] = (self._balance[host], self._pressure(host))
+            self._balance[host], self.pressure[host] = known[key]
 
     def _pressure(self, host: int) -> int:
         load, lines, usual = self._load[host], self.problem.curves[host], self.problem.usual

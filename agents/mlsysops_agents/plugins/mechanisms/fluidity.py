@@ -13,18 +13,18 @@ from typing import Any, ClassVar
 
 from mlsysops_core.contracts import Outcome, PluginHandle
 from mlsysops_core.errors import InvalidInput, NotFound
-from mlsysops_core.model import Application, Component, from_resource
+from mlsysops_core.model import Application, Component
 from mlsysops_core.permissions import ANY, is_permitted
 from pydantic import ValidationError
 
 from .actions import Action, Command, read_command
 from .partners import addresses_elsewhere, outdated, partners
+from .placements import Placements, described, node_of, raw_component
 from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, OVERRIDE, Workload, component_hash, workload_name
 
 __all__ = ["Fluidity"]
 
 _MANAGER = "mlsysops-fluidity"
-_HOSTNAME = "kubernetes.io/hostname"
 #: What of a component a policy may change, and which of the application's permitted_actions lets it. For anything else there
 #: is no word, so that only "*" permits it.
 _PERMISSIONS = {
@@ -51,6 +51,7 @@ class Fluidity:
 
     def __init__(self, handle: PluginHandle) -> None:
         self._handle = handle
+        self._placements = Placements(handle)
 
     # -- acting ------------------------------------------------------------------------------------------------
 
@@ -66,7 +67,7 @@ class Fluidity:
         owner = self._handle.objects.get("MLSysOpsApp", read.application)
         if owner is None:
             raise NotFound(f"application {read.application} is gone")
-        description = _description(owner)
+        description = described(owner)
         elsewhere = partners(description, self._handle.assigned(read.application))
         written = outdated(self._handle.objects, owner, description, elsewhere)
         for action in read.actions:
@@ -127,7 +128,7 @@ class Fluidity:
         owner = self._handle.objects.get("MLSysOpsApp", read.application)
         if owner is None or owner["metadata"].get("deletionTimestamp"):
             return f"application {read.application} is gone"
-        description = _description(owner)
+        description = described(owner)
         assigned = set(self._handle.assigned(read.application))
         for action in read.actions:
             if objection := self._objection(description, assigned, action):
@@ -169,10 +170,10 @@ class Fluidity:
         component = description.component(action.component)
         if component is None:
             raise InvalidInput(f"application {description.name} has no component {action.component}")
-        digest = component_hash(_raw(owner, action.component))
+        digest = component_hash(raw_component(owner, action.component))
         override = self._override(description.name, component.name, digest)
         if action.verb == "change_spec":
-            wanted = _raw(owner, action.component) | dict(action.new_spec)
+            wanted = raw_component(owner, action.component) | dict(action.new_spec)
             override = wanted if component_hash(wanted) != digest else None
         if override is not None:
             component = Component.model_validate(override)
@@ -243,24 +244,7 @@ class Fluidity:
 
     def get_state(self) -> dict[str, Any]:
         """Return where every component is, and the nodes there are."""
-        deployments: dict[str, dict[str, dict[str, Any]]] = {}
-        for item in self._handle.objects.items("Deployment"):
-            labels = item["metadata"].get("labels") or {}
-            if LABEL_APPLICATION in labels and LABEL_COMPONENT in labels:
-                deployments.setdefault(labels[LABEL_APPLICATION], {})[labels[LABEL_COMPONENT]] = item
-        return {
-            "applications": {
-                owner["metadata"]["name"]: {
-                    "components": self._components(owner, deployments.get(owner["metadata"]["name"], {})),
-                    "disconnected": self._disconnected(owner),
-                }
-                for owner in self._handle.objects.items("MLSysOpsApp")
-            },
-            "nodes": {
-                item["metadata"]["name"]: {"spec": item.get("spec") or {}}
-                for item in self._handle.objects.items("MLSysOpsNode")
-            },
-        }
+        return self._placements.show()
 
     def get_status(self) -> dict[str, Any]:
         """Return nothing: this mechanism has no health of its own."""
@@ -271,70 +255,12 @@ class Fluidity:
         hosts = [item["metadata"]["name"] for item in self._handle.objects.items("MLSysOpsNode")]
         return {"actions": ["deploy", "move", "remove", "change_spec", "connect"], "hosts": hosts}
 
-    def _components(self, owner: Mapping[str, Any], deployments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        assigned = list(self._handle.assigned(owner["metadata"]["name"]))
-        found: dict[str, dict[str, Any]] = {}
-        for name in dict.fromkeys([*assigned, *deployments]):
-            deployment = deployments.get(name)
-            node = _node(deployment)
-            raw = _raw(owner, name)
-            annotations = (deployment or {"metadata": {}})["metadata"].get("annotations") or {}
-            found[name] = {
-                "node_placed": node,
-                "ready": _ready(deployment),
-                "outdated": deployment is not None and bool(raw) and annotations.get(HASH) != component_hash(raw),
-                "unwanted": name not in assigned,
-            }
-        return found
-
-    def _disconnected(self, owner: Mapping[str, Any]) -> list[str]:
-        """Return the components in other clusters whose Service here does not lead to where they are."""
-        assigned = self._handle.assigned(owner["metadata"]["name"])
-        if not assigned or len(assigned) == len((owner.get("spec") or {}).get("components") or ()):
-            return []
-        description = _description(owner)
-        elsewhere = partners(description, assigned)
-        return [name for name in elsewhere if outdated(self._handle.objects, owner, description, [name])]
-
     def _node_of(self, application: str, component: str) -> str | None:
-        return _node(self._handle.objects.get("Deployment", workload_name(application, component)))
+        return node_of(self._handle.objects.get("Deployment", workload_name(application, component)))
 
 
 class NameTaken(InvalidInput):
     """A name is in use by somebody else; trying again does not help."""
-
-
-def _description(owner: Mapping[str, Any]) -> Application:
-    description = from_resource(owner)
-    if not isinstance(description, Application):
-        raise InvalidInput(f"{owner.get('kind')} is no application")
-    return description
-
-
-def _raw(owner: Mapping[str, Any], component: str) -> dict[str, Any]:
-    for item in (owner.get("spec") or {}).get("components") or ():
-        if item["metadata"]["name"] == component:
-            return dict(item)
-    return {}
-
-
-def _node(deployment: Mapping[str, Any] | None) -> str | None:
-    if deployment is None:
-        return None
-    pod = deployment["spec"]["template"]["spec"]
-    node = (pod.get("nodeSelector") or {}).get(_HOSTNAME)
-    return str(node) if node is not None else None
-
-
-def _ready(deployment: Mapping[str, Any] | None) -> bool:
-    """Say whether the newest pods serve (as ``kubectl rollout status`` sees it)."""
-    if deployment is None:
-        return False
-    status = deployment.get("status") or {}
-    if int(status.get("observedGeneration") or 0) < int(deployment["metadata"].get("generation") or 0):
-        return False
-    wanted = int(deployment["spec"].get("replicas", 1))
-    return min(int(status.get("updatedReplicas") or 0), int(status.get("availableReplicas") or 0)) >= wanted
 
 
 def _may_move(description: Application) -> bool:

@@ -120,7 +120,7 @@ class ContinuumAgent(UpperAgent):
             self._waiting.discard(name)
             self._decisions.forget(name)
             self._statuses[APP].drop(name)
-            self._world.descriptions.forget(change.new)
+            self._world.forget(change.new)
             self._world.failover.forget(name)
             self._room(f"{name} is gone")
         elif intent_changed(change):
@@ -141,7 +141,7 @@ class ContinuumAgent(UpperAgent):
         kind, name = str(change.new["kind"]), str(change.new["metadata"]["name"])
         self._mark_own()
         if change.kind is ChangeKind.DELETED:
-            self._world.descriptions.forget(change.new)
+            self._world.forget(change.new)
             if kind in self._statuses:
                 self._statuses[kind].drop(name)
         elif not intent_changed(change) and capacity(change.old) == capacity(change.new):

@@ -50,6 +50,8 @@ class ContinuumWorld(UpperWorld):
         super().__init__(agent, objects, telemetry, weights=weights)
         self._clock = clock
         self.failover = failover or Failover()
+        self._demands: dict[str, tuple[Application, list[tuple[str, Resources]]]] = {}
+        self._facts: dict[str, tuple[tuple[Any, ...], NodeFacts]] = {}
 
     def placed(self, name: str) -> dict[str, str]:
         """Return component to cluster as the application's annotation has it."""
@@ -65,10 +67,7 @@ class ContinuumWorld(UpperWorld):
             description = self.descriptions.get(item, Node)
             cluster = (description.cluster_id if description is not None else None) or members.get(name)
             if cluster is not None:
-                facts = NodeFacts.gather(
-                    name, description=description, status=item.get("status"), used=used.get((cluster, name))
-                )
-                nodes[cluster].append(facts)
+                nodes[cluster].append(self._node(item, description, used.get((cluster, name))))
         datacenters: defaultdict[str, list[Datacenter]] = defaultdict(list)
         for item in self._objects.items("MLSysOpsDatacenter"):
             if (site := self.descriptions.get(item, Datacenter)) is not None:
@@ -79,6 +78,25 @@ class ContinuumWorld(UpperWorld):
             ready, why = karmada_ready(self._objects.get("Cluster", name))
             found.append(ClusterFacts(name, tuple(nodes[name]), ready, why, tuple(datacenters[name])))
         return found
+
+    def _node(self, item: Mapping[str, Any], description: Node | None, used: Resources | None) -> NodeFacts:
+        """Return the facts of a node, which are worked out once a version."""
+        metadata = item["metadata"]
+        name, version = str(metadata["name"]), (metadata.get("uid"), metadata.get("resourceVersion"))
+        known = self._facts.get(name)
+        if known is None or known[0] != version or None in version:
+            facts = NodeFacts.gather(name, description=description, status=item.get("status"))
+            known = self._facts[name] = (version, facts)
+        return replace(known[1], used=used) if used is not None else known[1]
+
+    def forget(self, obj: Mapping[str, Any]) -> None:
+        """Drop what is known of an object that is gone."""
+        self.descriptions.forget(obj)
+        name = str(obj["metadata"]["name"])
+        if obj.get("kind") == APP:
+            self._demands.pop(name, None)
+        elif obj.get("kind") == "MLSysOpsNode":
+            self._facts.pop(name, None)
 
     def _members(self) -> dict[str, str]:
         """Return node to cluster as the clusters' descriptions list them."""
@@ -101,11 +119,19 @@ class ContinuumWorld(UpperWorld):
                 for entry in (item.get("status") or {}).get("components") or ()
                 if entry.get("cluster") and entry.get("node")
             }
-            for demand in demands_of(application):
-                place = places.get(demand.members[0])
+            for member, resources in self._wants(item["metadata"]["name"], application) if places else ():
+                place = places.get(member)
                 if place is not None:
-                    used[place] = used[place] + demand.resources
+                    used[place] = used[place] + resources
         return used
+
+    def _wants(self, name: str, application: Application) -> list[tuple[str, Resources]]:
+        """Return what each demand of an application, known by its first member, requests; worked out once a description."""
+        known = self._demands.get(name)
+        if known is None or known[0] is not application:
+            wants = [(demand.members[0], demand.resources) for demand in demands_of(application)]
+            known = self._demands[name] = (application, wants)
+        return known[1]
 
     # -- placement ---------------------------------------------------------------------------------------------
 

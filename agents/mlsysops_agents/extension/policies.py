@@ -36,6 +36,9 @@ __all__ = ["PolicyManager"]
 
 _log = logging.getLogger(__name__)
 
+#: How long a change waits for policies that are being loaded; they come into force when they are (seconds).
+_PATIENCE_SECONDS = 10.0
+
 
 @dataclass(slots=True)
 class _Sent:
@@ -89,6 +92,7 @@ class PolicyManager:
         self._faults: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._running: dict[str, LoadedPolicy] = {}
+        self._late: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._level = logging.getLogger().level
@@ -191,6 +195,10 @@ class PolicyManager:
 
     async def close(self) -> None:
         """End all workers."""
+        late = tuple(self._late)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         workers = [*self._own_workers, *(item.worker for item in self._sent.values() if item.worker is not None)]
         await asyncio.gather(*(worker.close() for worker in workers), return_exceptions=True)
         self._own_workers.clear()
@@ -240,7 +248,7 @@ class PolicyManager:
     async def _follow(self, wanted: Mapping[str, SentToAgents], settings: SliceSettings) -> None:
         for name in [name for name in self._sent if name not in wanted]:
             self._retire(self._sent.pop(name))
-        trying: list[Awaitable[None]] = []
+        trying: set[asyncio.Task[None]] = set()
         for name, sent in wanted.items():
             entry = self._sent.setdefault(name, _Sent(sent))
             entry.wanted = sent
@@ -250,25 +258,48 @@ class PolicyManager:
                 entry.state, entry.message, entry.tried = "Refused", refusal, (0, "")
                 self._retire(entry)
             elif entry.tried != (sent.current.revision, digest):
-                trying.append(self._try(entry, digest))
-        # Side by side: one that has packages to be installed may take minutes.
-        await asyncio.gather(*trying)
+                entry.tried = (sent.current.revision, digest)
+                entry.state, entry.message = "Pending", "is being loaded"
+                trying.add(asyncio.create_task(self._try(entry, entry.tried), name=f"load policy {name}"))
+        if not trying:
+            return
+        done, late = await asyncio.wait(trying, timeout=_PATIENCE_SECONDS)
+        for task in done:
+            task.result()
+        # One that has packages to be installed may take minutes: nobody else waits for it.
+        self._late |= late
+        for task in late:
+            task.add_done_callback(self._came_late)
 
-    async def _try(self, entry: _Sent, digest: str) -> None:
+    def _came_late(self, task: asyncio.Task[None]) -> None:
+        self._late.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s: %s", task.get_name(), error, exc_info=error)
+        self._changed.set()
+
+    async def _try(self, entry: _Sent, tried: tuple[int, str]) -> None:
         sent = entry.wanted
-        entry.tried = (sent.current.revision, digest)
         path = f"revision-{sent.current.revision}/policy-{sent.name}.py"
         try:
             loaded, worker = await self._load(sent.name, path, sent.text.encode())
         except PluginError as exc:
+            if not self._is_wanted(entry, tried):
+                return
             entry.state = "Refused" if isinstance(exc, PackagesRefused) else "Failed"
             entry.message = str(exc)
             _log.warning("%s; %s", exc, f"revision {entry.revision} goes on" if entry.loaded else "nothing replaces it")
+            return
+        if not self._is_wanted(entry, tried):
+            await worker.close()
             return
         self._retire(entry)
         entry.loaded, entry.worker, entry.revision = loaded, worker, sent.current.revision
         entry.state, entry.message = "Loaded", ""
         _log.info("policy %s: revision %d is loaded (%s)", sent.name, entry.revision, loaded.version[:19])
+
+    def _is_wanted(self, entry: _Sent, tried: tuple[int, str]) -> bool:
+        """Say whether what was tried is still what is wanted: meanwhile another revision may have come, or it was taken back."""
+        return self._sent.get(entry.wanted.name) is entry and entry.tried == tried
 
     def _refusal(self, sent: SentToAgents, digest: str, settings: SliceSettings) -> str:
         if digest != sent.current.digest:

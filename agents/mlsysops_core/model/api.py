@@ -235,7 +235,7 @@ class AgentPolicy(Answer):
     tier: str
     agent: str
     name: str
-    state: str = Field(default="", description="Running, Off, Failed or Refused.")
+    state: str = Field(default="", description="Running, Off, Pending, Failed or Refused.")
     source: str = Field(default="", description="built-in, file, sent or settings.")
     version: str = ""
     revision: int | None = Field(default=None, description="Revision that is loaded; 0 where none is.")

@@ -69,13 +69,14 @@ def down(bed: Testbed, *, purge: bool = False) -> bool:
     if there:
         require(install=False)
         with locked(bed.directory, "the testbed"):
-            with ThreadPoolExecutor(len(HOSTS)) as pool:
-                for stopping in [pool.submit(machine.stop, bed, host) for host in HOSTS]:
-                    stopping.result()
-            for host in HOSTS:
-                machine.remove(bed, host)
-            network.network_down(bed)
-            cgroups.remove(bed.group)
+            if network.made_here(bed):
+                with ThreadPoolExecutor(len(HOSTS)) as pool:
+                    for stopping in [pool.submit(machine.stop, bed, host) for host in HOSTS]:
+                        stopping.result()
+                for host in HOSTS:
+                    machine.remove(bed, host)
+                network.network_down(bed)
+                cgroups.remove(bed.group)
             run("rm", "-rf", "--one-file-system", str(bed.directory))
         with contextlib.suppress(OSError):  # slices may have their state beside it
             bed.directory.parent.rmdir()

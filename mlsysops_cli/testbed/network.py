@@ -17,7 +17,17 @@ from mlsysops_cli.testbed.tools import run
 if TYPE_CHECKING:
     from mlsysops_cli.testbed.model import Machine, Testbed
 
-__all__ = ["add_host", "carrier", "mend", "network_down", "network_up", "partition", "remove_host", "set_link"]
+__all__ = [
+    "add_host",
+    "carrier",
+    "made_here",
+    "mend",
+    "network_down",
+    "network_up",
+    "partition",
+    "remove_host",
+    "set_link",
+]
 
 #: Veth pairs over tunnels of the machine around ours lose big packets otherwise.
 _MTU = "1400"
@@ -27,12 +37,22 @@ _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 _ENOUGH_INOTIFY = 1024
 
 
+def made_here(bed: Testbed) -> bool:
+    """Whether the network is this testbed's, and not that of another user or home directory: all have the same names."""
+    return (bed.directory / "kernel.json").is_file()
+
+
 def network_up(bed: Testbed, *, isolated: bool) -> None:
     """Make the bridge and, unless the hosts are to be cut off from the world, NAT.
 
     Raises:
-        Conflict: Another network of this machine has the subnet.
+        Conflict: Another network of this machine has the subnet, or somebody else's testbed is up.
     """
+    if _link_exists(bed.bridge) and not made_here(bed):
+        raise Conflict(
+            f"a testbed of another user or home directory is up (interface {bed.bridge})",
+            hint="whoever made it removes it with `mls testbed down`",
+        )
     if not _link_exists(bed.bridge):
         _check_subnet(bed)
         run("ip", "link", "add", bed.bridge, "mtu", _MTU, "type", "bridge")

@@ -15,25 +15,28 @@ if TYPE_CHECKING:
     from mlsysops_core.errors import Fault
 
     from mlsysops_cli.inventory.loader import RawInventory
+    from mlsysops_cli.slice.model import AgentsForm
 
 __all__ = ["read_plugins"]
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}")
 #: A project's name as the core metadata have it, alone: versions are the policies' to say.
 _PACKAGE = re.compile(r"\*|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_OF_HOSTS = ("mls_plugin_dirs", "mls_policy_wheelhouse")
 _KEY_TYPE = b"ssh-ed25519"
 #: RFC 8709, section 4: two strings, each with four bytes of length; the second is the key of 32 bytes.
 _KEY_BYTES = 4 + len(_KEY_TYPE) + 4 + 32
 
 
-def read_plugins(raw: RawInventory, faults: list[Fault]) -> PluginSettings:
+def read_plugins(raw: RawInventory, faults: list[Fault], form: AgentsForm) -> PluginSettings:
     """Return the settings, adding a fault for each that cannot be meant.
 
     Args:
         raw: The inventory.
         faults: Is added to.
+        form: Whether agents run as processes of hosts or as pods, which see no directories of their hosts.
     """
-    read = _Lists(raw, faults)
+    read = _Lists(raw, faults, form)
     directories = {
         host: found
         for host in raw.hosts
@@ -50,14 +53,19 @@ def read_plugins(raw: RawInventory, faults: list[Fault]) -> PluginSettings:
 
 
 class _Lists:
-    def __init__(self, raw: RawInventory, faults: list[Fault]) -> None:
+    def __init__(self, raw: RawInventory, faults: list[Fault], form: AgentsForm) -> None:
         self._raw = raw
         self._faults = faults
+        self._form = form
 
     def of_host(self, host: str, key: str, check: Callable[[str], Any], wanted: str) -> tuple[str, ...] | None:
         """Return a host's list of texts; one text alone is a list of one, and an absent variable is None."""
         value = self._raw.hosts[host].get(key)
         if value is None:
+            return None
+        if self._form == "pods" and key in _OF_HOSTS:
+            hint = "`mls agent set-policy` reaches them; or let agents be processes, where the engine can"
+            self._fault(host, key, "is a directory of hosts, but agents are pods and do not see it", hint)
             return None
         items = [value] if isinstance(value, str) else value
         wrong = items if not isinstance(items, list) else [i for i in items if not isinstance(i, str) or not check(i)]

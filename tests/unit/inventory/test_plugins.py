@@ -17,6 +17,7 @@ from mlsysops_cli.render.plugins import plugin_config
 INVENTORY = """\
 all:
   vars:
+    mls_engine: {engine}
     {vars}
   children:
     management_cluster:
@@ -29,7 +30,7 @@ all:
             server1: {{ansible_host: 10.0.0.2, pod_cidr: 10.12.0.0/16, service_cidr: 10.13.0.0/16}}
         worker_nodes:
           hosts:
-            worker1: {{ansible_host: 10.0.0.3, mls_plugin_dirs: [/opt/plugins]}}
+            worker1: {{ansible_host: 10.0.0.3{worker}}}
             worker2: {{ansible_host: 10.0.0.4}}
 """
 DIGEST = "sha256:" + "ab" * 32
@@ -40,10 +41,10 @@ def public_key(comment: str = "ops@example.org") -> str:
     return f"{key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} {comment}"
 
 
-def inventory(tmp_path: Path, **variables: object) -> str:
+def inventory(tmp_path: Path, *, engine: str = "embedded", worker: str = "", **variables: object) -> str:
     path = tmp_path / "inv.yml"
-    lines = yaml.safe_dump(variables or {"x": 1}, default_flow_style=None, width=1000).strip().splitlines()
-    path.write_text(INVENTORY.format(vars="\n    ".join(lines)))
+    lines = yaml.safe_dump(variables or {"x": 1}, width=1000).strip().splitlines()
+    path.write_text(INVENTORY.format(engine=engine, worker=worker, vars="\n    ".join(lines)))
     return str(path)
 
 
@@ -52,6 +53,7 @@ def test_settings_reach_the_agents(tmp_path: Path) -> None:
     slice_ = load_slice(
         inventory(
             tmp_path,
+            worker=", mls_plugin_dirs: [/opt/plugins]",
             mls_policy_digests=[DIGEST],
             mls_policy_signers=[key],
             mls_policy_packages=["numpy", "scikit-learn"],
@@ -103,4 +105,12 @@ def test_what_cannot_be_meant_is_told_once(tmp_path: Path, variable: str, value:
     (fault,) = caught.value.faults
     assert variable in fault.message
     assert hint in str(fault)
-    assert fault.line == 3
+    assert fault.line == 4
+
+
+def test_pods_see_no_directories_of_their_hosts(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_slice(inventory(tmp_path, engine="k3s", worker=", mls_plugin_dirs: [/opt/plugins]"))
+    (fault,) = caught.value.faults
+    assert "agents are pods and do not see it" in fault.message
+    assert load_slice(inventory(tmp_path, engine="k3s", mls_policy_packages=["numpy"])).plugins.packages == ("numpy",)

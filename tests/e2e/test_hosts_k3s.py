@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from hosts import INVENTORY_OF_A_HOST, ON_HOSTS, Bed, boot
+from newcomer import wait_for
 
 sys.path.insert(0, str(Path(__file__).parent / "standins"))
 
@@ -107,43 +108,12 @@ def offline(k3s: K3sBed, bare: dict[str, set[str]]) -> Path:
 @pytest.fixture(scope="module")
 def first(k3s: K3sBed, offline: Path) -> Any:
     """The first deployment."""
-    return k3s.deploy(offline).json()
-
-
-def test_a_wrong_program_reaches_no_host(k3s: K3sBed, bare: dict[str, set[str]]) -> None:
-    """The project knows the checksum of this release, so a mirror cannot vouch for another file."""
-    k3s.server.publish(f"{PINNED}/k3s", b"not k3s", sums="sha256sum-amd64.txt")
-    inventory = k3s.inventory("wrong", mls_k3s_version="", mls_artifacts_mirror=k3s.server.url)
-    run = k3s.deploy(inventory, expect=None)
-    assert run.code != 0
-    for host in HOSTS:
-        assert f"{host}: Install files: {PINNED}/k3s: " in run.err
-    assert "has the wrong checksum" in run.err
-    assert run.seconds < 240
-    k3s.person.run("mls framework destroy-all --yes")
-    for host in HOSTS:
-        assert k3s.state(host) == bare[host], host
-
-
-def test_a_missing_file_is_said_before_a_host_is_touched(k3s: K3sBed, bare: dict[str, set[str]]) -> None:
-    (k3s.person.work / "empty").mkdir()
-    run = k3s.deploy(k3s.inventory("empty", mls_artifacts_dir="empty"), expect=None)
-    assert run.code == 3
-    assert f"k3s/{VERSION}/k3s is missing" in run.err
-    assert "fetch-artifacts" in run.err
-    k3s.person.run("mls framework destroy-all --yes", expect=None)
-
-
-def test_a_foreign_k3s_is_left_alone(k3s: K3sBed, bare: dict[str, set[str]], offline: Path) -> None:
-    k3s.bed.ssh("worker1", "printf '#!/bin/sh\\n' > /usr/local/bin/k3s")
-    try:
-        run = k3s.deploy(offline, "--limit worker1", expect=None)
-        assert run.code != 0
-        assert "worker1: Claim the host: a k3s that mls did not install is here (/usr/local/bin/k3s)" in run.err
-        k3s.person.run("mls framework destroy-all --yes", expect=None)
-        assert k3s.bed.ssh("worker1", "cat /usr/local/bin/k3s").startswith("#!/bin/sh")
-    finally:
-        k3s.bed.ssh("worker1", "rm -f /usr/local/bin/k3s")
+    run = k3s.deploy(offline, expect=None)
+    if run.code != 0:  # say why: what runs on the hosts is gone when somebody reads this
+        every = "journalctl -q --no-pager -o cat -u k3s -u k3s-agent | tail -15; find /var/lib/rancher/k3s/agent/kubelet -name '*.log' | xargs -r tail -n 5"
+        said = "\n".join(f"--- {host}\n{k3s.bed.ssh(host, every, expect=None)}" for host in HOSTS)
+        raise AssertionError(f"{run.err}\n{said}")
+    return run.json()
 
 
 def test_check_mode_changes_no_bare_host(k3s: K3sBed, bare: dict[str, set[str]], offline: Path) -> None:
@@ -245,9 +215,21 @@ def test_a_stolen_agents_token_makes_no_server(k3s: K3sBed, first: Any) -> None:
 
 
 def test_a_rebooted_host_comes_back(k3s: K3sBed, first: Any) -> None:
+    booted = k3s.bed.ssh("worker1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID k3s-agent")
     k3s.bed.ctl("crash", "worker1")
     k3s.bed.ctl("start", "worker1")
-    assert k3s.deploy(k3s.person.work / "changed.yml").json()["changed"] == 0
+    wait_for(
+        "k3s of the host that was off",
+        lambda: k3s.bed.ssh("worker1", "systemctl is-active k3s-agent", expect=None).strip() == "active",
+        timeout=60,
+    )
+    assert k3s.bed.ssh("worker1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID k3s-agent") != booted
+
+    def ready() -> bool:
+        node = k3s.kubectl(k3s.admin("server"), "get node worker1")
+        return {one["type"]: one["status"] for one in node["status"]["conditions"]}["Ready"] == "True"
+
+    wait_for("its node", ready, timeout=120, every=1)
 
 
 def test_the_way_back_leaves_the_hosts_as_they_were(k3s: K3sBed, first: Any, bare: dict[str, set[str]]) -> None:
@@ -279,3 +261,39 @@ N
         assert k3s.bed.ssh(host, "ps -eo args | grep -cE '[m]lsysops|[k]3s|sleep 100[0]' || true").strip() == "0", host
     assert not k3s.slice_directory().exists()
     assert json.loads(k3s.person.run("mls context list -o json").out)["items"] == []
+
+
+def test_a_wrong_program_reaches_no_host(k3s: K3sBed, bare: dict[str, set[str]]) -> None:
+    """The project knows the checksum of this release, so a mirror cannot vouch for another file."""
+    k3s.server.publish(f"{PINNED}/k3s", b"not k3s", sums="sha256sum-amd64.txt")
+    inventory = k3s.inventory("wrong", mls_k3s_version="", mls_artifacts_mirror=k3s.server.url)
+    run = k3s.deploy(inventory, expect=None)
+    assert run.code != 0
+    for host in HOSTS:
+        assert f"{host}: Install files: {PINNED}/k3s: " in run.err
+    assert "has the wrong checksum" in run.err
+    assert run.seconds < 240
+    k3s.person.run("mls framework destroy-all --yes")
+    for host in HOSTS:
+        assert k3s.state(host) == bare[host], host
+
+
+def test_a_missing_file_is_said_before_a_host_is_touched(k3s: K3sBed, bare: dict[str, set[str]]) -> None:
+    (k3s.person.work / "empty").mkdir()
+    run = k3s.deploy(k3s.inventory("empty", mls_artifacts_dir="empty"), expect=None)
+    assert run.code == 3
+    assert f"k3s/{VERSION}/k3s is missing" in run.err
+    assert "fetch-artifacts" in run.err
+    k3s.person.run("mls framework destroy-all --yes", expect=None)
+
+
+def test_a_foreign_k3s_is_left_alone(k3s: K3sBed, bare: dict[str, set[str]], offline: Path) -> None:
+    k3s.bed.ssh("worker1", "printf '#!/bin/sh\\n' > /usr/local/bin/k3s")
+    try:
+        run = k3s.deploy(offline, "--limit worker1", expect=None)
+        assert run.code != 0
+        assert "worker1: Claim the host: a k3s that mls did not install is here (/usr/local/bin/k3s)" in run.err
+        k3s.person.run("mls framework destroy-all --yes", expect=None)
+        assert k3s.bed.ssh("worker1", "cat /usr/local/bin/k3s").startswith("#!/bin/sh")
+    finally:
+        k3s.bed.ssh("worker1", "rm -f /usr/local/bin/k3s")

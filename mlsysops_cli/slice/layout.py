@@ -47,6 +47,8 @@ class HostLayout:
         home: Where the environment of our processes is installed; None where it is this one.
         pod_cidr: Network of its pods, where it has one of its own.
         otlp_port: Where its agent's OTLP/HTTP receiver listens.
+        apis: Where this machine keeps kubeconfigs of an API that exists, apart from the host's own files, which go before
+            what is ours has gone from the API; None on other engines.
     """
 
     host: Host
@@ -58,6 +60,7 @@ class HostLayout:
     home: Path | None = None
     pod_cidr: str | None = None
     otlp_port: int = OTLP_PORT
+    apis: Path | None = None
 
     @property
     def pki(self) -> Path:
@@ -74,13 +77,16 @@ class HostLayout:
 
     @property
     def admin_kubeconfig(self) -> Path:
-        """The administrator's kubeconfig of this host's control plane, on this machine."""
-        return self.reachable(self.kubeconfig("admin"))
+        """The administrator's kubeconfig of the API that this host serves or stands for, on this machine."""
+        return self._kubeconfig_here("admin")
 
     @property
     def host_kubeconfig(self) -> Path:
         """The administrator's kubeconfig, on this machine, of the cluster on which this host's Karmada runs."""
-        return self.reachable(self.kubeconfig("host"))
+        return self._kubeconfig_here("host")
+
+    def _kubeconfig_here(self, user: str) -> Path:
+        return self.apis / f"{user}.kubeconfig" if self.apis else self.reachable(self.kubeconfig(user))
 
     @property
     def token_file(self) -> Path:
@@ -203,6 +209,7 @@ def plan_layout(
             access=access,
             home=home,
             pod_cidr=addresses.pod_cidr(host.name) if host.local and host.role == "worker" else None,
+            apis=root / "apis" / host.name if slice_.engine == "existing" else None,
             otlp_port=_POD_OTLP_PORTS[host.role] if _is_pod(slice_, host) else OTLP_PORT,
         )
     return SliceLayout(slice_, root, hosts, {name: addresses.service_cidr(name) for name in addresses.planes})

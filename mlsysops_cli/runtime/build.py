@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 from mlsysops_core.errors import MlsError
+from packaging.requirements import Requirement
 
-from mlsysops_cli.runtime.wheel import NAME, constraints, make_wheel, pip, requirements, source_digest
+from mlsysops_cli.runtime.wheel import constraints, make_wheel, pip, requirements, source_digest
 from mlsysops_cli.slice.state import locked
 
 if TYPE_CHECKING:
@@ -92,9 +93,7 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
                 wheel = make_wheel(work)
                 if not wanted[0].path.is_file():
                     note(f"building the environment of hosts with Python {target.python} on {target.machine}; once")
-                    wheels = _wheelhouse(
-                        cache / f"wheels-{target.name}-{wanted[0].digest}", work, wheel, target, versions
-                    )
+                    wheels = _wheelhouse(cache / f"wheels-{target.name}-{wanted[0].digest}", work, target, versions)
                     _install(
                         work / "dependencies",
                         wanted[0].path,
@@ -129,15 +128,16 @@ def _install(tree: Path, path: Path, target: Target, wheels: list[str]) -> None:
     packed.replace(path)
 
 
-def _wheelhouse(kept: Path, work: Path, wheel: Path, target: Target, versions: list[str]) -> Path:
+def _wheelhouse(kept: Path, work: Path, target: Target, versions: list[str]) -> Path:
     if not kept.is_dir():
         pins, found = work / "constraints.txt", work / "wheels"
         pins.write_text("\n".join(versions) + "\n", encoding="utf-8")
-        pip(
-            "download", "--quiet", "--dest", str(found), "--constraint", str(pins), *_options(target), f"{wheel}[{EXTRAS}]"
-        )  # fmt: skip
-        for path in found.glob(f"{NAME.replace('-', '_')}-*.whl"):
-            path.unlink()  # ours changes more often than the others
+        needed = [line for line in requirements(EXTRAS) if Requirement(line).name not in target.without]
+        try:
+            pip("download", "--quiet", "--dest", str(found), "--constraint", str(pins), *_options(target), *needed)
+        except MlsError as exc:
+            hint = f"{exc.hint}: one with wheels for {target.machine} (PIP_EXTRA_INDEX_URL), or a directory (PIP_FIND_LINKS)"
+            raise type(exc)(exc.message, hint=hint) from exc
         found.replace(kept)
     os.utime(kept)
     return kept

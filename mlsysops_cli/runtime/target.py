@@ -19,6 +19,10 @@ _MACHINES = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64", "armv
 _ALIASES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
 
+#: What has no wheels for a processor, and only control planes need: they cannot be there, workers can.
+_CONTROL_PLANES_ONLY = {"armv7l": frozenset({"cel-expr-python", "google-re2"})}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
     """One kind of host.
@@ -54,6 +58,11 @@ class Target:
     def name(self) -> str:
         """A name for files."""
         return f"cp{self.python.replace('.', '')}-{self.machine}-glibc2{self.glibc:02}"
+
+    @property
+    def without(self) -> frozenset[str]:
+        """Names of requirements that cannot be had there, and that a worker does without."""
+        return _CONTROL_PLANES_ONLY.get(self.machine, frozenset())
 
     @property
     def platforms(self) -> list[str]:

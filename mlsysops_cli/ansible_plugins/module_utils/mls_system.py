@@ -64,13 +64,22 @@ def check_release(root: str = "/") -> list[Finding]:
     return []
 
 
-def check_machine(machine: str = "", libc: str = "") -> list[Finding]:
-    """Find a processor or a C library for which there are no programs."""
+def check_machine(machine: str = "", libc: str = "", *, part: str = "") -> list[Finding]:
+    """Find a processor or a C library for which there are no programs.
+
+    Args:
+        machine: As ``uname -m`` says; this machine's where empty.
+        libc: Its C library; this machine's where empty.
+        part: ``control plane`` where the host shall run one of ours.
+    """
     machine = machine or platform.machine()
     libc = libc or platform.libc_ver()[0]
     found = []
     if machine not in MACHINES:
         found.append(fault("processor", f"processor {machine} is not supported", "amd64, arm64 or armhf"))
+    elif part == "control plane" and MACHINES[machine] == "armhf":
+        what = "there is no control plane of the embedded engine for armhf"  # nobody builds CEL for it
+        found.append(fault("processor", what, "make the host a worker, or take one with amd64 or arm64"))
     if libc != "glibc":
         found.append(fault("C library", "the C library is not glibc", "use Debian or Ubuntu"))
     return found

@@ -131,12 +131,13 @@ def main() -> None:
         "proxy": lambda: [one for url in want["proxies"] for one in mls_network.check_proxy(url, want["proxy_target"])],
     }
     remote = want["supervisor"].get("kind") == "systemd"
+    part = "control plane" if want["engine"] == "embedded" and _serves(want["ports"]) else ""
     if remote:
         checks.update(
             {
                 "root": mls_system.check_root,
                 "system": mls_system.check_release,
-                "processor": mls_system.check_machine,
+                "processor": lambda: mls_system.check_machine(part=part),
                 "init": mls_system.check_init,
                 "kernel": lambda: mls_system.check_kernel(want["engine"]),
                 "clock": lambda: mls_system.check_clock(want["now"]),
@@ -151,6 +152,11 @@ def main() -> None:
         identity=identity,
         ansible_facts={"mls_preflight": {"findings": findings, "summary": _summary()}},
     )
+
+
+def _serves(ports: list[dict[str, Any]]) -> bool:
+    """Whether the host's part has an API to serve."""
+    return any(port["what"] == "control plane" for port in ports)
 
 
 def _summary() -> str:

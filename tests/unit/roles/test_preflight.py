@@ -48,6 +48,8 @@ def test_releases(tmp_path: Path, said: dict[str, str], level: str | None, text:
 def test_processors_and_libraries() -> None:
     assert mls_system.check_machine("aarch64", "glibc") == []
     assert mls_system.check_machine("armv7l", "glibc") == []
+    assert mls_system.check_machine("aarch64", "glibc", part="control plane") == []
+    assert "no control plane" in mls_system.check_machine("armv7l", "glibc", part="control plane")[0]["found"]
     found = mls_system.check_machine("riscv64", "musl")
     assert [one["check"] for one in found] == ["processor", "C library"]
 

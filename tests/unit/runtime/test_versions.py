@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import version
 
 from packaging.requirements import Requirement
 
+from mlsysops_cli.runtime import Target
 from mlsysops_cli.runtime.wheel import constraints, requirements
 
 
@@ -22,3 +25,25 @@ def test_requirements_are_those_of_the_source() -> None:
     assert {"pydantic", "aiohttp", "h2"} <= names
     assert "fastapi" not in names
     assert all(Requirement(line).marker is None for line in requirements("agents,northbound"))
+
+
+def test_what_only_control_planes_need_is_left_out_where_nobody_builds_it() -> None:
+    assert Target("3.11", "armv7l", 36).without == {"cel-expr-python", "google-re2"}
+    assert Target("3.11", "aarch64", 36).without == frozenset()
+
+
+BLOCKED = """
+import importlib, sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("cel_expr_python", "re2"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Block())
+for name in ("mlsysops_embedded.kubelet", "mlsysops_agents.__main__", "mlsysops_agents.node.agent"):
+    importlib.import_module(name)
+"""
+
+
+def test_a_worker_does_without_it() -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

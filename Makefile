@@ -75,6 +75,10 @@ bench: setup ## Measure the published figures: make bench [BENCH=name]
 	@mkdir -p build
 	$(BIN)/python tests/bench/run.py --output build/bench.json $(BENCH)
 
+.PHONY: images
+images: setup ## Build the images of agents and northbound with podman, buildah or docker; IMAGES_ARGS="--archives DIR"
+	@$(BIN)/python tests/tools/images.py $(IMAGES_ARGS)
+
 .PHONY: deploy-testbed
 deploy-testbed: setup ## Stand up the local slice, deploy the test application and show it running
 	@tests/tools/deploy_testbed.sh "$(BIN)" "$(INVENTORY)"

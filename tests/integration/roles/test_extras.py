@@ -117,6 +117,7 @@ def until(what: str, condition: Callable[[], bool], seconds: float = 90) -> None
         time.sleep(0.2)
 
 
+@pytest.mark.timeout(600)  # four runs of Ansible
 def test_devices_and_collector_in_check_mode_twice_and_back(
     person: Person, collector: tuple[str, type[Collector]]
 ) -> None:

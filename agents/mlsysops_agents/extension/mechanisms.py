@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, Mechanism, PluginHandle
 from mlsysops_core.plugins import PluginError, load_mechanisms
-from mlsysops_core.plugins.modules import mechanism_name_of, plugin_files
+from mlsysops_core.plugins.modules import gives_way, mechanism_name_of, plugin_files
 
 from mlsysops_agents.adapters.worker import PackageEnvironments, WorkerLimits, WorkerMechanism, load_mechanism_in_worker
 
 __all__ = ["Mechanisms"]
+
+_log = logging.getLogger(__name__)
 
 _DIRECTORY = "workers"
 
@@ -60,8 +63,11 @@ class Mechanisms:
             found = {loaded.name: loaded.mechanism for loaded in load_mechanisms(self._handle)}
         except PluginError as exc:
             faults.append(str(exc))
-        facts = _facts(self._handle, found)
+        facts, built_in = _facts(self._handle, found), frozenset(found)
         for path in await asyncio.to_thread(self._files):
+            if gives_way(path, built_in):
+                _log.info("%s is left aside: mechanism %s is built in", path, mechanism_name_of(path))
+                continue
             try:
                 name, worker = await self._load_file(path, facts)
             except PluginError as exc:

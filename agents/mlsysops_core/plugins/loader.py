@@ -14,7 +14,7 @@ from mlsysops_core.contracts import Mechanism, PluginHandle, Policy, PolicyConte
 
 from .aliases import with_aliases
 from .declaration import Declaration, PluginError
-from .modules import check_policy, load_mechanism_file, load_policy_file, plugin_files
+from .modules import check_policy, gives_way, load_mechanism_file, load_policy_file, plugin_files
 
 __all__ = ["MECHANISM_GROUP", "POLICY_GROUP", "LoadedMechanism", "LoadedPolicy", "load_mechanisms", "load_policies"]
 
@@ -125,7 +125,10 @@ def load_mechanisms(
                 _check_mechanism(made, f"mechanism {entry.name} ({entry.value})")
                 for name, mechanism in with_aliases(entry.name, made).items():
                     found[name] = LoadedMechanism(name, mechanism, _version(entry), entry.value)
+    built_in = frozenset(found)
     for path in _files(directories, "mechanism", faults):
+        if gives_way(path, built_in):
+            continue
         with _Collect(faults):
             name, mechanism, digest = load_mechanism_file(path, agent_state=agent_state, listener=listener)
             found[name] = LoadedMechanism(name, mechanism, f"sha256:{digest}", str(path))

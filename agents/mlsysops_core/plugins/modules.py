@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from .declaration import PluginError
 __all__ = [
     "ModuleMechanism",
     "check_policy",
+    "gives_way",
     "load_mechanism_file",
     "load_mechanism_source",
     "load_policy_file",
@@ -279,6 +280,15 @@ def plugin_files(directory: Path, kind: Literal["policy", "mechanism"]) -> list[
     below = directory / FRAMEWORK_DIRECTORIES[kind]
     theirs = [path for path in below.glob("policy-*.py" if kind == "policy" else "*.py") if path.name[0] not in "._"]
     return sorted([*directory.glob(f"{kind}-*.py"), *theirs])
+
+
+def gives_way(path: Path, built_in: Container[str]) -> bool:
+    """Say whether a mechanism's file is left aside for a built-in one of its name.
+
+    The MLSysOps framework's own mechanisms of such names speak to other parts of the framework, which are not here; what they do,
+    the built-in ones do. A file called ``mechanism-<name>.py`` was meant to take a built-in one's place.
+    """
+    return path.parent.name == FRAMEWORK_DIRECTORIES["mechanism"] and mechanism_name_of(path) in built_in
 
 
 def _name_of(path: Path, kind: str) -> str:

@@ -184,6 +184,19 @@ def test_a_directory_of_the_framework_is_taken_as_it_is(tmp_path: Path) -> None:
     assert [item.name for item in load_policies(FakeHandle(), [tmp_path], entries=[])] == ["mine"]
 
 
+def test_the_framework_s_own_mechanisms_give_way_to_those_that_are_built_in(tmp_path: Path) -> None:
+    (tmp_path / "mechanisms").mkdir()
+    write(tmp_path / "mechanisms", "fluidity.py", "import fluidity.controller  # of the framework, not here")
+    write(tmp_path / "mechanisms", "Mine.py", MECHANISM)
+    found = {item.name: item.source for item in load_mechanisms(FakeHandle("cluster"), [tmp_path])}
+    assert found["fluidity"].startswith("mlsysops_agents.")
+    assert found["Mine"].endswith("Mine.py")
+    # By its full name, a file is meant to take the place of a built-in one.
+    write(tmp_path, "mechanism-fluidity.py", MECHANISM)
+    found = {item.name: item.source for item in load_mechanisms(FakeHandle("cluster"), [tmp_path])}
+    assert found["fluidity"].endswith("mechanism-fluidity.py")
+
+
 def test_what_the_framework_s_plug_ins_import_is_there(tmp_path: Path) -> None:
     text = """
 from mlsysops import MessageEvents

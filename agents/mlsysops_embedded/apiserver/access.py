@@ -42,7 +42,7 @@ class Access:
             "SelfSubjectReview": self._who,
             "SelfSubjectAccessReview": self._own_access,
             "SubjectAccessReview": self._access,
-            "LocalSubjectAccessReview": self._access,
+            "LocalSubjectAccessReview": self._local_access,
             "SelfSubjectRulesReview": self._rules,
             "TokenReview": self._token,
         }[info.kind]
@@ -102,7 +102,17 @@ class Access:
             (others if rule.get("nonResourceURLs") else resources).append(rule)
         return {"resourceRules": resources, "nonResourceRules": others, "incomplete": False}
 
+    def _local_access(self, user: User, spec: Obj, namespace: str) -> Obj:
+        asked = (spec.get("resourceAttributes") or {}).get("namespace", "")
+        if asked != namespace:
+            text = f'Invalid value: "{asked}": must match metadata.namespace'
+            cause = Cause("FieldValueInvalid", "spec.resourceAttributes.namespace", text)
+            raise ApiError.invalid("LocalSubjectAccessReview", "", [cause], "authorization.k8s.io")
+        return self._access(user, spec, namespace)
+
     def _token(self, user: User, spec: Obj, namespace: str) -> Obj:
+        if not spec.get("token"):
+            raise ApiError.bad_request("token is required for TokenReview in authentication")
         audiences = tuple(spec.get("audiences") or (AUDIENCE,))
         found = self.authenticator.token_user(str(spec.get("token", "")), audiences)
         if found is None:

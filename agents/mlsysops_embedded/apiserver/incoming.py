@@ -106,9 +106,8 @@ def updated(call: Call, info: ResourceInfo, old: Obj, wanted: Any, subresource: 
         kept = {**old, "metadata": {**before, "resourceVersion": new["metadata"].get("resourceVersion")}}
         if "managedFields" in new["metadata"]:
             kept["metadata"]["managedFields"] = new["metadata"]["managedFields"]
-        # Kubelets may write nothing but status, and annotate through it (podStatusStrategy, nodeStatusStrategy).
-        if info.plural in ("pods", "nodes") and not info.custom and new["metadata"].get("annotations"):
-            kept["metadata"]["annotations"] = new["metadata"]["annotations"]
+        if not info.custom:
+            _take_metadata(info, new["metadata"], kept["metadata"])
         if "status" in new:
             kept["status"] = new["status"]
         else:
@@ -129,6 +128,16 @@ def updated(call: Call, info: ResourceInfo, old: Obj, wanted: Any, subresource: 
     return new
 
 
+def _take_metadata(info: ResourceInfo, given: Obj, kept: Obj) -> None:
+    """Who may write the status of a built-in kind may label and annotate it (the status strategies of each kind)."""
+    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if name == "labels" and info.bucket == "deployments.apps":
+            continue
+        kept.pop(name, None)
+        if given.get(name):
+            kept[name] = given[name]
+
+
 def precondition(info: ResourceInfo, name: str, old: Obj, metadata: Obj) -> None:
     """Optimistic concurrency.
 
@@ -142,5 +151,7 @@ def precondition(info: ResourceInfo, name: str, old: Obj, metadata: Obj) -> None
 
 def desired_changed(info: ResourceInfo, old: Obj, new: Obj) -> bool:
     """Whether the desired state differs, which makes a new generation."""
+    if info.bucket == "deployments.apps" and old["metadata"].get("annotations") != new["metadata"].get("annotations"):
+        return True  # its annotations say what becomes of its ReplicaSets (apps/deployment/strategy.go)
     skip = ("metadata", "status") if "status" in info.subresources or not info.custom else ("metadata",)
     return any(old.get(k) != new.get(k) for k in old.keys() | new.keys() if k not in skip)

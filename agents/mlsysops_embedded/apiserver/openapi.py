@@ -1,4 +1,4 @@
-"""OpenAPI: v3 documents a group version (for explain, apply and field validation), and a small v2."""
+"""OpenAPI: documents of version 3, one a group version, for explain, apply and field validation; and of version 2."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from mlsysops_embedded.apiserver import openapi_v2
 from mlsysops_embedded.apiserver.http import Request, respond
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.resources import Catalog, ResourceInfo
@@ -19,6 +20,7 @@ __all__ = ["OpenApi"]
 Obj = dict[str, Any]
 _META_NAME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _PRIVATE: Final = ("x-name", "x-quantity")
+_VERSION: Final = "v1.32.0-embedded"
 _WRITE_PARAMETERS: Final = ("dryRun", "fieldManager", "fieldValidation")
 
 
@@ -94,10 +96,7 @@ class OpenApi:
             await respond(request, 200, orjson.dumps({"paths": self._index()}))
             return 200
         if path == "/openapi/v2":
-            accepted = [name for name, _ in request.accepts()]
-            if not any(name in ("application/json", "*/*", "application/*") for name in accepted):
-                raise ApiError.not_acceptable("application/json")
-            await respond(request, 200, self._v2())
+            await self._serve_v2(request)
             return 200
         if not path.startswith("/openapi/v3/"):
             raise ApiError.unknown_resource()
@@ -106,6 +105,18 @@ class OpenApi:
         await respond(request, 200, data, headers=headers)
         await asyncio.sleep(0)
         return 200
+
+    async def _serve_v2(self, request: Request) -> None:
+        for name, _ in request.accepts():
+            if name.startswith(openapi_v2.PROTOBUF):
+                # Always so: the older way to write the version, with @, is no media type to those who ask for it.
+                media = f"{openapi_v2.PROTOBUF}.v1.0+protobuf"
+                await respond(request, 200, self._v2(protobuf=True), content_type=media)
+                return
+            if name in ("application/json", "*/*"):
+                await respond(request, 200, self._v2(protobuf=False))
+                return
+        raise ApiError.not_acceptable("application/json")
 
     def _names(self) -> dict[str, list[ResourceInfo]]:
         found: dict[str, list[ResourceInfo]] = {}
@@ -161,7 +172,7 @@ class OpenApi:
             paths.update(self._paths(info, gvk, full))
         return {
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": "v1.32.0-embedded"},
+            "info": {"title": "Kubernetes", "version": _VERSION},
             "paths": paths,
             "components": {"schemas": document.schemas},
         }
@@ -185,35 +196,13 @@ class OpenApi:
         paths[one]["delete"] = _operation("delete", gvk, schema, ("dryRun", "gracePeriodSeconds", "propagationPolicy"))
         return paths
 
-    def _v2(self) -> bytes:
-        """The schemas of all groups in Swagger 2.0; the paths are told by version 3 alone."""
-        if "" not in self._built:
-            definitions: Obj = {}
-            for name in self._names():
-                definitions.update(orjson.loads(self._document(name))["components"]["schemas"])
-            document = {
-                "swagger": "2.0",
-                "info": {"title": "Kubernetes", "version": "v1.32.0-embedded"},
-                "paths": {},
-                "definitions": {name: _downgraded(schema) for name, schema in definitions.items()},
-            }
-            self._built[""] = orjson.dumps(document)
-        return self._built[""]
-
-
-def _downgraded(value: Any) -> Any:
-    """A schema in the words of Swagger 2.0, which has no alternatives and keeps definitions elsewhere."""
-    if isinstance(value, list):
-        return [_downgraded(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "oneOf" in value and "properties" not in value:
-        return {"type": "string", "format": "int-or-string"}
-    if "$ref" in value:
-        return {"$ref": value["$ref"].replace("#/components/schemas/", "#/definitions/")}
-    if list(value.get("allOf") or ()) and "$ref" in value["allOf"][0]:
-        return {**_downgraded(value["allOf"][0]), **{k: v for k, v in value.items() if k == "description"}}
-    return {key: _downgraded(item) for key, item in value.items()}
+    def _v2(self, *, protobuf: bool) -> bytes:
+        key = "v2 protobuf" if protobuf else "v2"
+        if key not in self._built:
+            documents = [orjson.loads(self._document(name)) for name in self._names()]
+            found = openapi_v2.document(_VERSION, documents)
+            self._built[key] = openapi_v2.as_protobuf(found) if protobuf else openapi_v2.as_json(found)
+        return self._built[key]
 
 
 def _rooted(info: ResourceInfo) -> Obj:

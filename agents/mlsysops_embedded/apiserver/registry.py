@@ -173,7 +173,7 @@ class Registry(Reader):
             metadata = new["metadata"]
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if info.generation or info.custom:
-                counts = subresource != "binding" and desired_changed(info, old, new)
+                counts = subresource not in ("binding", "status") and desired_changed(info, old, new)
                 metadata["generation"] = old["metadata"].get("generation", 1) + int(counts)
             if ownership.same(old, new):
                 return self.render(entry, info)

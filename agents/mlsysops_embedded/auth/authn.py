@@ -124,6 +124,9 @@ class Authenticator:
             why = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
             cause = Cause("FieldValueInvalid", "spec.expirationSeconds", why)
             raise ApiError.invalid("TokenRequest", "", [cause], "authentication.k8s.io")
+        if seconds > 2**32:
+            cause = Cause("FieldValueInvalid", "spec.expirationSeconds", f"Invalid value: {seconds}: too long")
+            raise ApiError.invalid("TokenRequest", "", [cause], "authentication.k8s.io")
         seconds = min(seconds, _MAX_SECONDS)
         audiences = spec.get("audiences") or [AUDIENCE]
         if not isinstance(audiences, list) or not all(isinstance(item, str) for item in audiences):

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mlsysops_embedded.errors import Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import Column, ResourceInfo, ScalePaths
-from mlsysops_embedded.validation import rules, schema
+from mlsysops_embedded.validation import rules
+from mlsysops_embedded.validation.causes import duplicate, invalid, required
 from mlsysops_embedded.validation.rules import Rules
 from mlsysops_embedded.validation.schema import json_text
+from mlsysops_embedded.validation.structural import structural
 
 if TYPE_CHECKING:
     from mlsysops_embedded.apiserver.reading import Reader
@@ -25,20 +27,15 @@ __all__ = ["FINALIZER", "check", "complete", "resources", "terminate"]
 Obj = dict[str, Any]
 FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 _BUCKET: Final = "customresourcedefinitions.apiextensions.k8s.io"
-_TYPES: Final = ("object", "array", "string", "integer", "number", "boolean")
+_APPROVED: Final = "api-approved.kubernetes.io"
+_COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
+_COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
+_SCALE_ROOTS: Final = {
+    "specReplicasPath": (".spec.",),
+    "statusReplicasPath": (".status.",),
+    "labelSelectorPath": (".spec.", ".status."),
+}
 _VERSION: Final = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
-_FORBIDDEN: Final = (
-    "$ref",
-    "definitions",
-    "dependencies",
-    "deprecated",
-    "discriminator",
-    "id",
-    "patternProperties",
-    "readOnly",
-    "writeOnly",
-    "xml",
-)
 
 
 def version_rank(version: str) -> tuple[int, int, int, int, str]:
@@ -142,6 +139,18 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
             yield Cause(
                 "FieldValueInvalid", f"spec.names.{field}", f"Invalid value: {json_text(names.get(field))}: {why}"
             )
+    for number, short in enumerate(names.get("shortNames") or ()):
+        if why := meta.dns1035_fault(short):
+            yield invalid(f"spec.names.shortNames[{number}]", short, why)
+    if names.get("listKind") == names["kind"]:
+        yield invalid("spec.names.listKind", names["kind"], "kind and listKind may not be the same")
+    if spec.get("preserveUnknownFields"):
+        why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        yield invalid("spec.preserveUnknownFields", True, why)
+    protected = f".{spec['group']}".endswith((".k8s.io", ".kubernetes.io"))
+    if protected and not (crd["metadata"].get("annotations") or {}).get(_APPROVED):
+        why = f'protected groups must have approval annotation "{_APPROVED}"'
+        yield required(f"metadata.annotations[{_APPROVED}]", why)
     if why := meta.dns1035_fault(names["kind"].lower()):
         yield Cause(
             "FieldValueInvalid",
@@ -173,6 +182,7 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
         if not isinstance(root, dict):
             yield Cause("FieldValueRequired", f"{place}.schema.openAPIV3Schema", "Required value: schemas are required")
             continue
+        yield from _version(version, root, place)
         path = f"{place}.schema.openAPIV3Schema"
         if root.get("type") != "object":
             yield Cause(
@@ -180,7 +190,7 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
                 f"{path}.type",
                 f"Invalid value: {json_text(root.get('type'))}: must be object at the root",
             )
-        shape = list(_structural(root, path))
+        shape = list(structural(root, path))
         yield from shape
         if not shape and root != _root_before(old, version["name"]):
             yield from rules.faults(root, path)
@@ -197,82 +207,45 @@ def check(crd: Obj, old: Obj | None) -> Iterator[Cause]:
                 )
 
 
+def _version(version: Obj, root: Obj, place: str) -> Iterator[Cause]:
+    """Faults of what a version says beside its schema."""
+    if version.get("deprecationWarning") and not version.get("deprecated"):
+        why = "can only be set for deprecated versions"
+        yield invalid(f"{place}.deprecationWarning", version["deprecationWarning"], why)
+    for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
+        field = f"{place}.additionalPrinterColumns[{index}]"
+        if column.get("type") not in _COLUMN_TYPES:
+            yield invalid(f"{field}.type", column.get("type"), f"must be one of {','.join(_COLUMN_TYPES)}")
+        if column.get("format") and column["format"] not in _COLUMN_FORMATS:
+            yield invalid(f"{field}.format", column["format"], f"must be one of {','.join(_COLUMN_FORMATS)}")
+        if not column.get("jsonPath", "").startswith("."):
+            yield invalid(f"{field}.JSONPath", column.get("jsonPath"), "must be a simple json path starting with .")
+    scale = (version.get("subresources") or {}).get("scale") or {}
+    for name, roots in _SCALE_ROOTS.items():
+        value = scale.get(name)
+        if value and not value.startswith(roots):
+            why = f"should be a json path under {' or '.join(root.rstrip('.') for root in roots)}"
+            yield invalid(f"{place}.subresources.scale.{name}", value, why)
+    seen: set[str] = set()
+    for index, selectable in enumerate(version.get("selectableFields") or ()):
+        field, value = f"{place}.selectableFields[{index}].jsonPath", selectable.get("jsonPath", "")
+        if value in seen:
+            yield duplicate(field, value)
+        elif not _names_a_scalar(root, value):
+            yield invalid(field, value, "is an invalid path: does not refer to a valid field")
+        seen.add(value)
+
+
+def _names_a_scalar(root: Obj, path: str) -> bool:
+    node: Any = root
+    for part in _dotted(path).split("."):
+        node = (node.get("properties") or {}).get(part) if isinstance(node, dict) else None
+    return isinstance(node, dict) and node.get("type") in ("string", "integer", "boolean")
+
+
 def _root_before(old: Obj | None, name: str) -> Any:
     versions = old["spec"]["versions"] if old is not None else ()
     return next((v.get("schema", {}).get("openAPIV3Schema") for v in versions if v["name"] == name), None)
-
-
-def _structural(node: Any, path: str, *, depth: int = 0) -> Iterator[Cause]:
-    if not isinstance(node, dict):
-        yield Cause("FieldValueInvalid", path, f"Invalid value: {json_text(node)}: must be a schema")
-        return
-    for key in _FORBIDDEN:
-        if key in node:
-            yield Cause("FieldValueForbidden", f"{path}.{key}", f"Forbidden: {key} is not supported")
-    kind = node.get("type")
-    loose = node.get("x-kubernetes-int-or-string") or node.get("x-kubernetes-preserve-unknown-fields")
-    if kind is None and not loose:
-        yield Cause(
-            "FieldValueRequired",
-            f"{path}.type",
-            "Required value: must not be empty for specified object fields"
-            if depth
-            else "Required value: must not be empty at the root",
-        )
-    elif kind is not None and kind not in _TYPES:
-        yield Cause(
-            "FieldValueNotSupported",
-            f"{path}.type",
-            f"Unsupported value: {json_text(kind)}: supported values: {', '.join(json_text(t) for t in sorted(_TYPES))}",
-        )
-    if node.get("uniqueItems"):
-        yield Cause(
-            "FieldValueForbidden",
-            f"{path}.uniqueItems",
-            "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
-        )
-    if node.get("properties") and node.get("additionalProperties"):
-        yield Cause(
-            "FieldValueForbidden",
-            f"{path}.additionalProperties",
-            "Forbidden: additionalProperties and properties are mutual exclusive",
-        )
-    if kind == "array" and not isinstance(node.get("items"), dict):
-        yield Cause("FieldValueRequired", f"{path}.items", "Required value: must be specified")
-    if "pattern" in node:
-        try:
-            schema.compile_pattern(node["pattern"])
-        except (ValueError, TypeError) as exc:
-            yield Cause(
-                "FieldValueInvalid",
-                f"{path}.pattern",
-                f"Invalid value: {json_text(node['pattern'])}: must be a valid regular expression: {exc}",
-            )
-    if node.get("x-kubernetes-list-type") == "map" and not node.get("x-kubernetes-list-map-keys"):
-        yield Cause(
-            "FieldValueRequired",
-            f"{path}.x-kubernetes-list-map-keys",
-            "Required value: must not be empty if x-kubernetes-list-type is map",
-        )
-    for name, value in (("required", list), ("enum", list), ("properties", dict)):
-        if name in node and not isinstance(node[name], value):
-            yield Cause(
-                "FieldValueInvalid",
-                f"{path}.{name}",
-                f"Invalid value: {json_text(node[name])}: must be a {'list' if value is list else 'map'}",
-            )
-            return
-    for key, child in (node.get("properties") or {}).items():
-        if depth == 0 and key in ("apiVersion", "kind", "metadata"):
-            continue
-        yield from _structural(child, f"{path}.properties[{key}]", depth=depth + 1)
-    if isinstance(node.get("items"), dict):
-        yield from _structural(node["items"], f"{path}.items", depth=depth + 1)
-    if isinstance(node.get("additionalProperties"), dict):
-        yield from _structural(node["additionalProperties"], f"{path}.additionalProperties", depth=depth + 1)
-    if "default" in node:
-        for cause in schema.validate(node["default"], node, "default"):
-            yield Cause("FieldValueInvalid", f"{path}.{cause['field']}", cause["message"])
 
 
 def _has_defaults(node: Any) -> bool:

@@ -106,7 +106,7 @@ def _amount(field: str, name: str, value: str) -> Iterator[Cause]:
         yield invalid(field, name, "must be a standard resource for containers or fully qualified")
     if parse_quantity(value) < 0:
         yield invalid(field, value, "must be greater than or equal to 0")
-    elif not standard and exact_quantity(value) % 1:
+    elif not standard and exact_quantity(value) != exact_quantity(value).to_integral_value():
         yield invalid(field, value, "must be an integer")
 
 

@@ -284,3 +284,14 @@ class TestReviews:
         info = found["status"]["userInfo"]
         assert info["username"] == "somebody"
         assert set(info["groups"]) == {"g1", "g2", "system:authenticated"}
+
+
+def test_local_reviews_are_of_their_namespace(api: Api, namespace: str) -> None:
+    url = f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
+    asked = {"verb": "get", "resource": "pods", "namespace": namespace}
+    answer = api.create(
+        url, {"metadata": {"namespace": namespace}, "spec": {"user": "joe", "resourceAttributes": asked}}
+    )
+    assert answer["status"]["allowed"] is False
+    body = {"spec": {"user": "joe", "resourceAttributes": {**asked, "namespace": "other"}}}
+    failure(api.post(url, body), 422, "Invalid")

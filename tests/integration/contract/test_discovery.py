@@ -204,7 +204,7 @@ def test_openapi_v3_of_core(api: Api) -> None:
 
 
 def test_openapi_v2(api: Api) -> None:
-    """As JSON; its other form is one of protobuf, which our engine refuses, so that clients take version 3."""
+    """As JSON."""
     response = api.get("/openapi/v2", accept="application/json")
     assert response.status_code == 200
     document = response.json()
@@ -216,3 +216,13 @@ def test_openapi_v2(api: Api) -> None:
     assert reference.startswith("#/definitions/")
     spec = document["definitions"][reference.removeprefix("#/definitions/")]
     assert spec["properties"]["replicas"]["type"] == "integer"
+
+
+@pytest.mark.parametrize("version", ["@v1.0", ".v1.0"])
+def test_openapi_v2_in_protobuf(api: Api, version: str) -> None:
+    """The only form that kubectl took before it knew version 3."""
+    response = api.get("/openapi/v2", accept=f"application/com.github.proto-openapi.spec.v2{version}+protobuf")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    assert response.content.startswith(b"\n\x032.0")
+    assert b"#/definitions/io.k8s.api.apps.v1.DeploymentSpec" in response.content

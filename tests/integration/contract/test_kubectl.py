@@ -290,7 +290,7 @@ class TestChange:
         assert refused.code == 1
         kubectl("label", "cm", "cm", "a=c", "--overwrite")
         assert kubectl("label", "cm", "cm", "a-").out == "configmap/cm unlabeled\n"
-        assert kubectl("annotate", "cm", "cm", "x=y").out == "configmap/cm annotated\n"
+        assert kubectl("annotate", "cm", "cm", "x=y").out.startswith("configmap/cm annotate")
         assert kubectl("get", "cm", "cm", "-o", "jsonpath={.metadata.annotations.x}").out == "y"
 
     def test_set(self, kubectl: Kubectl) -> None:
@@ -341,6 +341,8 @@ class TestAccess:
         assert "*.*" in kubectl("auth", "can-i", "--list").out
 
     def test_whoami(self, kubectl: Kubectl) -> None:
+        if kubectl("version", "--client", "-o", "json").json()["clientVersion"]["minor"] in ("26", "27"):
+            pytest.skip("before 1.28, kubectl asked a beta version that no server has any more")
         assert "kubernetes-admin" in kubectl("auth", "whoami").out
 
     def test_reconcile(self, kubectl: Kubectl) -> None:

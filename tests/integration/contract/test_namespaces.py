@@ -58,7 +58,8 @@ def test_contents_go_with_it(api: Api, unique: str) -> None:
         api.create(path("secrets", unique), {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}})
         api.create(definition.url(unique), definition.widget("w"))
         api.remove(path("namespaces", name=unique))
-        wait_for("namespace goes", lambda: api.gone(path("namespaces", name=unique)))
+        # Kubernetes tries again every so often while a definition is new to it.
+        wait_for("namespace goes", lambda: api.gone(path("namespaces", name=unique)), timeout=60)
         for url in (path("configmaps", unique), path("secrets", unique), definition.url(unique)):
             assert api.read(url)["items"] == []
     # And comes back empty.

@@ -127,3 +127,26 @@ def test_namespaces_do_not_end_by_themselves(api: Api, namespace: str) -> None:
     response = api.patch(f"{url}/status", {"status": {"phase": "Terminating"}})
     assert "status.Phase" in causes(failure(response, 422, "Invalid"))
     assert answer(api.get(url), 200)["status"]["phase"] == "Active"
+
+
+@pytest.mark.parametrize("resource", ["pods", "services", "deployments"])
+def test_a_status_may_carry_annotations(api: Api, namespace: str, resource: str) -> None:
+    """Labels too, but not of a Deployment, and no new generation comes of it."""
+    bodies: dict[str, Obj] = {
+        "pods": pod("x", nodeName="nowhere"),
+        "services": {"metadata": {"name": "x"}, "spec": {"ports": [{"port": 80}]}},
+        "deployments": deployment("x", replicas=0, paused=True),
+    }
+    made = api.create(path(resource, namespace), bodies[resource])
+    url = path(resource, namespace, "x")
+    patch = {"metadata": {"annotations": {"a": "b"}, "labels": {"c": "d"}}}
+    now = api.merge(f"{url}/status", patch)["metadata"]
+    assert now["annotations"]["a"] == "b"
+    assert now.get("labels", {}).get("c") == (None if resource == "deployments" else "d")
+    assert now.get("generation") == made["metadata"].get("generation")
+
+
+def test_annotations_of_a_deployment_make_a_generation(api: Api, namespace: str) -> None:
+    made = api.create(path("deployments", namespace), deployment("d", replicas=0, paused=True))
+    now = api.merge(path("deployments", namespace, "d"), {"metadata": {"annotations": {"a": "b"}}})
+    assert now["metadata"]["generation"] == made["metadata"]["generation"] + 1

@@ -35,11 +35,12 @@ class TestEmptyFields:
         body = deployment("d", replicas=0)
         container = body["spec"]["template"]["spec"]["containers"][0]
         container |= {"stdin": False, "command": [], "workingDir": "", "env": [{"name": "A", "value": ""}]}
-        made = api.create(path("deployments", namespace), body)
+        api.create(path("deployments", namespace), body)
         container = {"name": "main", "image": container["image"], "env": [{"name": "A"}]}
-        made["spec"]["template"]["spec"]["containers"] = [container]
-        del made["metadata"]["resourceVersion"]
-        assert api.replace(path("deployments", namespace, "d"), made)["metadata"]["generation"] == 1
+        now = api.read(path("deployments", namespace, "d"))
+        now["spec"]["template"]["spec"]["containers"] = [container]
+        del now["metadata"]["resourceVersion"]
+        assert api.replace(path("deployments", namespace, "d"), now)["metadata"]["generation"] == 1
 
     def test_null_texts_are_empty(self, api: Api, namespace: str) -> None:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm", "labels": None}}

@@ -152,7 +152,7 @@ def test_a_scheduled_pod_ends_gracefully(api: httpx.Client, namespace: str) -> N
     assert created["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
     assert created["spec"]["terminationGracePeriodSeconds"] == 30
     api.post("/api/v1/nodes", json={"metadata": {"name": f"n-{namespace}"}})
-    target = {"target": {"kind": "Node", "name": f"n-{namespace}"}}
+    target = {"metadata": {"name": "bound"}, "target": {"kind": "Node", "name": f"n-{namespace}"}}
     assert api.post(f"{pods}/bound/binding", json=target).status_code == 201
     assert api.post(f"{pods}/bound/binding", json=target).status_code == 409
     bound = api.get(f"{pods}/bound").json()

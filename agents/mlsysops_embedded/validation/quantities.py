@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import ROUND_UP, Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from mlsysops_embedded.errors import Cause
@@ -42,6 +43,7 @@ def exact_quantity(value: str) -> Decimal:
     return number.scaleb(int(unit[1:]) if unit[:1] in ("e", "E") and len(unit) > 1 else _DECIMAL[unit])
 
 
+@lru_cache(maxsize=4096)
 def canonical_quantity(value: str) -> str:
     """A quantity as Kubernetes writes it: the largest unit that leaves no fraction, none finer than nano, rounded up.
 

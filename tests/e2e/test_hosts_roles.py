@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,23 +32,33 @@ ROLES = {
     "far_edge_gateway": ("mls_plan.groups.gateways", True),
 }
 #: Roles whose tests are elsewhere: those of the engines k3s and existing.
-ELSEWHERE = {"agents_kubernetes", "artifacts", "k3s_agent", "k3s_server", "karmada", "kubernetes_objects"}
+ELSEWHERE = {
+    "kubernetes_credentials",
+    "agents_kubernetes",
+    "artifacts",
+    "k3s_agent",
+    "k3s_server",
+    "karmada",
+    "kubernetes_objects",
+}
 #: What roles after the environment run their modules with.
 OWN_PYTHON = {"controlplane_embedded", "node_embedded", "telemetry", "agents", "northbound"}
 TOKEN = "Bearer of-the-collector"
+#: Ansible's directory on the hosts, which `mlsysops_runtime` removes.
+TEMPORARY = "/var/tmp/.mls-hosts"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Played:
-    """What ansible-playbook said."""
+    """What a role did in a play of its own."""
 
-    changed: int
-    failed: int
-    text: str
+    changed: int = 0
+    failed: int = 0
+    text: str = ""
 
 
 class Player:
-    """Runs one role on the hosts of a slice whose plan has been made and which is not deployed."""
+    """Runs roles, each in a play of its own, on the hosts of a slice whose plan has been made and which is not deployed."""
 
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
@@ -67,35 +78,54 @@ class Player:
             "made = prepare(Settings(), sys.argv[1], vault_password_file=None, descriptions=None, check=None)\n"
             "print(made.plan)\n"
         )
+        self.site: list[dict[str, Any]] = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
         self.plan = bed.person.run(f"python plan.py {self.inventory}", timeout=900).out.strip()
         plugins = ROOT / "mlsysops_cli/ansible_plugins"
         bed.person.environment |= {
             "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
             "ANSIBLE_LIBRARY": str(plugins / "modules"),
             "ANSIBLE_MODULE_UTILS": str(plugins / "module_utils"),
+            "ANSIBLE_REMOTE_TEMP": TEMPORARY,
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_NOCOLOR": "1",
         }
 
-    def play(self, role: str, *options: str, remove: bool = False, bare: bool = False) -> Played:
-        hosts, _ = ROLES[role]
-        task = {"ansible.builtin.include_role": {"name": role, **({"tasks_from": "remove"} if remove else {})}}
-        play = {"hosts": "{{ " + hosts + " }}", "gather_facts": False, "tasks": [task]}
-        if role in OWN_PYTHON and not bare:
-            play["vars"] = {"ansible_python_interpreter": "{{ mls_plan.hosts[inventory_hostname].python }}"}
-        path = self.bed.person.work / "role.yml"
-        path.write_text(yaml.safe_dump([play], sort_keys=False))
-        return self.run(str(path), *options)
+    def play(self, *options: str, remove: bool = False, bare: bool = False) -> dict[str, Played]:
+        """Run every role (or its way back, from the last to the first), each in a play of its own.
 
-    def run(self, playbook: str, *options: str) -> Played:
-        command = f"ansible-playbook -i {self.inventory} -e @{self.plan} {' '.join(options)} {playbook}"
-        done = self.bed.person.run(command, timeout=300, expect=None)
-        text = done.out + done.err
-        recap = re.findall(r"changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", text)
-        assert recap, text
-        played = Played(sum(int(row[0]) for row in recap), sum(int(row[1]) + int(row[2]) for row in recap), text)
-        assert (done.code == 0) == (played.failed == 0), text
+        Args:
+            options: Of ansible-playbook.
+            remove: The way back.
+            bare: The hosts have no environment of ours to run modules with.
+        """
+        plays: list[dict[str, Any]] = []
+        names = [role for role in reversed(ROLES) if ROLES[role][1]] if remove else list(ROLES)
+        for role in names:
+            task = {"ansible.builtin.include_role": {"name": role, **({"tasks_from": "remove"} if remove else {})}}
+            play: dict[str, Any] = {"name": role, "hosts": "{{ " + ROLES[role][0] + " }}", "gather_facts": False}
+            if role in OWN_PYTHON and not bare:
+                play["vars"] = {"ansible_python_interpreter": "{{ mls_plan.hosts[inventory_hostname].python }}"}
+            if role == "far_edge_gateway" and not bare:
+                # It tells the cluster's API, to which this machine has access from here on.
+                plays += [play for play in self.site if play["name"] == "Access from here"]
+            plays.append(play | {"tasks": [task]})
+        path = self.bed.person.work / "roles-play.yml"
+        path.write_text(yaml.safe_dump(plays, sort_keys=False))
+        command = f"ansible-playbook -i {self.inventory} -e @{self.plan} {' '.join(options)} {path}"
+        done = self.bed.person.run(command, timeout=550, expect=None)
+        played = {name: Played() for name in names}
+        for section in re.split(r"^PLAY ", done.out, flags=re.MULTILINE)[1:]:
+            name = section[1 : section.index("]")] if section.startswith("[") else ""
+            if name in played:
+                played[name].text += section + done.err
+                played[name].changed += len(re.findall(r"^changed: \[", section, flags=re.MULTILINE))
+                played[name].failed += len(re.findall(r"^(?:fatal|failed): \[", section, flags=re.MULTILINE))
+        assert all(one.text for one in played.values()), done.out + done.err
         return played
+
+    def state(self, host: str) -> set[str]:
+        """What a host has, but for Ansible's own directory."""
+        return {line for line in self.bed.ssh(host, INVENTORY_OF_A_HOST).splitlines() if TEMPORARY not in line}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +141,29 @@ def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
 @pytest.fixture(scope="module")
 def bare(player: Player) -> dict[str, set[str]]:
     """What the hosts had before."""
-    return {host: set(player.bed.ssh(host, INVENTORY_OF_A_HOST).splitlines()) for host in HOSTS}
+    return {host: player.state(host) for host in HOSTS}
+
+
+@pytest.fixture(scope="module")
+def checked(player: Player, bare: dict[str, set[str]]) -> dict[str, Played]:
+    """Check mode on bare hosts."""
+    return player.play("--check", "--diff", bare=True)
+
+
+@pytest.fixture(scope="module")
+def first(player: Player, checked: object) -> dict[str, Played]:
+    return player.play()
+
+
+@pytest.fixture(scope="module")
+def second(player: Player, first: object) -> dict[str, Played]:
+    return player.play()
+
+
+@pytest.fixture(scope="module")
+def way_back(player: Player, second: object) -> list[dict[str, Played]]:
+    """In check mode, really, and again."""
+    return [player.play(*options, remove=True, bare=True) for options in (["--check"], [], [])]
 
 
 def test_every_role_is_tested() -> None:
@@ -119,48 +171,40 @@ def test_every_role_is_tested() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_check_mode_on_bare_hosts(player: Player, bare: dict[str, set[str]], role: str) -> None:
-    checked = player.play(role, "--check", "--diff", bare=True)
-    assert checked.failed == 0, checked.text
-    assert (checked.changed > 0) == ROLES[role][1], checked.text
+def test_check_mode_on_bare_hosts(checked: dict[str, Played], role: str) -> None:
+    assert checked[role].failed == 0, checked[role].text
+    assert (checked[role].changed > 0) == ROLES[role][1], checked[role].text
 
 
-def test_check_mode_changed_nothing(player: Player, bare: dict[str, set[str]]) -> None:
+def test_check_mode_changed_nothing(player: Player, bare: dict[str, set[str]], checked: object) -> None:
     for host in HOSTS:
-        assert set(player.bed.ssh(host, INVENTORY_OF_A_HOST).splitlines()) == bare[host]
+        assert sorted(player.state(host) ^ bare[host]) == [], host
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_alone_and_twice(player: Player, bare: dict[str, set[str]], role: str) -> None:
-    if role == "far_edge_gateway":  # it tells the cluster's API, to which this machine has access from here on
-        assert player.run(str(ROOT / "playbooks/site.yml"), "--tags", "services").failed == 0
-    first = player.play(role)
-    assert first.failed == 0, first.text
-    assert (first.changed > 0) == ROLES[role][1], first.text
-    again = player.play(role)
-    assert (again.failed, again.changed) == (0, 0), again.text
+def test_alone_and_twice(first: dict[str, Played], second: dict[str, Played], role: str) -> None:
+    assert first[role].failed == 0, first[role].text
+    assert (first[role].changed > 0) == ROLES[role][1], first[role].text
+    assert (second[role].failed, second[role].changed) == (0, 0), second[role].text
 
 
-def test_what_the_roles_did(player: Player, bare: dict[str, set[str]]) -> None:
+def test_what_the_roles_did(player: Player, second: object) -> None:
     bed = player.bed
     assert bed.ssh("worker1", "cat /proc/sys/net/core/somaxconn").strip() == "5000"
     assert bed.ssh("worker1", "stat -c %a /var/lib/mlsysops/hosts/worker1/otlp-headers").strip() == "600"
     assert bed.ssh("worker1", "cat /var/lib/mlsysops/hosts/worker1/far-edge.json").count('"edge"') == 1
 
 
-@pytest.mark.parametrize("role", [role for role, (_, changes) in reversed(ROLES.items()) if changes])
-def test_the_way_back_of_each(player: Player, bare: dict[str, set[str]], role: str) -> None:
-    checked = player.play(role, "--check", remove=True, bare=True)
-    assert checked.failed == 0, checked.text
-    gone = player.play(role, remove=True, bare=True)
-    assert gone.failed == 0, gone.text
-    again = player.play(role, remove=True, bare=True)
+@pytest.mark.parametrize("role", [role for role, (_, changes) in ROLES.items() if changes])
+def test_the_way_back_of_each(way_back: list[dict[str, Played]], role: str) -> None:
+    checked, gone, again = (played[role] for played in way_back)
+    assert (checked.failed, gone.failed) == (0, 0), checked.text + gone.text
+    assert checked.changed > 0, checked.text
+    assert gone.changed > 0, gone.text
     assert (again.failed, again.changed) == (0, 0), again.text
 
 
-def test_the_hosts_are_as_they_were(player: Player, bare: dict[str, set[str]]) -> None:
-    bed = player.bed
+def test_the_hosts_are_as_they_were(player: Player, bare: dict[str, set[str]], way_back: object) -> None:
     for host in HOSTS:
-        now = set(bed.ssh(host, INVENTORY_OF_A_HOST).splitlines())
-        assert sorted(now ^ bare[host]) == [], host
-        assert bed.ssh(host, "cat /proc/sys/net/core/somaxconn").strip() != "5000"
+        assert sorted(player.state(host) ^ bare[host]) == [], host
+        assert player.bed.ssh(host, "cat /proc/sys/net/core/somaxconn").strip() != "5000"

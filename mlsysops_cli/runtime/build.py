@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Archive", "build_archives"]
 
 #: What the processes of hosts need.
-EXTRAS = "agents,embedded,northbound"
+EXTRAS = "agents,embedded,northbound,plugins"
 _KEPT = 8
 #: Seconds that building one may take on a slow machine with a slow network.
 _PATIENCE = 1800

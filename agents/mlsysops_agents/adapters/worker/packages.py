@@ -36,7 +36,17 @@ ANY = "*"
 _KEEP = 16
 _MAKING = ".making-"
 #: What pip may know of the agent's environment, beside its own settings.
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "VIRTUAL_ENV")
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PYTHONPATH",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "VIRTUAL_ENV",
+)
 _ENVIRONMENT_PREFIXES = ("PIP_",)
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"})
 
@@ -132,7 +142,9 @@ class PackageEnvironments:
 
     async def _make(self, subject: str, wanted: Sequence[str], place: Path) -> None:
         if importlib.util.find_spec("pip") is None:
-            raise PluginError(f"{subject}: its packages cannot be installed: there is no pip beside the agent")
+            raise PluginError(
+                f"{subject}: its packages cannot be installed: there is no pip beside the agent (extra plugins)"
+            )
         house = self._settings.wheelhouse
         if house is not None and not house.is_dir():
             raise PluginError(f"{subject}: its packages cannot be installed: wheelhouse {house} does not exist")

@@ -11,7 +11,7 @@ from mlsysops_cli.slice import SliceState, plan_layout, preview_addresses
 
 if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
-    from mlsysops_cli.slice import Slice
+    from mlsysops_cli.slice import Host, Slice
 
 __all__ = ["show", "validate"]
 
@@ -46,9 +46,15 @@ def show(settings: Settings, inventory: str | None, vault: str | None) -> None:
 
 def _text(slice_: Slice, addresses: dict[str, str]) -> str:
     rows = [
-        [host.name, host.role, host.cluster, addresses[host.name], "local" if host.local else "ssh"]
+        [host.name, host.role, host.cluster, addresses[host.name], _reached(host)]
         for host in slice_.hosts.values()
     ]
     rows += [[d.name, "far-edge", d.cluster, d.address, f"behind {d.gateway}"] for d in slice_.far_edge]
     head = f"Slice {slice_.name}: continuum {slice_.continuum}, {slice_.engine} engine\n\n"
     return head + render_table(["HOST", "ROLE", "CLUSTER", "ADDRESS", "REACHED"], rows)
+
+
+def _reached(host: Host) -> str:
+    if not host.machine:
+        return "api"
+    return "local" if host.local else "ssh"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.errors import Conflict, NotFound, Unreachable
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice
+from mlsysops_cli.actions.framework.existing import look_at_existing
 from mlsysops_cli.actions.framework.prepare import default_inventory, overlay_descriptions, rendered_tree
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, essence
 from mlsysops_cli.assets import asset
@@ -28,22 +29,29 @@ __all__ = ["create_test_description", "diff", "render"]
 TEST_DESCRIPTION = "mlsysops-app-test-description.yaml"
 
 
-def _load(settings: Settings, inventory: str | None, vault: str | None) -> tuple[Slice, SliceLayout, str]:
+def _load(
+    settings: Settings, inventory: str | None, vault: str | None, *, look: bool = True
+) -> tuple[Slice, SliceLayout, str, dict[str, dict[str, Any]]]:
+    """Read and place a slice; with clusters that exist, what their APIs say where they are to be looked at."""
     path = default_inventory(settings, inventory)
     slice_ = load_slice(path, vault_password_file=vault)
+    found: dict[str, dict[str, Any]] = {}
+    if look:
+        slice_, existing = look_at_existing(settings, slice_)
+        found = existing.facts(slice_)
     state = SliceState.find(slice_.name)
-    return slice_, plan_layout(slice_, preview_addresses(slice_, state.addresses if state else None)), path
+    return slice_, plan_layout(slice_, preview_addresses(slice_, state.addresses if state else None)), path, found
 
 
 def render(
     settings: Settings, inventory: str | None, output: str, descriptions: str | None, *, gather: bool, vault: str | None
 ) -> None:
     """Render a slice into a directory; nothing else is touched."""
-    slice_, layout, path = _load(settings, inventory, vault)
+    slice_, layout, path, found = _load(settings, inventory, vault, look=gather)
     for warning in slice_.warnings:
         settings.note(f"warning: {warning}")
     gathered = _gather(settings, slice_, path, vault) if gather and not slice_.local else {}
-    tree = rendered_tree(slice_, layout, descriptions, gathered)
+    tree = rendered_tree(slice_, layout, descriptions, gathered | found)
     changed = write_tree(tree, Path(output))
     settings.note(f"{len(tree)} files in {output}, {len(changed)} of them changed")
 
@@ -75,19 +83,21 @@ def diff(settings: Settings, inventory: str | None, descriptions: str | None, va
         NotFound: The slice is not deployed.
         Unreachable: A control plane does not answer.
     """
-    slice_, layout, _ = _load(settings, inventory, vault)
+    slice_, layout, _, found = _load(settings, inventory, vault)
     if SliceState.find(slice_.name) is None:
         raise NotFound(f"slice {slice_.name} is not deployed", hint="run `mls framework deploy-all`")
-    tree = rendered_tree(slice_, layout)
+    tree = rendered_tree(slice_, layout, facts=found)
     if descriptions:
         overlay_descriptions(tree, slice_, Path(descriptions))
     live: dict[str, str] = {}
     wanted: dict[str, str] = {}
-    planes = {"continuum": layout.management} | {f"clusters/{c.name}": layout.server(c.name) for c in slice_.clusters}
-    for folder, host in planes.items():
-        kubeconfig = host.admin_kubeconfig
+    planes = {"continuum": layout.management.admin_kubeconfig}
+    planes |= {f"clusters/{c.name}": layout.server(c.name).admin_kubeconfig for c in slice_.clusters}
+    if layout.continuum_in_pods:
+        planes["management"] = layout.management.host_kubeconfig
+    for folder, kubeconfig in planes.items():
         if not kubeconfig.exists():
-            raise NotFound(f"{host.host.name} has no control plane yet", hint="run `mls framework deploy-all`")
+            raise NotFound(f"{folder} has no control plane yet", hint="run `mls framework deploy-all`")
         api = Api(str(kubeconfig))
         for path, documents in tree.items():
             if path.startswith(f"{folder}/"):

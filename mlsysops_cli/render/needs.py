@@ -91,6 +91,7 @@ def preflight_plan(layout: SliceLayout) -> dict[str, Any]:
                 "needs": host_needs(layout, host),
             }
             for name, host in layout.hosts.items()
+            if host.host.machine  # others only stand for an API
         },
     }
 

@@ -159,6 +159,16 @@ class RunResult:
             known["findings"] += found["findings"]
             known["summary"] = found.get("summary") or known["summary"]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What `preflight` found that a person should know of, a line each."""
+        return [
+            f"{host}: {one['found']}: {one['fix']}"
+            for host, known in self.checks.items()
+            for one in known["findings"]
+            if one["level"] == "warning"
+        ]
+
     def error(self) -> MlsError | None:
         """Return the error that this run is, or None where it went well."""
         if not self.failures:

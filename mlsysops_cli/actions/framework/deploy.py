@@ -103,6 +103,8 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             remote_temporary=remote_temporary(layout.slice.name),
         )
         result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
+        for warning in result.warnings:
+            settings.note(f"warning: {warning}")
         if result.pruned and not options.check:
             forget_pruned(layout.directory, result)
         if options.check and options.diff and not settings.quiet:

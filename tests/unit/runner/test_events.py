@@ -106,3 +106,11 @@ def test_facts_are_kept() -> None:
     assert run(event("runner_on_ok", "a", ansible_facts={"mls_hardware": {"os": "debian"}})).facts == {
         "a": {"os": "debian"}
     }
+
+
+def test_warnings_of_hosts_are_kept_and_fail_nothing() -> None:
+    finding = {"check": "kernel", "found": "no memory group", "fix": "add one", "level": "warning"}
+    result = run(event("runner_on_ok", "a", ansible_facts={"mls_preflight": {"findings": [finding], "summary": "s"}}))
+    assert result.warnings == ["a: no memory group: add one"]
+    assert result.checks["a"]["summary"] == "s"
+    assert result.error() is None

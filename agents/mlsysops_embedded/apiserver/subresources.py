@@ -95,6 +95,20 @@ class Subresources:
             return await self._finalize(call, info, name, change)
         raise ApiError.method_not_allowed()
 
+    async def apply(
+        self, call: Call, info: ResourceInfo, namespace: str, name: str, subresource: str, config: Obj
+    ) -> Obj:
+        """Server-side apply to a subresource: of a scale, the number of replicas, which then has an owner."""
+        if subresource != "scale" or info.scale is None:
+            raise ApiError.method_not_allowed()
+        replicas = (config.get("spec") or {}).get("replicas")
+        applied: Obj = {"apiVersion": info.api_version, "kind": info.kind, "metadata": {"name": name}}
+        if replicas is not None:
+            _check_replicas(name, replicas)
+            _place(applied, info.scale.spec, replicas)
+        data = await self.registry.modify(call, info, namespace, name, lambda old: old, "scale", applied=applied)
+        return self._scale(info, orjson.loads(data))
+
     async def review(self, call: Call, info: ResourceInfo, namespace: str, obj: Any) -> Obj:
         """POST of an object that is answered, not stored."""
         if not isinstance(obj, dict):
@@ -154,23 +168,9 @@ class Subresources:
         def rescaled(old: Obj) -> Obj:
             wanted: Any = change(self._scale(info, old))
             replicas = (wanted.get("spec") or {}).get("replicas", 0) if isinstance(wanted, dict) else None
-            if not isinstance(replicas, int) or isinstance(replicas, bool):
-                raise ApiError.bad_request(
-                    'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
-                )
-            if replicas < 0:
-                fault = Cause(
-                    "FieldValueInvalid",
-                    "spec.replicas",
-                    f"Invalid value: {replicas}: must be greater than or equal to 0",
-                )
-                raise ApiError.invalid("Scale", name, [fault], "autoscaling")
+            _check_replicas(name, replicas)
             new = meta.clone(old)
-            *parents, last = paths.spec.strip(".").split(".")
-            place = new
-            for part in parents:
-                place = place.setdefault(part, {})
-            place[last] = replicas
+            _place(new, paths.spec, replicas)
             version = (wanted.get("metadata") or {}).get("resourceVersion")
             new["metadata"]["resourceVersion"] = version or old["metadata"]["resourceVersion"]
             return new
@@ -240,3 +240,20 @@ class Subresources:
 def _same_name(obj: Obj, name: str, kind: str) -> None:
     if (obj.get("metadata") or {}).get("name") != name:
         raise ApiError.bad_request(f"name in URL does not match name in {kind} object")
+
+
+def _check_replicas(name: str, replicas: Any) -> None:
+    if not isinstance(replicas, int) or isinstance(replicas, bool):
+        raise ApiError.bad_request(
+            'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
+        )
+    if replicas < 0:
+        why = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise ApiError.invalid("Scale", name, [Cause("FieldValueInvalid", "spec.replicas", why)], "autoscaling")
+
+
+def _place(obj: Obj, path: str, value: Any) -> None:
+    *parents, last = path.strip(".").split(".")
+    for part in parents:
+        obj = obj.setdefault(part, {})
+    obj[last] = value

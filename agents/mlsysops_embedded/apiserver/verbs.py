@@ -214,6 +214,11 @@ class Verbs:
         return change
 
     @staticmethod
+    def _check_manager(request: Request) -> None:
+        if not request.query.get("fieldManager"):
+            raise ApiError.option("PatchOptions", "fieldManager", "Required value: is required for apply patch")
+
+    @staticmethod
     def _applied(info: ResourceInfo, patch: Any) -> Obj:
         if not isinstance(patch, dict):
             raise ApiError.bad_request("an applied configuration must be an object")
@@ -239,8 +244,7 @@ class Verbs:
         call = call_of(request)
         patch = await self._body(request)
         if kind == "apply":
-            if not request.query.get("fieldManager"):
-                raise ApiError.option("PatchOptions", "fieldManager", "Required value: is required for apply patch")
+            self._check_manager(request)
             patch = self._applied(info, patch)
             if not self._registry.present(info, route.namespace, route.name):
                 self._access_demand(request, info, route)
@@ -325,12 +329,13 @@ class Verbs:
             if verb == "patch":
                 kind = self._patch_kind(request, info)
                 patch = await self._body(request)
-                change = (
-                    self._patcher(request, info, patch, subresource=name)
-                    if kind != "apply"
-                    else lambda old: merge_patch(old, patch)
-                )
-                answer = await self._subresources.update(call, info, route.namespace, route.name, name, change)
+                if kind == "apply":
+                    self._check_manager(request)
+                    applied = self._applied(info, patch)
+                    answer = await self._subresources.apply(call, info, route.namespace, route.name, name, applied)
+                else:
+                    change = self._patcher(request, info, patch, subresource=name)
+                    answer = await self._subresources.update(call, info, route.namespace, route.name, name, change)
             elif verb == "update":
                 obj = await self._body(request)
                 answer = await self._subresources.update(call, info, route.namespace, route.name, name, lambda _: obj)

@@ -337,3 +337,18 @@ class TestSubresources:
         without = deployment("d", paused=True)
         del without["spec"]["replicas"]
         assert api.apply(url, without, "alice")["spec"]["replicas"] == 2
+
+
+def test_scale(api: Api, namespace: str) -> None:
+    """Who applies the scale owns the number, and others meet a conflict."""
+    api.create(path("deployments", namespace), deployment("d", replicas=0, paused=True))
+    url = path("deployments", namespace, "d")
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"}, "spec": {"replicas": 3}}
+    status = failure(api.patch(f"{url}/scale", scale, APPLY, fieldManager="alice"), 409, "Conflict")
+    assert ".spec.replicas" in causes(status)
+    assert api.apply(f"{url}/scale", scale, "alice", force="true")["spec"]["replicas"] == 3
+    now = api.read(url)
+    assert now["spec"]["replicas"] == 3
+    assert entry(now, "alice", "Apply", "scale")["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+    assert "f:replicas" not in entry(now, "contract-test", "Update")["fieldsV1"]["f:spec"]
+    failure(api.patch(f"{url}/scale", scale, APPLY), 422, "Invalid")

@@ -240,14 +240,16 @@ def test_the_way_back_leaves_the_hosts_as_they_were(k3s: K3sBed, first: Any, bar
         ip link add cni0 type bridge; ip link add vethx type veth peer name vethy; ip link set vethx master cni0
         mkdir -p /run/k3s/x /run/flannel /var/lib/cni /var/log/pods/x; mount -t tmpfs tmpfs /run/k3s/x
         nft -f - <<'N'
-table ip nat { chain KUBE-SERVICES { counter accept
- }
- chain KUBE-MARK { counter jump KUBE-SERVICES
- }
- chain PREROUTING { type nat hook prerouting priority -100; counter jump KUBE-MARK
- } }
-table ip mine { chain kept { counter accept
- } }
+add table ip nat
+add chain ip nat KUBE-SERVICES
+add rule ip nat KUBE-SERVICES counter accept
+add chain ip nat KUBE-MARK
+add rule ip nat KUBE-MARK counter jump KUBE-SERVICES
+add chain ip nat PREROUTING { type nat hook prerouting priority -100; }
+add rule ip nat PREROUTING counter jump KUBE-MARK
+add table ip mine
+add chain ip mine kept
+add rule ip mine kept counter accept
 N
         nohup sh -c 'echo $$ > /sys/fs/cgroup/systemd/system.slice/k3s-agent.service/cgroup.procs; exec sleep 1000' > /dev/null 2>&1 &
         """,

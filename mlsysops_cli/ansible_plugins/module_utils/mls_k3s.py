@@ -24,8 +24,8 @@ RECORD = CONFIG / "mlsysops.json"
 UNITS = Path("/etc/systemd/system")
 #: What is of interest of the host before k3s came, so that it can be given back as it was.
 WATCHED = (
-    "/etc/rancher", "/etc/cni", "/opt/cni", "/run/flannel", "/run/k3s", "/var/lib/cni", "/var/lib/kubelet", "/var/lib/rancher",
-    "/var/log/containers", "/var/log/pods", "/usr/local/bin", "/usr/libexec/kubernetes",
+    "/etc/rancher", "/run/flannel", "/run/k3s", "/var/lib/cni", "/var/lib/kubelet", "/var/lib/rancher",
+    "/var/log/containers", "/var/log/pods",
 )  # fmt: skip
 _UNIT = """\
 # Written by mls; `mls framework destroy-all` removes it.
@@ -136,7 +136,10 @@ class K3s:
         if self.record():
             return False
         if not check:
-            before = [path for path in WATCHED if Path(path).exists()]
+            # The entries of what is there already: somebody else's, who may have them back.
+            before = {
+                path: sorted(entry.name for entry in Path(path).iterdir()) for path in WATCHED if Path(path).is_dir()
+            }
             self._write_record({"slice": self.owner, "role": self.role, "before": before, "tables": nft_tables()})
         return True
 

@@ -54,7 +54,7 @@ def remove(k3s: K3s, *, check: bool) -> tuple[list[str], list[str]]:
             left.append(f"{step.__name__.strip('_').replace('_', ' ')}: {exc}")
     if not left:
         CONFIG.joinpath("mlsysops.json").unlink(missing_ok=True)
-        _rmdir(CONFIG, CONFIG.parent, DATA.parent, before=record.get("before", []))
+        _rmdir(CONFIG, CONFIG.parent, DATA.parent, before=record.get("before", {}))
     return done, left
 
 
@@ -201,7 +201,7 @@ def _leads_to_ours(rule: dict[str, Any]) -> bool:
 
 
 def _remove_files(_k3s: K3s, record: dict[str, Any]) -> list[str]:
-    before = set(record.get("before", []))
+    before: dict[str, list[str]] = record.get("before", {})
     done = []
     for unit in ("k3s.service", "k3s-agent.service"):
         (UNITS / unit).unlink(missing_ok=True)
@@ -210,6 +210,8 @@ def _remove_files(_k3s: K3s, record: dict[str, Any]) -> list[str]:
     for path in [DATA, *map(Path, _DIRECTORIES)]:
         if path.is_dir():
             for entry in path.iterdir():
+                if entry.name in before.get(str(path), ()):
+                    continue  # it was here before k3s
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
             done.append(str(path))
         _rmdir(path, before=before)

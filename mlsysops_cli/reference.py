@@ -37,7 +37,7 @@ _SETTINGS = """\
 | `MLS_CONTEXT` | the context to use, as `--context` does |
 | `MLS_CONFIG` | the directory of the contexts, instead of the platform's |
 | `MLS_API_IP`, `MLS_API_PORT` | address and port of the API, instead of the context's |
-| `KUBECONFIG` | not used: inventories of the engine `existing` name their kubeconfigs |
+| `KUBECONFIG` | kubeconfig of the engine `existing` where an inventory names contexts alone |
 | `NO_COLOR` | no colours |
 | `VISUAL`, `EDITOR` | the editor of `mls apps edit` |
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,13 +115,20 @@ def read_existing(
 
 
 def _source(raw: RawInventory, read: Reader, host: str, variable: str, context: str) -> KubeconfigSource | None:
-    """Return the kubeconfig that a host names; paths are relative to the inventory's directory."""
+    """Return the kubeconfig that a host names; paths are relative to the inventory's directory.
+
+    A host that names a context alone means a context of the person's own kubeconfig: ``KUBECONFIG`` (its first file), or
+    ``~/.kube/config``.
+    """
+    named = read.text(host, context)
     text = read.text(host, variable)
+    if not text and named:
+        text = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or "~/.kube/config"
     if not text:
         return None
     base = Path(raw.source).absolute()
     path = (base if base.is_dir() else base.parent) / Path(text).expanduser()
-    return KubeconfigSource(path=str(path), context=read.text(host, context), server=read.text(host, "mls_api_url"))
+    return KubeconfigSource(path=str(path), context=named, server=read.text(host, "mls_api_url"))
 
 
 def mark_machines(hosts: dict[str, Host], settings: ExistingSettings, form: AgentsForm, engine: Engine) -> None:

@@ -42,17 +42,17 @@ async def _session(plane: EmbeddedControlPlane) -> AsyncIterator[aiohttp.ClientS
 
 
 def _start_fleet(plane: EmbeddedControlPlane) -> Process:
-    node = plane.nodes[0]
+    node = plane.kubelets.nodes[0]
     runtime = plane.directory / "runtime.yaml"
     runtime.write_text("images: []\n")
     config = plane.directory / "fleet.yaml"
     settings = {
         "node": node,
-        "kubeconfig": str(plane.directory / f"{node}.kubeconfig"),
+        "kubeconfig": str(plane.kubelets.kubeconfig(node)),
         "data_dir": str(plane.directory / node),
         "address": "127.121.1.1",
         "listen": {"port": 0},
-        "pki_dir": str(plane.directory / f"{node}-pki"),
+        "pki_dir": str(plane.kubelets.pki(node)),
         "max_pods": 1,
         "runtime_config": str(runtime),
         "proxy": False,

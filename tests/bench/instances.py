@@ -42,7 +42,8 @@ def mixed(components: int, nodes: int, *, seed: int = 1, fill: float = 0.65, tal
     sizes = [chance.choice((4, 8, 8, 16, 32)) for _ in range(nodes)]
     wanted = [chance.choice((0.25, 0.5, 0.5, 1.0, 1.0, 2.0, 3.0)) for _ in range(components)]
     scale = fill * sum(sizes) / sum(wanted)
-    return _instance(f"{components}x{nodes}", chance, sizes, [min(size * scale, 3.9) for size in wanted], talk)
+    name = f"{components}x{nodes}" if not talk else f"{components}x{nodes} talking"
+    return _instance(name, chance, sizes, [min(size * scale, 3.9) for size in wanted], talk)
 
 
 def trace(components: int, nodes: int, *, seed: int = 1, fill: float = 0.6, talk: float = 0.0) -> Instance:
@@ -135,3 +136,11 @@ def _application(chance: random.Random, name: str, cores: list[float], talk: flo
         if chance.random() < talk
     ]
     return Application.model_validate({"name": name, "components": components, "component_interactions": interactions})
+
+
+#: What is published: twelve sizes, one like a real trace, and four whose components talk.
+INSTANCES = (
+    *(mixed(components, nodes) for components, nodes in SIZES),
+    trace(150, 30),
+    *(mixed(components, nodes, talk=0.5) for components, nodes in (SIZES[0], SIZES[4], SIZES[8], SIZES[-1])),
+)

@@ -89,6 +89,8 @@ class NodeAgent:
         if change.kind is ChangeKind.DELETED:
             _log.warning("MLSysOpsNode %s is gone; waiting for it to be registered again", self._name)
             self._report = None
+            # What was permitted by a description that is no more is permitted no longer.
+            self._later(f"node {self._name} is unregistered", put_back(self._mechanisms))
             return
         before = (change.old or {}).get("metadata", {})
         now = change.new["metadata"]

@@ -16,7 +16,7 @@ from mlsysops_agents.adapters.kubernetes import KubernetesClient
 from mlsysops_agents.adapters.kubernetes.resources import CONFIG_MAPS, MLSYSOPS_NODES
 from mlsysops_core.errors import NotFound
 from mlsysops_core.model.agents import FOR_AGENTS, Revision, SentToAgents, digest_of, object_name
-from node_agent import Agent
+from node_agent import NODE, Agent
 
 FRAMEWORK = "mlsysops-framework"
 ARGUMENTS = "context, application_description, system_description, mechanisms, telemetry, ml_connector"
@@ -204,6 +204,22 @@ async def test_what_a_sent_policy_set_is_put_back_when_it_is_taken_back(
     await until(lambda: "policy fast is removed: cpu_frequency" in agent.log.read_text())
     assert agent.process is not None
     assert agent.process.returncode is None
+
+
+async def test_what_was_set_is_put_back_when_the_node_is_unregistered(
+    agent: Agent, client: KubernetesClient, until: Callable[..., Any]
+) -> None:
+    before = snapshot(agent.root)
+    (agent.plugins / "policy-fast.py").write_text(GOVERNOR_POLICY)
+    await agent.start()
+    await until(lambda: agent.governor == "performance", seconds=60)
+    await client.delete(MLSYSOPS_NODES, "w1", "mlsysops")
+    await until(lambda: snapshot(agent.root) == before, seconds=60)
+    # Its policy would have it otherwise, but nobody permits that now.
+    await until(lambda: "node w1 has no description, so nothing is permitted" in agent.log.read_text(), seconds=60)
+    assert snapshot(agent.root) == before
+    await client.apply(MLSYSOPS_NODES, NODE, "mlsysops", field_manager="tests")
+    await until(lambda: agent.governor == "performance", seconds=60)
 
 
 async def eventually(check: Callable[[], Any], seconds: float = 60.0) -> None:

@@ -25,6 +25,8 @@ def moved(value: Any, rootfs: Path) -> Any:
         return {key: moved(item, rootfs) for key, item in value.items()}
     if isinstance(value, list):
         return [moved(item, rootfs) for item in value]
+    if value == "0.0.0.0":  # a pod's own address, where it shares the node's with the addresses of Services
+        return os.environ.get("STANDIN_LISTEN", value)
     if isinstance(value, str) and value.startswith("/var/lib/mlsysops"):
         return str(rootfs / "disk")
     if isinstance(value, str) and value.startswith(MOUNTS):

@@ -302,9 +302,10 @@ def start_kubelet(config: dict[str, Any], children: Children) -> None:
         key, _, value = rest.partition("=")
         taints.append({"key": key, "value": value, "effect": effect})
     api = re.sub(r"^https://", "", config.get("server", f"https://{config['node-ip']}:6443"))
+    listen = f"STANDIN_LISTEN={config['node-ip']}"
     programs = {
-        "*mlsysops-agents:*": ["contained", api, "mlsysops_agents"],
-        "*mlsysops-northbound:*": ["contained", api, "mlsysops_northbound"],
+        "*mlsysops-agents:*": [listen, "contained", api, "mlsysops_agents"],
+        "*mlsysops-northbound:*": [listen, "contained", api, "mlsysops_northbound"],
         "*/test-app:*": ["mlsysops_testapp"],
         "standin/karmada:*": ["mlsysops_embedded"],
     }

@@ -51,6 +51,13 @@ def aggregate(works: list[Object]) -> list[Object]:
     return sorted(result, key=lambda item: str(item["clusterName"]))
 
 
+def _is_suspended(binding: Object, cluster: str) -> bool:
+    """Whether changes of a binding are held back from a cluster (policy/v1alpha1, ``Suspension``)."""
+    suspension = binding["spec"].get("suspension") or {}
+    clusters = (suspension.get("dispatchingOnClusters") or {}).get("clusterNames") or ()
+    return bool(suspension.get("dispatching")) or cluster in clusters
+
+
 class Binder:
     """Reconciles ResourceBindings and ClusterResourceBindings (the latter with an empty namespace in their key).
 
@@ -271,6 +278,7 @@ class Binder:
             "spec": {
                 "workload": {"manifests": [manifest]},
                 "preserveResourcesOnDeletion": bool(binding["spec"].get("preserveResourcesOnDeletion")),
+                "suspendDispatching": _is_suspended(binding, names.cluster_of(namespace)),
             },
         }
 

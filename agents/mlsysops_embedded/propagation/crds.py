@@ -79,6 +79,17 @@ _PLACEMENT: Any = {
         },
     },
 }
+#: Whether changes are held back, from all clusters or from some (policy/v1alpha1, ``Suspension``).
+_SUSPENSION: Any = {
+    **_ANY,
+    "properties": {
+        "dispatching": {"type": "boolean"},
+        "dispatchingOnClusters": {
+            **_ANY,
+            "properties": {"clusterNames": {"type": "array", "items": _STRING}},
+        },
+    },
+}
 _POLICY: Any = {
     **_ANY,
     "required": ["resourceSelectors"],
@@ -90,6 +101,7 @@ _POLICY: Any = {
         "conflictResolution": {"type": "string", "enum": ["Abort", "Overwrite"], "default": "Abort"},
         "propagateDeps": {"type": "boolean"},
         "preserveResourcesOnDeletion": {"type": "boolean"},
+        "suspension": _SUSPENSION,
         "schedulerName": {"type": "string", "default": "default-scheduler"},
     },
 }
@@ -135,6 +147,7 @@ _BINDING: Any = {
         "resource": {**_ANY, "required": ["apiVersion", "kind", "name"]},
         "clusters": {"type": "array", "items": {**_ANY, "required": ["name"]}},
         "placement": _PLACEMENT,
+        "suspension": _SUSPENSION,
         "replicas": {"type": "integer", "format": "int32"},
     },
 }

@@ -234,6 +234,7 @@ class Detector:
             "conflictResolution": policy["spec"].get("conflictResolution") or "Abort",
             "preserveResourcesOnDeletion": bool(policy["spec"].get("preserveResourcesOnDeletion")),
             "schedulerName": policy["spec"].get("schedulerName") or "default-scheduler",
+            "suspension": policy["spec"].get("suspension") or {},
         }
         replicas = (template.get("spec") or {}).get("replicas") if template["apiVersion"].startswith("apps/") else None
         if replicas is not None:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_embedded.client import Informer, WorkQueue, key_of, process
-from mlsysops_embedded.client.objects import condition, condition_true, safe_hash, set_condition
+from mlsysops_embedded.client.objects import condition_true, safe_hash, set_condition
 from mlsysops_embedded.client.resources import WORKS
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
@@ -25,16 +25,24 @@ _MANAGER = "karmada-agent"
 
 
 def health_of(obj: Object) -> str:
-    """``Healthy``, ``Unhealthy`` or ``Unknown``, as Karmada's default interpreter and Ready conditions have it."""
+    """``Healthy`` or ``Unhealthy``, as Karmada's native interpreter says of its kinds; of all others it knows no ill.
+
+    Source: Karmada, ``pkg/resourceinterpreter/default/native/healthy.go`` and ``work_status_controller.go``.
+    """
     status = obj.get("status") or {}
     if obj["kind"] in ("Deployment", "ReplicaSet", "StatefulSet"):
         wanted = (obj.get("spec") or {}).get("replicas", 1)
-        return "Healthy" if int(status.get("availableReplicas") or 0) >= wanted else "Unhealthy"
-    if obj["kind"] == "Pod" and status.get("phase") == "Succeeded":
-        return "Healthy"
-    if condition(status.get("conditions"), "Ready") is not None:
-        return "Healthy" if condition_true(obj, "Ready") else "Unhealthy"
-    return "Unknown"
+        well = int(status.get("availableReplicas") or 0) >= wanted
+    elif obj["kind"] == "DaemonSet":
+        counts = [
+            int(status.get(f) or 0) for f in ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable")
+        ]
+        well = counts[1] >= counts[0] and counts[2] >= counts[1]
+    elif obj["kind"] == "Pod":
+        well = status.get("phase") == "Succeeded" or (status.get("phase") == "Running" and condition_true(obj, "Ready"))
+    else:
+        well = True
+    return "Healthy" if well else "Unhealthy"
 
 
 def _fingerprint(obj: Object) -> str:

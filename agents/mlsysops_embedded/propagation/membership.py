@@ -15,7 +15,7 @@ from mlsysops_embedded.client.objects import (
     quantity,
     set_condition,
 )
-from mlsysops_embedded.client.resources import CLUSTERS, LEASES, NODES, PODS
+from mlsysops_embedded.client.resources import CLUSTERS, LEASES, NAMESPACES, NODES, PODS
 from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
@@ -90,7 +90,7 @@ class Membership:
             "apiVersion": CLUSTERS.api_version,
             "kind": CLUSTERS.kind,
             "metadata": {"name": self._name, "labels": self._labels},
-            "spec": {"syncMode": "Pull"},
+            "spec": {"syncMode": "Pull", **await self._identity()},
         }
         try:
             await self._upstream.create(CLUSTERS, cluster)
@@ -98,6 +98,15 @@ class Membership:
             if exc.reason != "AlreadyExists":
                 raise
         await self._renew()
+
+    async def _identity(self) -> dict[str, str]:
+        """What Karmada knows a cluster by, whatever it is called: the UID of its namespace ``kube-system``."""
+        try:
+            return {"id": (await self._member.get(NAMESPACES, "kube-system"))["metadata"]["uid"]}
+        except ApiError as exc:
+            if exc.code != 404:
+                raise
+            return {}
 
     async def run(self) -> None:
         """Heartbeat and report for ever."""

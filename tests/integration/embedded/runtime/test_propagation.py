@@ -279,3 +279,39 @@ async def test_leaving_takes_nothing_away(clients: tuple[HttpClient, HttpClient]
     await eventually(lambda: binding_applied(above, "left-configmap"))
     after = await below.get(CONFIG_MAPS, "left", "default")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+async def test_what_is_suspended_waits_and_then_goes_down(clients: tuple[HttpClient, HttpClient]) -> None:
+    above, below = clients
+    await above.create(CONFIG_MAPS, config_map("held", {"a": "1"}), "default")
+    held = policy(
+        "held", selects("ConfigMap", name="held"), suspension={"dispatchingOnClusters": {"clusterNames": ["cluster1"]}}
+    )
+    await above.create(POLICIES, held, "default")
+
+    async def suspended() -> bool:
+        works = (await above.list(WORKS, "karmada-es-cluster1"))["items"]
+        return any(
+            w["spec"]["suspendDispatching"] for w in works if w["spec"]["workload"]["manifests"][0]["metadata"]["name"] == "held"
+        )  # fmt: skip
+
+    await eventually(suspended)
+    assert await gone(below, CONFIG_MAPS, "held", "default")
+    await above.patch(POLICIES, "held", {"spec": {"suspension": None}}, "default", patch_type="merge")
+    await eventually(lambda: has_data(below, "held", {"a": "1"}))
+
+
+async def test_a_cluster_says_which_one_it_is_and_kinds_without_a_check_are_healthy(
+    clients: tuple[HttpClient, HttpClient],
+) -> None:
+    above, below = clients
+    identity = (await below.get(NAMESPACES, "kube-system"))["metadata"]["uid"]
+    assert (await above.get(CLUSTERS, "cluster1"))["spec"]["id"] == identity
+    await above.create(CONFIG_MAPS, config_map("well", {"a": "1"}), "default")
+    await above.create(POLICIES, policy("well", selects("ConfigMap", name="well")), "default")
+
+    async def healthy() -> bool:
+        status = (await above.get(RESOURCE_BINDINGS, "well-configmap", "default")).get("status") or {}
+        return [item["health"] for item in status.get("aggregatedStatus") or ()] == ["Healthy"]
+
+    await eventually(healthy)

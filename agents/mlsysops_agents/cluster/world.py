@@ -127,19 +127,16 @@ class ClusterWorld(UpperWorld):
             only: The one node that matters; all where None.
         """
         used = self._used(frozenset(without), only)
-        found: list[NodeFacts] = []
-        for item in self._objects.items("MLSysOpsNode"):
-            name = str(item["metadata"]["name"])
-            if only is not None and name != only:
-                continue
-            found.append(self._ledger.node(item, used.get(name)))
-        return found
+        one = self._objects.get("MLSysOpsNode", only) if only is not None else None
+        described = self._objects.items("MLSysOpsNode") if only is None else [one] if one is not None else []
+        return [self._ledger.node(item, used.get(str(item["metadata"]["name"]))) for item in described]
 
     def _used(self, without: frozenset[tuple[str, str]], only: str | None) -> Mapping[str, Resources]:
         """Return what is in use: by our Deployments where they are pinned, by other pods of the namespace where they run."""
         used: defaultdict[str, Resources] = defaultdict(Resources)
         deployments, pods = self.deployments(), self._objects.items("Pod")
-        self._ledger.trim(len(self._objects.items("MLSysOpsNode")), len(deployments) + len(pods))
+        if only is None:
+            self._ledger.trim(len(self._objects.items("MLSysOpsNode")), len(deployments) + len(pods))
         for deployment in deployments:
             labels = deployment["metadata"]["labels"]
             key = (labels[LABEL_APPLICATION], labels[LABEL_COMPONENT])

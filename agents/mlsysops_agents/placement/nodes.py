@@ -24,7 +24,7 @@ from .state import State
 __all__ = ["Search", "place", "place_elsewhere"]
 
 #: Pairs of demand and node up to which every rejection and score is told; beyond, only those of what found no place.
-_TELL_ALL = 4_000
+_TELL_ALL = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,11 @@ def _outcome(
     """Say where everything goes, and of the other nodes why not."""
     nodes, demands = built.nodes, built.demands
     tell_all = len(demands) * len(nodes) <= _TELL_ALL
-    state = State(built.problem)
-    state.restore(hosts)
+    # Nothing needs to be told of a large problem in which everything has its place.
+    quiet = not tell_all and NOWHERE not in hosts
+    state = State(built.problem) if not quiet else None
+    if state is not None:
+        state.restore(hosts)
     used: dict[str, Resources] = {}
     for demand, host in zip(demands, hosts, strict=True):
         if host != NOWHERE:
@@ -138,7 +141,7 @@ def _outcome(
     for item, (demand, host) in enumerate(zip(demands, hosts, strict=True)):
         if host != NOWHERE:
             assignments.update(dict.fromkeys(demand.members, nodes[host].name))
-            if not tell_all:
+            if not tell_all or state is None:
                 texts.update(dict.fromkeys(demand.members, f"placed on {nodes[host].name} of {len(nodes)} {what}"))
                 continue
             state.remove(item)
@@ -152,8 +155,8 @@ def _outcome(
             told = _rejections(demand, nodes, {**used, mine: without}, but=mine)
         else:
             told = _rejections(demand, nodes, used)
-        table = _scores(built, state, item, weights)
-        if host != NOWHERE:
+        table = _scores(built, state, item, weights) if state is not None else {}
+        if host != NOWHERE and state is not None:
             state.add(item, host)
         text = explain(told, len(nodes), what)
         for member in demand.members:

@@ -20,7 +20,8 @@ class State:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.at = [NOWHERE] * problem.items
-        self.on: list[set[int]] = [set() for _ in range(problem.hosts)]
+        # Most hosts of a large problem never see an item.
+        self.on: defaultdict[int, set[int]] = defaultdict(set)
         self.evaluations = 0
         self._free = [list(free) for free in problem.free]
         self._load = [list(pair) for pair in problem.base]

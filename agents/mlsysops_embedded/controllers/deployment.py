@@ -148,8 +148,9 @@ class _Controller:
         if _revision(deployment) != _revision(new):
             patch = {"metadata": {"annotations": {_REVISION: str(_revision(new))}}}
             metadata = deployment["metadata"]
+            # Through the status: what its controller notes down is no new generation.
             deployment = await self.client.patch(
-                DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], patch_type="merge"
+                DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], patch_type="merge", subresource="status"
             )
         return deployment, new
 

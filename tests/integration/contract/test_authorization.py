@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from kube_api import APPLY, Api, Obj, config_map, failure, path
+from kube_api import APPLY, Api, Obj, config_map, failure, path, wait_for
 from kube_targets import Target
 
 RBAC = "rbac.authorization.k8s.io"
@@ -39,10 +39,22 @@ def user(name: str) -> Obj:
 
 
 def grant(api: Api, namespace: str, subject: Obj, *rules: Obj) -> None:
-    """Gives a subject rights in a namespace."""
+    """Gives a subject rights in a namespace, and waits until they count: Kubernetes learns of them by a watch."""
     name = f"grant-{next(_COUNTER)}"
     api.create(path("roles", namespace), role(name, *rules))
-    api.create(path("rolebindings", namespace), binding(name, name, subject))
+    witness = f"witness-of-{name}"
+    api.create(path("rolebindings", namespace), binding(name, name, subject, user(witness)))
+    resource, _, subresource = rules[0]["resources"][0].partition("/")
+    asked = {
+        "namespace": namespace,
+        "verb": rules[0]["verbs"][0],
+        "group": rules[0]["apiGroups"][0],
+        "resource": resource,
+        "subresource": subresource,
+        "name": (rules[0].get("resourceNames") or [""])[0],
+    }
+    spec = {"user": witness, "resourceAttributes": asked}
+    wait_for("rights count", lambda: review(api, "SubjectAccessReview", spec)["status"]["allowed"])
 
 
 def review(api: Api, kind: str, spec: Obj, namespace: str = "") -> Obj:
@@ -145,7 +157,7 @@ class TestRights:
     def test_of_a_cluster_role_in_one_namespace(self, api: Api, person: Api, name: str, namespace: str) -> None:
         api.create(path("clusterroles"), role(f"cr-{name}", rule(["list"], ["configmaps"]), kind="ClusterRole"))
         api.create(path("rolebindings", namespace), binding("b", f"cr-{name}", user(name), role_kind="ClusterRole"))
-        person.read(path("configmaps", namespace))
+        wait_for("right counts", lambda: person.get(path("configmaps", namespace)).status_code == 200)
         failure(person.get(path("configmaps", "default")), 403, "Forbidden")
         failure(person.get(path("configmaps")), 403, "Forbidden")
         api.remove(path("clusterroles", name=f"cr-{name}"))
@@ -156,10 +168,10 @@ class TestRights:
         bound = binding(f"b-{name}", f"cr-{name}", user(name), kind="ClusterRoleBinding", role_kind="ClusterRole")
         failure(person.get("/metrics"), 403, "Forbidden")
         api.create(path("clusterrolebindings"), bound)
-        person.read(path("nodes"))
+        wait_for("right counts", lambda: person.get(path("nodes")).status_code == 200)
         assert person.get("/metrics").status_code in (200, 404)
         api.remove(path("clusterrolebindings", name=f"b-{name}"))
-        failure(person.get(path("nodes")), 403, "Forbidden")
+        wait_for("right is taken back", lambda: person.get(path("nodes")).status_code == 403)
         api.remove(path("clusterroles", name=f"cr-{name}"))
 
     @pytest.mark.parametrize("known", ["cluster-admin", "admin", "edit", "view"])
@@ -176,7 +188,8 @@ class TestRights:
             )
             people[known] = target.user(f"{known}-{namespace}")
         for person in people.values():
-            person.read(path("configmaps", namespace))
+            url = path("configmaps", namespace)
+            wait_for("right counts", lambda person=person, url=url: person.get(url).status_code == 200)
         failure(people["view"].get(path("secrets", namespace)), 403, "Forbidden")
         failure(people["view"].post(path("configmaps", namespace), config_map("cm")), 403, "Forbidden")
         people["edit"].create(path("configmaps", namespace), config_map("cm"))

@@ -59,7 +59,7 @@ class TestTokens:
             "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": namespace}],
         }
         api.create(path("rolebindings", namespace), bound)
-        robot.read(path("configmaps", namespace))
+        wait_for("right counts", lambda: robot.get(path("configmaps", namespace)).status_code == 200)
 
     def test_claims(self, api: Api, namespace: str, account: Obj) -> None:
         made = request(api, namespace, audiences=["a", "b"], expirationSeconds=1200)

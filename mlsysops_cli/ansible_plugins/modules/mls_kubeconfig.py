@@ -4,38 +4,34 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mls_kubeconfig
-short_description: Write a kubeconfig with another address and other names
+short_description: Write kubeconfigs with other addresses and other names
 description:
-  - Takes a kubeconfig with one cluster and one user, as k3s and Karmada write them, gives it the address at which the API
-    is reached and a name of its own, and writes it, mode 0600. The text holds a key - tasks that handle it set C(no_log).
+  - Takes kubeconfigs with one cluster and one user, as k3s and Karmada write them, gives each the address at which its API
+    is reached and a name of its own, and writes it, mode 0600.
 options:
-  content:
-    description: Text of the kubeconfig, base64; empty in check mode where it is yet to be made.
-    type: str
-    default: ''
-  path:
-    description: Where it is written.
-    type: path
-    required: true
-  server:
-    description: URL of the API.
-    type: str
-    required: true
-  name:
-    description: Name of its cluster, user and context.
-    type: str
-    required: true
+  contents:
+    description: Texts of the kubeconfigs, base64; empty in check mode where one is yet to be made. They hold keys.
+    type: list
+    elements: str
+    default: []
+  kubeconfigs:
+    description: >-
+      For each, in the same order, C(to) (where it is written), C(server) (URL of the API) and C(name) (of its cluster, user
+      and context).
+    type: list
+    elements: dict
+    default: []
 author: The MLSysOps founders
 """
 
 EXAMPLES = r"""
 - name: Write the kubeconfig
   mls_kubeconfig:
-    content: "{{ fetched.content }}"
-    path: /home/me/.local/share/mlsysops/slices/x/access/server1/kubeconfigs/admin.kubeconfig
-    server: https://10.0.0.11:6443
-    name: x-cluster1
-  no_log: true
+    contents: ["{{ fetched.content }}"]
+    kubeconfigs:
+      - to: /home/me/.local/share/mlsysops/slices/x/access/server1/kubeconfigs/admin.kubeconfig
+        server: https://10.0.0.11:6443
+        name: x-cluster1
 """
 
 RETURN = r"""
@@ -54,26 +50,30 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "content": {"type": "str", "default": "", "no_log": True},
-            "path": {"type": "path", "required": True},
-            "server": {"type": "str", "required": True},
-            "name": {"type": "str", "required": True},
+            "contents": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "kubeconfigs": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
-    parameters = module.params
-    if not parameters["content"]:
+    changed = False
+    for content, wanted in zip(module.params["contents"], module.params["kubeconfigs"], strict=True):
+        changed |= _keep(module, content, wanted)
+    module.exit_json(changed=changed)
+
+
+def _keep(module: Any, content: str, wanted: dict[str, Any]) -> bool:
+    path = Path(wanted["to"])
+    if not content:
         if not module.check_mode:
-            module.fail_json(msg=f"there is no kubeconfig of {parameters['name']}", mls_error="not-found")
-        module.exit_json(changed=not Path(parameters["path"]).is_file())
+            module.fail_json(msg="there is no kubeconfig of {}".format(wanted["name"]), mls_error="not-found")
+        return not path.is_file()
     try:
-        text = _renamed(base64.b64decode(parameters["content"]).decode(), parameters["server"], parameters["name"])
+        text = _renamed(base64.b64decode(content).decode(), wanted["server"], wanted["name"])
     except (ValueError, LookupError, TypeError) as exc:
-        module.fail_json(msg=f"the kubeconfig of {parameters['name']} is none: {type(exc).__name__}")
-    path = Path(parameters["path"])
+        module.fail_json(msg="the kubeconfig of {} is none: {}".format(wanted["name"], type(exc).__name__))
     if module.check_mode:
-        module.exit_json(changed=not path.is_file() or path.read_text(encoding="utf-8") != text)
-    module.exit_json(changed=write_file(path, text))
+        return not path.is_file() or path.read_text(encoding="utf-8") != text
+    return bool(write_file(path, text))
 
 
 def _renamed(text: str, server: str, name: str) -> str:

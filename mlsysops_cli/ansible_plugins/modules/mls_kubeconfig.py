@@ -69,7 +69,7 @@ def _keep(module: Any, content: str, wanted: dict[str, Any]) -> bool:
         return not path.is_file()
     try:
         text = _renamed(base64.b64decode(content).decode(), wanted["server"], wanted["name"])
-    except (ValueError, LookupError, TypeError) as exc:
+    except (ValueError, LookupError, TypeError, StopIteration) as exc:
         module.fail_json(msg="the kubeconfig of {} is none: {}".format(wanted["name"], type(exc).__name__))
     if module.check_mode:
         return not path.is_file() or path.read_text(encoding="utf-8") != text

@@ -29,6 +29,7 @@ from mlsysops_agents.adapters.kubernetes.resources import (
     Resource,
 )
 from mlsysops_core.errors import MlsError, NotFound
+from mlsysops_embedded.kubelet.cgroups import Cgroups
 
 Object = dict[str, Any]
 
@@ -217,12 +218,19 @@ class LocalSlice:
         self._end_pods()
 
     def _end_pods(self) -> None:
-        """Pods outlive their kubelet by design; the test that made them ends them."""
+        """Pods outlive their kubelet by design; the test that made them ends them, and removes their control groups."""
+        pods = set()
         for state in self.directory.rglob("containers/*/*/state.json"):
+            pods.add(state.parent.parent.name)
             pid = yaml.safe_load(state.read_text()).get("shim")
             with contextlib.suppress(OSError):
                 if pid and b"shim.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
+        groups, end = Cgroups(), time.monotonic() + 5
+        while time.monotonic() < end and any(list(Path("/sys/fs/cgroup").glob(f"*/embedded/pod{uid}")) for uid in pods):
+            for uid in pods:
+                groups.remove(uid)
+            time.sleep(0.05)  # the kernel lets go of a group once its last process is gone
 
     async def _bootstrap(self, host: str) -> None:
         command = [

@@ -21,6 +21,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from mlsysops_core.errors import InvalidInput, MlsError, TimedOut, Unreachable
 from yaml import YAMLError
 
+from .credentials import KubeconfigFile
 from .errors import error_of_status, parse_status
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class KubernetesClient:
     `InvalidInput` 400/422, `TimedOut` and `Unreachable` for transport faults, 429 and 5xx: these two may be retried.
     """
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: ApiClient, kubeconfig: Path | None = None) -> None:
         self._api = api
+        self._kubeconfig = KubeconfigFile(kubeconfig) if kubeconfig else None
 
     @classmethod
     async def connect(cls, kubeconfig: str | Path | None = None, *, credentials_dir: Path | None = None) -> Self:
@@ -87,7 +89,7 @@ class KubernetesClient:
             if _is_loopback(str(configuration.host)):
                 # A proxy of the environment cannot reach this machine's loopback, and few people exclude all of 127/8.
                 configuration.client_session_kwargs = {"trust_env": False}
-            return cls(ApiClient(configuration))
+            return cls(ApiClient(configuration), None if kubeconfig is None else Path(kubeconfig))
         except (ConfigException, YAMLError, OSError, ValueError, TypeError) as exc:
             source = kubeconfig if kubeconfig is not None else "service account"
             raise InvalidInput(f"{source}: not usable as a kubeconfig: {' '.join(str(exc).split())}") from exc
@@ -323,13 +325,18 @@ class KubernetesClient:
     ) -> aiohttp.ClientResponse:
         parameters = [(key, value) for key, value in (query or {}).items() if value]
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        # Goes through the official client so that rotating tokens and exec credentials are honoured.
-        request = await self._api.param_serialize(
-            method, path, query_params=parameters, header_params=headers, body=body, auth_settings=["BearerToken"]
-        )
-        answer = await self._api.call_api(*request, _request_timeout=timeout)
-        response: aiohttp.ClientResponse = answer.response
-        return response
+        while True:
+            # Goes through the official client so that rotating tokens and exec credentials are honoured.
+            request = await self._api.param_serialize(
+                method, path, query_params=parameters, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            answer = await self._api.call_api(*request, _request_timeout=timeout)
+            response: aiohttp.ClientResponse = answer.response
+            fresh = await self._kubeconfig.changed() if response.status == 401 and self._kubeconfig else None
+            if fresh is None:
+                return response
+            response.close()
+            self._api.configuration.api_key = fresh.api_key
 
 
 def _namespace_of(obj: Mapping[str, Any]) -> str | None:

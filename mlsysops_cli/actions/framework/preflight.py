@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_cli.actions.framework.first_contact import offer_keys, show_new_keys
 from mlsysops_cli.actions.framework.prepare import default_inventory
 from mlsysops_cli.assets import asset
 from mlsysops_cli.inventory import load_slice
@@ -84,20 +85,26 @@ def preflight(settings: Settings, options: PreflightOptions) -> bool:
             known_hosts=known_hosts,
             accept_host_keys=options.accept_host_keys,
         )
+        before = known_hosts.read_text(encoding="utf-8") if known_hosts.is_file() else ""
         result = run_playbook(run, choose_progress(run.title, quiet=settings.quiet))
+        if options.accept_host_keys:
+            show_new_keys(settings, before, known_hosts)
+        elif offer_keys(settings, result, known_hosts):
+            result = run_playbook(run, choose_progress(run.title, quiet=settings.quiet))
     error = result.error()
     if error and not result.failures:
         raise error
-    rows = list(_rows(plan["hosts"], result))
+    rows = list(_rows(plan["hosts"], result, inventory))
     columns = [
         Column("HOST", "host"), Column("CHECK", "check"), Column("STATE", "state"), Column("FOUND", "found"),
         Column("FIX", lambda row: row["fix"] or "-"),
     ]  # fmt: skip
-    emit(settings, {"items": rows}, Table(kind="check", name="host", columns=columns))
+    empty = "nothing of ours runs on hosts of this inventory"
+    emit(settings, {"items": rows}, Table(kind="check", name="host", columns=columns, empty=empty))
     return not any(row["state"] == "fail" for row in rows)
 
 
-def _rows(hosts: Iterable[str], result: RunResult) -> Iterator[dict[str, Any]]:
+def _rows(hosts: Iterable[str], result: RunResult, inventory: str) -> Iterator[dict[str, Any]]:
     for host in hosts:
         known = result.checks.get(host, {"findings": [], "summary": ""})
         findings = known["findings"]
@@ -108,6 +115,10 @@ def _rows(hosts: Iterable[str], result: RunResult) -> Iterator[dict[str, Any]]:
         strange = [failure for failure in result.failures if failure.host == host and not known["summary"]]
         for failure in strange:
             check = failure.family or "ansible"
-            yield {"host": host, "check": check, "state": "fail", "found": failure.message, "fix": failure.fix}
+            fix = (
+                failure.fix
+                or f"`ansible -i {inventory} {host} -m ansible.builtin.setup -vvv` shows what Ansible meets there"
+            )
+            yield {"host": host, "check": check, "state": "fail", "found": failure.message, "fix": fix}
         if not findings and not strange and known["summary"]:
             yield {"host": host, "check": "all", "state": "ok", "found": known["summary"], "fix": ""}

@@ -12,6 +12,7 @@ from mlsysops_core.errors import NotFound
 
 from mlsysops_cli.actions.framework.change import HostAccess, run_deployed
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
+from mlsysops_cli.actions.framework.pods import log_commands
 from mlsysops_cli.output import write
 from mlsysops_cli.slice import slice_directory
 
@@ -46,6 +47,9 @@ def logs(
         return
     directory = slice_directory(state.name) / "logs"
     files = {path.stem: path for path in sorted(directory.glob("*.log"))}
+    pods = {n: command for n, command in log_commands(plan_of(state)).items() if process is None or process in n}
+    if pods and not any(process is None or process in n for n in files):
+        raise NotFound(f"{', '.join(pods)} log in their pods", hint=f"`{next(iter(pods.values()))}`")
     if process:
         exact = {n: p for n, p in files.items() if n == process}
         files = exact or {n: p for n, p in files.items() if process in n}

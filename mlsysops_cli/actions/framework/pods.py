@@ -7,7 +7,7 @@ from typing import Any
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError
 from mlsysops_cli.ansible_plugins.module_utils.mls_workloads import pod_reasons, rollout_missing
 
-__all__ = ["pod_rows"]
+__all__ = ["log_commands", "pod_rows"]
 
 
 def pod_rows(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -18,10 +18,24 @@ def pod_rows(plan: dict[str, Any]) -> list[dict[str, Any]]:
             states = _states(part)
             for workload in part["rollouts"]:
                 name = workload["name"]
-                log = f"kubectl --kubeconfig {part['kubeconfig']} logs -n {workload['namespace']} {workload['kind']}/{name}"
                 row = {"name": name, "host": host, "address": entry["cluster"], "state": states[name]}
-                rows.append(row | {"pid": None, "seconds": None, "log": log})
+                rows.append(row | {"pid": None, "seconds": None, "log": _log_command(part, workload)})
     return rows
+
+
+def log_commands(plan: dict[str, Any]) -> dict[str, str]:
+    """Return, for each part of a slice that is a pod, the command that prints what it logs."""
+    return {
+        workload["name"]: _log_command(part, workload)
+        for entry in plan.get("apis", {}).values()
+        for part in entry["pods"]
+        for workload in part["rollouts"]
+    }
+
+
+def _log_command(part: dict[str, Any], workload: dict[str, Any]) -> str:
+    place = f"-n {workload['namespace']} {workload['kind'].lower()}/{workload['name']}"
+    return f"kubectl --kubeconfig {part['kubeconfig']} logs {place}"
 
 
 def _states(part: dict[str, Any]) -> dict[str, str]:

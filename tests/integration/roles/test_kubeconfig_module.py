@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-MODULE = Path(__file__).parents[3] / "mlsysops_cli/ansible_plugins/modules/mls_kubeconfig.py"
+PLUGINS = Path(__file__).parents[3] / "mlsysops_cli/ansible_plugins"
 #: As k3s writes it.
 TEXT = """\
 apiVersion: v1
@@ -29,8 +29,13 @@ users:
 
 
 @pytest.fixture
-def renamed() -> Any:
-    spec = importlib.util.spec_from_file_location("mls_kubeconfig", MODULE)
+def renamed(monkeypatch: pytest.MonkeyPatch) -> Any:
+    import ansible.module_utils
+
+    monkeypatch.setattr(
+        ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(PLUGINS / "module_utils")]
+    )
+    spec = importlib.util.spec_from_file_location("mls_kubeconfig", PLUGINS / "modules/mls_kubeconfig.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

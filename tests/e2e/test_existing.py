@@ -136,7 +136,7 @@ def test_every_fault_is_named_before_anything_is_changed(person: Newcomer, clust
             ({"api": {"mls_context": "other"}}, 3, "has no context 'other' .*set mls_context to one of: member1"),
             ({"api": {"mls_kubeconfig": str(clusters.kubeconfig(CONTINUUM))}}, 3, "is a Karmada API, not a cluster"),
             ({"management": {"mls_kubeconfig": str(clusters.kubeconfig("member1"))}}, 3, "it is no Karmada API"),
-            ({"api": {"mls_kubeconfig": str(clusters.kubeconfig("host"))}}, 3, "cluster member1 has no node node-a"),
+            ({"api": {"mls_kubeconfig": str(clusters.kubeconfig("host"))}}, 3, "member1 is another cluster than the one"),
             ({"api": {"mls_kubeconfig": str(reader)}}, 3, "may not get, create, patch, delete namespaces"),
             ({"workers": ("node-c",)}, 3, r"has no node node-c .*nodes: node-a, node-b"),
             ({"api": {"k3s_cluster_name": "other"}, "workers": ()}, 3, "Karmada has no member other .*members: host, member1"),

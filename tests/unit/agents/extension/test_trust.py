@@ -47,6 +47,7 @@ def test_who_asks_for_nothing_trusts_everybody() -> None:
         signed(ALICE, text=TEXT + "#"),
         signed(ALICE, kind="config"),
     ],
+    ids=["none", "nonsense", "zeros", "somebody else's", "other name", "other text", "other kind"],
 )
 def test_only_a_signature_of_this_text_under_this_name_counts(signature: str) -> None:
     trust = Trust.read("slice", None, [line(ALICE)])

@@ -228,7 +228,7 @@ class ClusterAgent(UpperAgent):
         unfit: dict[str, str] = {}
         if application is not None:
             self._note_metrics(name, application)
-            if any(component not in deployments for component in assigned):
+            if any(component not in deployments for component in assigned) and not self._world.fits(name):
                 outcome = self._world.place(name)
                 unplaced = {component: outcome.explain[component] for component in outcome.unplaced}
             unfit = {

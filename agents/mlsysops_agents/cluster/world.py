@@ -59,6 +59,7 @@ class ClusterWorld(UpperWorld):
         super().__init__(agent, objects, telemetry, weights=weights)
         self._search = search or Search()
         self._ledger = Ledger(objects, self.descriptions)
+        self._fitted: dict[str, Application | None] = {}
         self._assigned: dict[str, tuple[tuple[Any, Any], list[str]]] = {}
 
     # -- applications ------------------------------------------------------------------------------------------
@@ -79,7 +80,9 @@ class ClusterWorld(UpperWorld):
     def forget(self, obj: Mapping[str, Any]) -> None:
         """Drop what is known of an application that is gone."""
         self.descriptions.forget(obj)
-        self._assigned.pop(str(obj["metadata"]["name"]), None)
+        name = str(obj["metadata"]["name"])
+        self._assigned.pop(name, None)
+        self._fitted.pop(name, None)
 
     def placed(self, name: str) -> dict[str, str]:
         """Return component to node of what is deployed."""
@@ -169,7 +172,7 @@ class ClusterWorld(UpperWorld):
         application = self.must_have(name)
         fixed = self.placed(name)
         demands = demands_of(application, self.assigned(name), fixed=fixed)
-        return place(
+        found = place(
             demands,
             self.facts(),
             fixed=fixed,
@@ -177,6 +180,16 @@ class ClusterWorld(UpperWorld):
             weights=self.weights(),
             search=self._search,
         )
+        self._fitted[name] = None if found.unplaced else application
+        return found
+
+    def fits(self, name: str) -> bool:
+        """Say whether everything of an application found a place when that was looked for last, its description being the same.
+
+        Policies look for it whenever something may have changed, so a status need not do it again.
+        """
+        application = self._fitted.get(name)
+        return application is not None and application is self.application(name)
 
     def whole(self, name: str) -> Built:
         """Return an application with the nodes that it could be on if it started anew, and where it is now."""

@@ -158,6 +158,8 @@ class Informer:
         self._trim = trim or drop_managed_fields
         self._backoff = backoff or Backoff()
         self._objects: dict[str, Object] = {}
+        #: Keys in order; None after one came or went.
+        self._sorted: list[str] | None = None
         self._indices: dict[str, dict[str, set[str]]] = {name: {} for name in self._indexers}
         self._handlers: list[Callable[[Change], None]] = []
         self._resource_version = ""
@@ -176,7 +178,11 @@ class Informer:
     def items(self, namespace: str | None = None) -> list[Object]:
         """All objects (of a namespace), sorted by key."""
         prefix = f"{namespace}/" if namespace and self.resource.namespaced else ""
-        return [self._objects[key] for key in sorted(self._objects) if key.startswith(prefix)]
+        if self._sorted is None:
+            self._sorted = sorted(self._objects)
+        if not prefix:
+            return [self._objects[key] for key in self._sorted]
+        return [self._objects[key] for key in self._sorted if key.startswith(prefix)]
 
     def by_index(self, index: str, value: str) -> list[Object]:
         """Objects that the named indexer put under ``value``, sorted by key."""
@@ -299,6 +305,8 @@ class Informer:
             self._remove(key, old)  # deleted and made anew while nobody watched: two events, as if watched
             old = None
         self._unindex(key, old)
+        if key not in self._objects:
+            self._sorted = None
         self._objects[key] = obj
         for name, indexer in self._indexers.items():
             for value in indexer(obj):
@@ -307,6 +315,7 @@ class Informer:
 
     def _remove(self, key: str, last: Object) -> None:
         old = self._objects.pop(key, None)
+        self._sorted = None
         if old is None:
             return
         self._unindex(key, old)

@@ -281,3 +281,15 @@ def test_the_clusters_health() -> None:
     open_circuit = [{"policy": "p", "asset": "application/a", "reason": "CircuitOpen", "message": "failed 3 times"}]
     assert conditions(made(policies=open_circuit))["PoliciesHealthy"] == ("False", "CircuitOpen")
     assert conditions(made(plugin_fault="policy x: broken"))["Ready"] == ("False", "PluginError")
+
+
+def test_what_found_its_place_is_not_looked_for_again_until_its_description_changes() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a", "500m"))
+    assert not cluster.world.fits("app")
+    cluster.world.place("app")
+    assert cluster.world.fits("app")
+    cluster.app("app", component("a", "5"))
+    assert not cluster.world.fits("app")
+    assert cluster.world.place("app").unplaced == ("a",)
+    assert not cluster.world.fits("app")

@@ -21,6 +21,7 @@ TOOL = "/usr/local/bin/karmadactl"
 #: Validity of the token with which a cluster joins: as long as joining may take.
 _TOKEN_LIFE = "15m"  # noqa: S105 - a time, no token
 _MEMBER = "/apis/cluster.karmada.io/v1alpha1/clusters/"
+_AGENT_NAMESPACE = "/api/v1/namespaces/karmada-system"
 _SEARCH = "/apis/apps/v1/namespaces/karmada-system/deployments/karmada-search"
 
 
@@ -147,19 +148,27 @@ class Karmada:
 
     def remove(self) -> bool:
         """Remove it with everything it wrote; return whether there was anything of ours. Goes on past failures."""
-        if self.record().get("slice") != self.owner:
+        record = self.record()
+        if record.get("slice") != self.owner:
             return False
-        self._deinit()
+        if "member" in record:
+            self._clear()  # what it runs on goes with the cluster
+        else:
+            self._deinit()
         shutil.rmtree(self.data, ignore_errors=True)
         return True
+
+    def _clear(self) -> None:
+        """Remove the files that karmadactl wrote."""
+        for path in self.data.iterdir() if self.data.is_dir() else []:
+            if path != self._record:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _deinit(self) -> None:
         # The cluster below it may be gone or half alive: what cannot be asked is removed with the cluster.
         if Path(TOOL).exists() and Path(self.host).exists():
             run(TOOL, "deinit", "--force", "--purge-namespace", "--kubeconfig", self.host, timeout=120)
-        for path in self.data.iterdir() if self.data.is_dir() else []:
-            if path != self._record:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._clear()
         shutil.rmtree(self.etcd, ignore_errors=True)
 
     # -- members ----------------------------------------------------------------------------------------------------
@@ -187,18 +196,14 @@ class Karmada:
         """Make a token worthless; it would be in some minutes anyway."""
         run(TOOL, "token", "delete", token.partition(".")[0], "--kubeconfig", str(self.kubeconfig), timeout=60)
 
-    @staticmethod
-    def register(
-        cluster: str, endpoint: str, token: str, digest: str, kubeconfig: str, image: str, timeout: float
-    ) -> None:
-        """Let the cluster of this host join, as one that pulls.
+    def register(self, cluster: str, endpoint: str, token: str, digest: str, image: str, timeout: float) -> None:
+        """Let the cluster of this host join, as one that pulls; what an attempt that died left behind goes first.
 
         Args:
             cluster: Its name.
             endpoint: Address and port of Karmada's API.
             token: The invitation.
             digest: Hash of the authority's certificate.
-            kubeconfig: The cluster's own.
             image: Image of Karmada's agent; karmadactl's own choice where empty.
             timeout: Seconds.
 
@@ -207,11 +212,26 @@ class Karmada:
         """
         argv = [
             "register", endpoint, "--cluster-name", cluster, "--token", token, "--discovery-token-ca-cert-hash", digest,
-            "--kubeconfig", kubeconfig, "--discovery-timeout", f"{int(timeout)}s",
+            "--kubeconfig", self.host, "--discovery-timeout", f"{int(timeout)}s",
         ]  # fmt: skip
         if image:
             argv += ["--karmada-agent-image", image]
-        Karmada._tool(argv, f"join cluster {cluster}", timeout + 60, hidden=token)
+        self.missing()  # refuses somebody else's
+        if self.record():
+            self._forget_attempt(timeout)
+        self._note(member=cluster, complete=False)
+        self._tool(argv, f"join cluster {cluster}", timeout + 60, hidden=token)
+        self._note(member=cluster, complete=True)
+
+    def _forget_attempt(self, timeout: float) -> None:
+        """Remove what registering left in the cluster: karmadactl refuses what exists already."""
+        self._clear()
+        deadline = time.monotonic() + timeout
+        while self._raw(_AGENT_NAMESPACE, self.host).returncode == 0:
+            run(str(PROGRAM), "kubectl", "--kubeconfig", self.host, "delete", "--raw", _AGENT_NAMESPACE, timeout=60)
+            if time.monotonic() > deadline:
+                raise KarmadaError("what an earlier attempt to join left in the cluster does not go", "timed-out")
+            time.sleep(1)
 
     def push(self, cluster: str, kubeconfig: str, timeout: float) -> None:
         """Join a cluster as one that is pushed to.

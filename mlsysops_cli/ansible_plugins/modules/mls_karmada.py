@@ -185,14 +185,17 @@ def _uninvited(module: Any, karmada: Karmada) -> dict[str, Any]:
     return {"changed": False}
 
 
-def _registered(module: Any, _karmada: Karmada) -> dict[str, Any]:
+def _registered(module: Any, karmada: Karmada) -> dict[str, Any]:
     parameters = module.params
     if not module.check_mode:
-        endpoint = "{}:{}".format(parameters["address"], parameters["port"])
-        Karmada.register(
-            parameters["cluster"], endpoint, parameters["token"], parameters["digest"], parameters["host"],
-            parameters["image"], parameters["timeout"],
-        )  # fmt: skip
+        karmada.register(
+            parameters["cluster"],
+            "{}:{}".format(parameters["address"], parameters["port"]),
+            parameters["token"],
+            parameters["digest"],
+            parameters["image"],
+            parameters["timeout"],
+        )
     return {"changed": True}
 
 

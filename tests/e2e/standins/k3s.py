@@ -404,10 +404,10 @@ def next_server(config: dict[str, Any]) -> None:
 
 
 def kubectl(words: list[str]) -> int:
-    """Run ``k3s kubectl --kubeconfig F get --raw PATH``."""
+    """Run ``k3s kubectl --kubeconfig F get|delete --raw PATH``."""
     import yaml
 
-    if len(words) != 5 or words[0] != "--kubeconfig" or words[2:4] != ["get", "--raw"]:
+    if len(words) != 5 or words[0] != "--kubeconfig" or words[2] not in ("get", "delete") or words[3] != "--raw":
         print(f"the stand-in cannot: kubectl {' '.join(words)}", file=sys.stderr)
         return 2
     try:
@@ -424,7 +424,9 @@ def kubectl(words: list[str]) -> int:
     finally:
         pair.unlink()
     try:
-        with urllib.request.urlopen(cluster["server"] + words[4], context=context, timeout=10) as answer:
+        method = {"get": "GET", "delete": "DELETE"}[words[2]]
+        request = urllib.request.Request(cluster["server"] + words[4], method=method)
+        with urllib.request.urlopen(request, context=context, timeout=10) as answer:
             print(answer.read().decode())
     except urllib.error.HTTPError as exc:
         print(f"Error from server ({exc.reason}): {exc.read().decode()[:200]}", file=sys.stderr)

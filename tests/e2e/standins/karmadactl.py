@@ -239,7 +239,8 @@ def register(options: argparse.Namespace) -> None:
     context = {"name": "karmada", "context": {"cluster": "karmada", "user": "karmada"}}
     document |= {"apiVersion": "v1", "kind": "Config", "contexts": [context], "current-context": "karmada"}
     document["users"][0]["user"] = {"token": own}
-    path = K3S / "server/karmada-agent.conf"
+    path = Path("/etc/karmada/karmada-agent.conf")  # where karmadactl leaves it
+    path.parent.mkdir(exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(document), encoding="utf-8")
     (K3S / "server/member.json").write_text(json.dumps({"cluster": name, "kubeconfig": str(path)}), encoding="utf-8")

@@ -124,7 +124,9 @@ def _coap(address: str, timeout: float) -> bool:
             probe.connect(found[0][4])
             probe.send(b"\x40\x00" + number)  # version 1, type CON, no token, code 0.00
             return probe.recv(16)[2:4] == number
-    except OSError:  # nobody there, or nobody who speaks it
+    except ConnectionRefusedError:  # an ICMP error from the address: something is there, though it speaks no CoAP
+        return True
+    except OSError:
         return False
 
 

@@ -46,8 +46,7 @@ def show(settings: Settings, inventory: str | None, vault: str | None) -> None:
 
 def _text(slice_: Slice, addresses: dict[str, str]) -> str:
     rows = [
-        [host.name, host.role, host.cluster, addresses[host.name], _reached(host)]
-        for host in slice_.hosts.values()
+        [host.name, host.role, host.cluster, addresses[host.name], _reached(host)] for host in slice_.hosts.values()
     ]
     rows += [[d.name, "far-edge", d.cluster, d.address, f"behind {d.gateway}"] for d in slice_.far_edge]
     head = f"Slice {slice_.name}: continuum {slice_.continuum}, {slice_.engine} engine\n\n"

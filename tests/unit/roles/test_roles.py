@@ -84,3 +84,10 @@ def test_documentation_of_modules_agrees_with_their_arguments(path: Path) -> Non
 def test_every_module_is_known_to_the_linter() -> None:
     lint = yaml.safe_load((ROOT / ".ansible-lint").read_text(encoding="utf-8"))
     assert lint["mock_modules"] == [path.stem for path in MODULES]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: path.stem)
+def test_no_play_stops_all_hosts_by_a_template(path: Path) -> None:
+    """Tasks inherit it unrendered, and a text that is not empty is true: `max_fail_percentage` is rendered."""
+    for play in yaml.safe_load(path.read_text(encoding="utf-8")):
+        assert isinstance(play.get("any_errors_fatal", False), bool), play["name"]

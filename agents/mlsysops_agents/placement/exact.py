@@ -116,7 +116,9 @@ def solve_exactly(
     found = objective(problem, hosts)
     if found > known or violations(problem, hosts):
         hosts, found = list(start), known
-    return Exact(tuple(hosts), found[1], int(solver.best_objective_bound), status == cp_model.OPTIMAL)
+    # Costs are whole numbers; the solver tells its bound as a float, which may be a hair below one.
+    bound = math.ceil(solver.best_objective_bound - 1e-6)
+    return Exact(tuple(hosts), found[1], bound, status == cp_model.OPTIMAL)
 
 
 def _places(model: Any, problem: Problem, wanted: Sequence[int], start: Sequence[int]) -> dict[int, dict[int, Any]]:

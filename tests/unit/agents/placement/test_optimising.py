@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mlsysops_agents.placement
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlsysops_agents.placement import Demand, NodeFacts, Resources, Search, Weights, demands_of, first_objection, place
 from mlsysops_agents.placement.branch import complete
@@ -131,6 +131,7 @@ def test_a_move_is_made_only_where_it_pays(
 
 @settings(max_examples=25, deadline=None)
 @given(needs=NEEDS, sizes=SIZES, talks=TALKS)
+@example(needs=[(1, 16, "")], sizes=[(3, 1, "x"), (3, 6, "x"), (4, 4, "x")], talks=[])
 def test_the_exact_solver_minimises_the_same_objective(
     needs: list[tuple[int, int, str]], sizes: list[tuple[int, int, str]], talks: list[tuple[int, int, float]]
 ) -> None:

@@ -32,15 +32,23 @@ class TestEmptyFields:
 
     def test_make_no_new_generation(self, api: Api, namespace: str) -> None:
         """A typed client reads an object and writes it back without its empty fields."""
-        body = deployment("d", replicas=0)
-        container = body["spec"]["template"]["spec"]["containers"][0]
-        container |= {"stdin": False, "command": [], "workingDir": "", "env": [{"name": "A", "value": ""}]}
-        api.create(path("deployments", namespace), body)
-        container = {"name": "main", "image": container["image"], "env": [{"name": "A"}]}
-        now = api.read(path("deployments", namespace, "d"))
+        body = deployment("d")
+        body["kind"] = "DaemonSet"
+        del body["spec"]["replicas"]
+        template = body["spec"]["template"]["spec"]
+        template["nodeSelector"] = {"no": "where"}
+        template["containers"][0] |= {
+            "stdin": False,
+            "command": [],
+            "workingDir": "",
+            "env": [{"name": "A", "value": ""}],
+        }
+        api.create(path("daemonsets", namespace), body)
+        now = api.read(path("daemonsets", namespace, "d"))
+        container = {"name": "main", "image": template["containers"][0]["image"], "env": [{"name": "A"}]}
         now["spec"]["template"]["spec"]["containers"] = [container]
         del now["metadata"]["resourceVersion"]
-        assert api.replace(path("deployments", namespace, "d"), now)["metadata"]["generation"] == 1
+        assert api.replace(path("daemonsets", namespace, "d"), now)["metadata"]["generation"] == 1
 
     def test_null_texts_are_empty(self, api: Api, namespace: str) -> None:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm", "labels": None}}

@@ -144,7 +144,10 @@ def test_devices_and_collector_in_check_mode_twice_and_back(
     # What the collector wants to hear is in a private file, and nowhere else.
     _, handler = collector
     until("metrics of hosts at the collector", lambda: any("cpu" in name for name in handler.metrics))
-    until("traces at the collector", lambda: "/v1/traces" in handler.paths)
+    # Something to decide about: where a component goes.
+    person.program("mls", "framework", "create-app-test-description", "--file", "app.yaml")
+    person.program("mls", "apps", "deploy-app", "--path", "app.yaml")
+    until("traces of decisions at the collector", lambda: "/v1/traces" in handler.paths)
     private = {path for path in person.slice_files() if path.name == "otlp-headers"}
     assert len(private) == 4
     for path in person.slice_files():

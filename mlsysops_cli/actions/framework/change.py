@@ -92,7 +92,7 @@ def run_change(
         verbosity=max(0, settings.verbose - 1),
         local_only=layout.slice.local,
         known_hosts=prepared.directory / "known_hosts",
-        remote_temporary=remote_temporary(layout.slice.name),
+        remote_temporary=remote_temporary(layout.slice.name, check=access.check),
         **_reached(access),
     )
     return run_playbook(run, choose_progress(title, quiet=settings.quiet))

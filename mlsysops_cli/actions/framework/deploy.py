@@ -100,7 +100,7 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             local_only=layout.slice.local,
             known_hosts=prepared.directory / "known_hosts",
             accept_host_keys=options.accept_host_keys,
-            remote_temporary=remote_temporary(layout.slice.name),
+            remote_temporary=remote_temporary(layout.slice.name, check=options.check),
         )
         result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
         for warning in result.warnings:

@@ -42,7 +42,7 @@ def work_group(path: Path) -> str:
         path: Of the test's file, relative to the tests' directory.
     """
     kind, room = path.parts[0], path.parts[1]
-    if kind == "e2e" or room in {"cli", "roles", "runner"}:
+    if kind == "e2e" or (kind == "integration" and room in {"roles", "runner"}):
         return "slices"
     if kind == "integration":
         return "/".join(path.parts[:3]) if room == "embedded" else f"{kind}/{room}"

@@ -41,7 +41,7 @@ def fetch_keys(addresses: Iterable[str]) -> dict[str, str]:
 def _fetch(address: str) -> str:
     found = _WITH_PORT.fullmatch(address)
     host, port = (found[1], found[2]) if found else (address, "22")
-    argv = ["ssh-keyscan", "-q", "-T", str(_TIMEOUT), "-p", port, "-t", "ed25519", host]
+    argv = ["ssh-keyscan", "-T", str(_TIMEOUT), "-p", port, "-t", "ed25519", host]
     try:
         done = subprocess.run(
             argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=3 * _TIMEOUT, check=False

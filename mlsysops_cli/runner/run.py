@@ -93,7 +93,8 @@ class PlaybookRun:
 def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
     """Run a playbook to its end.
 
-    Ctrl-C asks Ansible to stop after the tasks that run; a second one ends it at once.
+    Ctrl-C asks Ansible to stop after the tasks that run; a second one ends it at once. So do the signals by which a service
+    manager or a closed terminal ends us: Ansible is in a session of its own and would go on without anybody who follows it.
 
     Args:
         run: What to run.
@@ -104,7 +105,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
 
     Raises:
         UsageError: Ansible is not installed.
-        KeyboardInterrupt: It was stopped by Ctrl-C.
+        KeyboardInterrupt: It was stopped by Ctrl-C or one of these signals.
     """
     try:
         from ansible_runner.interface import init_runner
@@ -162,27 +163,31 @@ def _gone_afterwards(directory: Path) -> Iterator[None]:
 
 
 class _Interrupts:
-    """Counts Ctrl-C while a playbook runs; the first is passed on to Ansible, which is in a session of its own."""
+    """Counts Ctrl-C and its like while a playbook runs; the first is passed on to Ansible, which is in a session of its own."""
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.count = 0
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> _Interrupts:
-        try:
-            self._before = signal.signal(signal.SIGINT, self._handle)
-        except ValueError:  # not the main thread: whoever runs us there handles signals
-            self._before = None
+        # Not in the main thread: whoever runs us there handles signals.
+        with contextlib.suppress(ValueError):
+            for number in self._SIGNALS:
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self.count == 1:
-            print("stopping; Ctrl-C again stops at once", file=sys.stderr)  # noqa: T201 - to the person who pressed it
+            # The terminal that was closed takes no more lines.
+            with contextlib.suppress(OSError):
+                print("stopping; Ctrl-C again stops at once", file=sys.stderr)  # noqa: T201 - to the person who pressed it
         # Ansible ends its workers when it is interrupted. Killed, it leaves them and their modules behind.
         chosen = _playbooks() if self.count == 1 else [pid for top in _playbooks() for pid in [top, *_below(top)]]
         for pid in chosen:

@@ -33,6 +33,8 @@ def ssh_settings(*, known_hosts: Path | None, accept: bool, sockets: Path) -> di
     options = ["ControlMaster=auto", "ControlPersist=60s", "ServerAliveInterval=3", "ServerAliveCountMax=3"]
     options.append(f"StrictHostKeyChecking={'accept-new' if accept else 'yes'}")
     if known_hosts:
+        # Which address a key is of is shown to the person; the inventory beside it names the hosts anyway.
+        options.append("HashKnownHosts=no")
         options.append(f'UserKnownHostsFile="{known_hosts}" ~/.ssh/known_hosts ~/.ssh/known_hosts2')
     return {
         "ANSIBLE_SSH_ARGS": shlex.join(word for option in options for word in ("-o", option)),

@@ -111,8 +111,13 @@ def test_old_logs_go(tmp_path: Path, inventory: Path) -> None:
     assert len(list((tmp_path / "logs").glob("play-*.log"))) == 10
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_interrupting_ends_the_run_and_what_it_started(tmp_path: Path, inventory: Path, times: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 1)],
+)
+def test_interrupting_ends_the_run_and_what_it_started(
+    tmp_path: Path, inventory: Path, number: signal.Signals, times: int
+) -> None:
     flag = tmp_path / "running"
     tasks = f"    - name: Wait\n      ansible.builtin.command: sh -c 'touch {flag}; exec sleep 61'\n      changed_when: false\n"
     playbook = play(tmp_path, tasks)
@@ -123,7 +128,7 @@ def test_interrupting_ends_the_run_and_what_it_started(tmp_path: Path, inventory
             time.sleep(0.05)
         for _ in range(times):
             if not over.is_set():
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
             over.wait(0.1)  # two presses of one key, not one signal
 
     over = threading.Event()

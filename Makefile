@@ -14,7 +14,7 @@ BENCH ?=
 PYTEST_ARGS ?=
 # Workers that share the tests; what may not run at one time stays together (tests/conftest.py).
 JOBS ?= 2
-export PYTEST_PARALLEL := -n $(JOBS) --dist loadgroup
+export PYTEST_PARALLEL := -n $(JOBS)
 # ansible-core wants a UTF-8 locale, whatever the caller has.
 export LC_ALL := C.UTF-8
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

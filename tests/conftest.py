@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # The same examples in every run, so that what passes here passes in CI; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("repeat", derandomize=True)
@@ -49,13 +51,22 @@ def work_group(path: Path) -> str:
     return str(path)
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByRoom(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells mypy nothing of its schedulers
+    """Gives a worker all tests of one group before those of another."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return work_group(Path(nodeid.partition("::")[0]).relative_to(TESTS.name))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByRoom:
+    return ByRoom(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder and take the network away from unit tests."""
     for item in items:
         path = item.path.relative_to(TESTS)
         kind = path.parts[0]
-        item.add_marker(pytest.mark.xdist_group(work_group(path)))
         if kind in {"integration", "e2e"}:
             item.add_marker(getattr(pytest.mark, kind))
         elif kind == "unit":

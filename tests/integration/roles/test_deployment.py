@@ -125,9 +125,3 @@ def test_port_taken_is_one_line_and_nothing_is_done(home: Home) -> None:
     slices = list(home.root.glob("data/mlsysops/slices/*"))
     assert not any((path / "hosts").exists() for path in slices)
     assert not list(home.root.glob("config/mlsysops/contexts/*"))
-
-
-def test_engines_that_cannot_be_deployed_yet_are_refused(home: Home, repository: Path) -> None:
-    done = home.mls("framework", "deploy-all", "-i", str(repository / "tests/data/mlsysops/inventory/inv.yml"), code=5)
-    assert "engine k3s cannot be deployed by this version" in done.stderr
-    assert home.files() == []

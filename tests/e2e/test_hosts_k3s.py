@@ -21,9 +21,8 @@ from newcomer import wait_for
 
 sys.path.insert(0, str(Path(__file__).parent / "standins"))
 
+from release_files import KARMADA, VERSION, publish
 from release_server import ReleaseServer, serving
-
-from build import KARMADA, VERSION, publish
 
 pytestmark = [*ON_HOSTS, pytest.mark.timeout(900)]
 HOSTS = ("mgmt", "server", "worker1", "worker2")

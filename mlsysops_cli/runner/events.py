@@ -147,6 +147,7 @@ class RunResult:
             unreachable = kind == "runner_on_unreachable"
             share.unreachable += unreachable
             share.failed += not unreachable
+            result = _failed_item(result)
             family = "unreachable" if unreachable else str(result.get("mls_error") or "")
             message = failure_message(result)
             self.failures.append(
@@ -197,6 +198,15 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _failed_item(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the result that says why: of a loop it is that of its first item that failed, since its own says only that one did."""
+    items = result.get("results")
+    failed = (
+        [item for item in items if isinstance(item, dict) and item.get("failed")] if isinstance(items, list) else []
+    )
+    return failed[0] if failed and not result.get("censored") else result
+
+
 def failure_message(result: Mapping[str, Any]) -> str:
     """Return why a task failed, on one line."""
     if result.get("censored"):
@@ -205,7 +215,4 @@ def failure_message(result: Mapping[str, Any]) -> str:
         text = " ".join(str(result.get(key) or "").split())
         if text:
             return plain(text)[:_LONGEST_MESSAGE]
-    for item in result.get("results") or []:  # a loop
-        if isinstance(item, dict) and item.get("failed"):
-            return failure_message(item)
     return "no message"

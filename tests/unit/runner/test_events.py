@@ -98,7 +98,9 @@ def test_hidden_results_stay_hidden() -> None:
 
 
 def test_a_loop_tells_its_first_failure() -> None:
-    error = run(event("runner_on_failed", "a", results=[{"failed": False}, {"failed": True, "msg": "item 2"}])).error()
+    items = [{"failed": False}, {"failed": True, "msg": "item 2", "mls_error": "timed-out"}]
+    error = run(event("runner_on_failed", "a", msg="One or more items failed", results=items)).error()
+    assert isinstance(error, TimedOut)
     assert "item 2" in str(error)
 
 

@@ -180,7 +180,7 @@ def test_logs_come_from_the_hosts_journals(bed: Bed, slice_: Run) -> None:
         wait_for("a line of the kubelet", told, timeout=60)
     finally:
         following.terminate()
-        following.wait(timeout=30)
+        following.communicate(timeout=30)
 
 
 def test_progress_on_a_terminal(bed: Bed, inventory: str, slice_: Run) -> None:

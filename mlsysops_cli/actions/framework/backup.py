@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import Conflict, InvalidInput, NotFound, Refused
 
-from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change, run_deployed
+from mlsysops_cli.actions.framework.change import (
+    HostAccess,
+    embedded_only,
+    report_change,
+    run_change,
+    run_deployed,
+)
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.deploy import save_slice_context
-from mlsysops_cli.actions.framework.prepare import forget_pruned, prepare
+from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import emit_document
 from mlsysops_cli.slice import SliceState, locked, slice_directory, slices_root
@@ -110,15 +116,7 @@ def restore(settings: Settings, file: str, access: HostAccess, *, yes: bool) -> 
         _check(manifest, load_slice(inventory, vault_password_file=access.vault_password_file), inventory)
         if state and not yes:
             _confirm(manifest)
-        prepared = prepare(
-            settings,
-            inventory,
-            vault_password_file=access.vault_password_file,
-            descriptions=None,
-            check=None,
-            accept_host_keys=access.accept_host_keys,
-            hold=stack,
-        )
+        prepared = stack.enter_context(prepared_change(settings, inventory, access))
         result = run_change(
             settings,
             prepared,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput, NotFound
 
 from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
-from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepare
+from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepared_change
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.slice import SliceState
 from mlsysops_cli.slice.state import write_private
@@ -48,18 +45,7 @@ def add_nodes(settings: Settings, names: Sequence[str], access: HostAccess) -> N
     _check_workers(slice_, names, inventory)
     # Other hosts that are new in the inventory are none of this command's business.
     newcomers = [name for name in slice_.hosts if name not in state.hosts and name not in names]
-    with ExitStack() as stack:
-        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if access.check else None
-        prepared = prepare(
-            settings,
-            inventory,
-            vault_password_file=access.vault_password_file,
-            descriptions=None,
-            check=check,
-            accept_host_keys=access.accept_host_keys,
-            without=newcomers,
-            hold=stack,
-        )
+    with prepared_change(settings, inventory, access, without=newcomers) as prepared:
         result = run_change(
             settings,
             prepared,
@@ -115,19 +101,8 @@ def remove_nodes(
             hint="put it back until it has left, and run this again",
         )
     leaving: dict[str, Any] = {name: plan["hosts"][name] for name in names}
-    with ExitStack() as stack:
-        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if access.check else None
-        prepared = prepare(
-            settings,
-            inventory,
-            vault_password_file=access.vault_password_file,
-            descriptions=None,
-            check=check,
-            accept_host_keys=access.accept_host_keys,
-            without=[name for name in slice_.hosts if name in names or name not in state.hosts],
-            leaving=leaving,
-            hold=stack,
-        )
+    others = [name for name in slice_.hosts if name in names or name not in state.hosts]
+    with prepared_change(settings, inventory, access, without=others, leaving=leaving) as prepared:
         result = run_change(
             settings,
             prepared,

@@ -6,6 +6,8 @@ import ipaddress
 import json
 import os
 import shutil
+import tempfile
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +45,9 @@ from mlsysops_cli.slice import (
 from mlsysops_cli.slice.state import host_roles, private_files, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from contextlib import ExitStack
+    from collections.abc import Collection, Iterator, Mapping
 
+    from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.render import RenderedTree
     from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
@@ -58,6 +60,7 @@ __all__ = [
     "forget_pruned",
     "overlay_descriptions",
     "prepare",
+    "prepared_change",
     "rendered_tree",
     "supported",
 ]
@@ -245,6 +248,43 @@ def prepare(
     write_private(plan_file, json.dumps({"mls_plan": plan}, indent=1) + "\n")
     write_private(hosts_file, json.dumps(_hosts(layout), indent=1) + "\n")
     return Prepared(layout, tree, directory, plan_file, hosts_file, first=state is None or not state.hosts, state=after)
+
+
+@contextmanager
+def prepared_change(
+    settings: Settings,
+    inventory: str,
+    access: HostAccess,
+    *,
+    without: Collection[str] = (),
+    leaving: Mapping[str, Any] | None = None,
+) -> Iterator[Prepared]:
+    """Prepare a change of a slice and hold the slice's lock until it is done; files of a mere check are gone afterwards.
+
+    Args:
+        settings: Global options.
+        inventory: The slice's inventory.
+        access: How hosts are reached.
+        without: Hosts of the inventory that are left out.
+        leaving: Parts of the plan of hosts that leave.
+
+    Raises:
+        InvalidInput: The inventory does not validate.
+        Conflict: Another command works on the slice.
+    """
+    with ExitStack() as stack:
+        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if access.check else None
+        yield prepare(
+            settings,
+            inventory,
+            vault_password_file=access.vault_password_file,
+            descriptions=None,
+            check=check,
+            accept_host_keys=access.accept_host_keys,
+            without=without,
+            leaving=leaving,
+            hold=stack,
+        )
 
 
 def forget_hosts(name: str) -> None:

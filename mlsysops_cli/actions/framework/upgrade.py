@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import NotFound, PartialFailure
@@ -12,7 +9,7 @@ from mlsysops_core.errors import NotFound, PartialFailure
 from mlsysops_cli import __version__
 from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
-from mlsysops_cli.actions.framework.prepare import forget_pruned, prepare
+from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
 from mlsysops_cli.inventory import load_slice
 
 if TYPE_CHECKING:
@@ -44,18 +41,8 @@ def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, l
         raise NotFound(f"slice {state.name} is not deployed", hint="run `mls framework deploy-all`")
     inventory = access.inventory or state.inventory
     names = load_slice(inventory, vault_password_file=access.vault_password_file).hosts
-    with ExitStack() as stack:
-        check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if access.check else None
-        prepared = prepare(
-            settings,
-            inventory,
-            vault_password_file=access.vault_password_file,
-            descriptions=None,
-            check=check,
-            accept_host_keys=access.accept_host_keys,
-            without=[name for name in names if name not in state.hosts],  # those join with `add-node`
-            hold=stack,
-        )
+    newcomers = [name for name in names if name not in state.hosts]  # those join with `add-node`
+    with prepared_change(settings, inventory, access, without=newcomers) as prepared:
         result = run_change(
             settings,
             prepared,

@@ -38,12 +38,15 @@ def work_group(path: Path) -> str:
     """Return what a test runs one after the other with, when several workers share the tests (`make test`).
 
     Unit tests share nothing: each file goes by itself. Integration tests of one room share that room's loopback
-    addresses. Whatever deploys slices shares the standard ports of the hosts.
+    addresses. Whatever deploys slices here shares the standard ports of loopback addresses. Hosts over SSH have a network,
+    namespaces and mounts of their own, of which this machine has one set.
 
     Args:
         path: Of the test's file, relative to the tests' directory.
     """
     kind, room = path.parts[0], path.parts[1]
+    if kind == "e2e" and room.startswith("test_hosts"):
+        return "hosts"
     if kind == "e2e" or (kind == "integration" and room in {"roles", "runner"}):
         return "slices"
     if kind == "integration":
@@ -59,6 +62,8 @@ class ByRoom(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells mypy not
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByRoom:
+    # As collected, end-to-end tests come first: the longest groups, though not those with most tests, which xdist prefers.
+    config.option.loadscopereorder = False
     return ByRoom(config, log)
 
 

@@ -13,6 +13,7 @@ from mlsysops_core.errors import NotFound, UsageError
 
 from mlsysops_cli.slice.state import locked, write_private
 from mlsysops_cli.testbed import cgroups, image, machine, network
+from mlsysops_cli.testbed.ability import check_ability
 from mlsysops_cli.testbed.model import HOSTS
 from mlsysops_cli.testbed.tools import require, run
 
@@ -35,8 +36,13 @@ def up(bed: Testbed, note: Callable[[str], None], *, install: bool = False, isol
         note: Told what goes on.
         install: Install Debian packages that are missing.
         isolated: The hosts reach each other and this machine only.
+
+    Raises:
+        Refused: This machine does not let a testbed be made.
+        Unreachable: The packages that it is made of cannot be had.
     """
     require(install=install)
+    check_ability(bed.directory)
     with locked(bed.directory, "the testbed"):
         started = time.monotonic()
         write_private(bed.directory / "subnet", f"{bed.subnet}\n")

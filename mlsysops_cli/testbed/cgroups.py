@@ -10,13 +10,14 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["enter", "processes", "remove"]
+__all__ = ["enter", "processes", "remove", "roots"]
 
 _ROOT = Path("/sys/fs/cgroup")
 _HIERARCHIES = ("systemd", "unified", "memory", "cpu", "pids")
 
 
-def _roots() -> list[Path]:
+def roots() -> list[Path]:
+    """Return the roots of the hierarchies in which hosts get groups."""
     if (_ROOT / "cgroup.controllers").exists():
         return [_ROOT]
     return [_ROOT / name for name in _HIERARCHIES if (_ROOT / name).is_dir()]
@@ -31,7 +32,7 @@ def enter(group: str, name: str, *, memory: int, cpu: float) -> None:
         memory: Bytes.
         cpu: Cores.
     """
-    for root in _roots():
+    for root in roots():
         place = root / group / name
         place.mkdir(parents=True, exist_ok=True)
         if root == _ROOT:
@@ -54,7 +55,7 @@ def enter(group: str, name: str, *, memory: int, cpu: float) -> None:
 def processes(group: str, name: str) -> set[int]:
     """Return the process ids in a host's group and the groups below it."""
     found: set[int] = set()
-    for root in _roots()[:1]:
+    for root in roots()[:1]:
         place = root / group / name
         for file in place.rglob("cgroup.procs") if place.is_dir() else []:
             with contextlib.suppress(OSError):  # the group went meanwhile
@@ -64,7 +65,7 @@ def processes(group: str, name: str) -> set[int]:
 
 def remove(group: str, name: str = "") -> None:
     """Remove a host's group, or the common one, with the groups below it; groups that hold processes stay."""
-    for root in _roots():
+    for root in roots():
         place = root / group / name if name else root / group
         if not place.is_dir():
             continue

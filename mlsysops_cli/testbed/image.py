@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlsysops_core.errors import MlsError
+from mlsysops_core.errors import MlsError, Unreachable
 
 from mlsysops_cli.testbed.tools import run
 
@@ -53,7 +53,7 @@ def ensure_base(bed: Testbed) -> bool:
     """Unpack the image, building it where it is not kept yet; return whether it was built.
 
     Raises:
-        MlsError: It cannot be built.
+        Unreachable: It cannot be built: the packages that it is made of cannot be had.
     """
     kept = tarball(bed)
     marker = bed.base / _READY
@@ -76,10 +76,12 @@ def ensure_base(bed: Testbed) -> bool:
 
 def _build(bed: Testbed, kept: Path) -> None:
     root = str(bed.base)
-    run(
-        "mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(PACKAGES)}", _release(), root,
-        str(_sources()), timeout=900,
-    )  # fmt: skip
+    argv = ("mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(PACKAGES)}", _release(), root)
+    try:
+        run(*argv, str(_sources()), timeout=900)
+    except MlsError as exc:
+        hint = f"it is made of the packages that {_sources()} names: check the network, and `apt-get update`"
+        raise Unreachable(f"the hosts' image cannot be built: {exc.message}", hint=hint) from exc
     _prepare(bed.base)
     kept.parent.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(".partial")

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlsysops_core.errors import MlsError, TimedOut
+from mlsysops_core.errors import MlsError, Refused, TimedOut
 
 from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import identity
 from mlsysops_cli.slice.state import write_private
@@ -22,6 +22,7 @@ from mlsysops_cli.testbed import cgroups
 from mlsysops_cli.testbed.image import INIT
 from mlsysops_cli.testbed.model import HOSTS
 from mlsysops_cli.testbed.network import add_host, remove_host
+from mlsysops_cli.testbed.power import END
 from mlsysops_cli.testbed.tools import run
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ __all__ = ["crash", "remove", "running", "start", "stop", "wait_for_ssh"]
 
 #: Container runtimes want overlays of their own, and Linux refuses an overlay as another one's upper directory.
 _OFF_OVERLAY = ("containerd", "kubelet", "rancher")
+#: What a console says where the machine around the host, and nothing of the host, kept it from starting.
+_FORBIDDEN = ("Operation not permitted", "Permission denied", "Read-only file system", "Function not implemented")
 
 
 def running(bed: Testbed, machine: Machine) -> int | None:
@@ -81,6 +84,7 @@ def wait_for_ssh(bed: Testbed, machine: Machine, timeout: float = 60) -> None:
 
     Raises:
         MlsError: The host went off again.
+        Refused: This machine did not let it start.
         TimedOut: It does not answer in time.
     """
     deadline = time.monotonic() + timeout
@@ -90,7 +94,11 @@ def wait_for_ssh(bed: Testbed, machine: Machine, timeout: float = 60) -> None:
             if connection.recv(4) == b"SSH-":
                 return
         if not running(bed, machine):
-            raise MlsError(f"host {machine.name} went off while it started: {_console(bed, machine)}")
+            said = _console(bed, machine)
+            what = f"host {machine.name} went off while it started: {said}"
+            if any(word in said for word in _FORBIDDEN):
+                raise Refused(what, hint="systemd-nspawn needs a machine, or a container that is privileged")
+            raise MlsError(what)
         time.sleep(0.05)
     raise TimedOut(f"host {machine.name} does not answer over SSH after {timeout:.0f} s: {_console(bed, machine)}")
 
@@ -189,4 +197,5 @@ def _console(bed: Testbed, machine: Machine) -> str:
         lines = (bed.place(machine) / "console.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return "no console"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing on its console")
+    said = (line.strip() for line in reversed(lines) if line.strip() and END not in line)
+    return next(said, "nothing on its console")

@@ -17,11 +17,13 @@ from pathlib import Path
 
 from mlsysops_cli.testbed import cgroups
 
-__all__ = ["main"]
+__all__ = ["END", "main"]
 
 #: Exit status of systemd-nspawn when the host asked for a reboot (systemd-nspawn(1)).
 _REBOOT = 133
 _PR_SET_PDEATHSIG = 1
+#: What the console says in our own words, with nothing about why.
+END = "systemd-nspawn ended with status"
 
 
 def _die_with_parent() -> None:
@@ -51,7 +53,7 @@ def main() -> int:
         )
         status = child.wait()
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        sys.stdout.write(f"{moment} {settings['name']}: systemd-nspawn ended with status {status}\n")
+        sys.stdout.write(f"{moment} {settings['name']}: {END} {status}\n")
         sys.stdout.flush()
         if status != _REBOOT:
             break

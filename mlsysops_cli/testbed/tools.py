@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from mlsysops_core.errors import MlsError, Refused, TimedOut, UsageError
+from mlsysops_core.errors import MlsError, Refused, TimedOut, Unreachable, UsageError
 
 __all__ = ["PROGRAMS", "missing", "require", "run"]
 
@@ -21,6 +21,7 @@ PROGRAMS = {
     "nft": "nftables",
     "zstd": "zstd",
     "tar": "tar",
+    "unshare": "util-linux",
 }
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -51,7 +52,8 @@ def run(
         raise TimedOut(f"{' '.join(argv[:3])} does not end within {timeout:.0f} s") from exc
     if check and done.returncode != 0:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise MlsError(f"{' '.join(argv)}: {said[-1] if said else f'exit status {done.returncode}'}")
+        shown = " ".join(argv) if len(argv) < 12 else " ".join(argv[:3]) + " …"
+        raise MlsError(f"{shown}: {said[-1] if said else f'exit status {done.returncode}'}")
     result: subprocess.CompletedProcess[str] = done
     return result
 
@@ -70,6 +72,7 @@ def require(*, install: bool) -> None:
     Raises:
         Refused: Not root.
         UsageError: Something is missing, and may or can not be installed.
+        Unreachable: Debian's packages cannot be had.
     """
     if os.geteuid() != 0:
         raise Refused("a testbed needs root: it makes network namespaces and mounts", hint="run it with sudo")
@@ -82,5 +85,11 @@ def require(*, install: bool) -> None:
     if not shutil.which("apt-get", path=_PATH):
         raise UsageError(f"not installed: {names}, and this machine has no apt-get", hint="install them by hand")
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    run("apt-get", "-qq", "update", timeout=300)
-    run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", *packages, timeout=600)
+    # Somebody else may be installing packages just now: wait for the lock.
+    patient = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120")
+    try:
+        run(*patient, "update", timeout=300)
+        run(*patient, "install", "--yes", "--no-install-recommends", *packages, timeout=600)
+    except MlsError as exc:
+        hint = "check the network and the sources of apt, or install them by hand"
+        raise Unreachable(f"not installed: {names}; {exc.message}", hint=hint) from exc

@@ -10,14 +10,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hosts import INVENTORY_OF_A_HOST, ON_HOSTS, Bed, boot
+from hosts import ON_HOSTS, Bed, boot
 from newcomer import Run, wait_for
 
 pytestmark = ON_HOSTS
@@ -34,59 +32,16 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 @pytest.fixture(scope="module")
 def bare(bed: Bed) -> set[str]:
     """What worker1 had before."""
-    return contents(bed, "worker1")
-
-
-def contents(bed: Bed, host: str) -> set[str]:
-    return set(bed.ssh(host, INVENTORY_OF_A_HOST).splitlines())
+    return bed.contents("worker1")
 
 
 def inventory(bed: Bed, *, without: tuple[str, ...] = ()) -> str:
-    """The testbed's inventory without some of its workers."""
-    document = yaml.safe_load(Path(bed.inventory).read_text())
-    workers = document["all"]["children"]["cluster1"]["children"]["worker_nodes"]["hosts"]
-    for name in without:
-        del workers[name]
-    # Devices behind a gateway would keep it from leaving.
-    del document["all"]["children"]["far_edge"]
-    path = bed.person.work / f"without-{'-'.join(without) or 'none'}.yml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
-    return str(path)
+    """The testbed's inventory without some of its workers; devices behind a gateway would keep it from leaving."""
+    return bed.without(*without, far_edge=False)
 
 
 def mls(bed: Bed, words: str, **more: Any) -> Run:
     return bed.person.run(f"mls framework {words}", timeout=500, **more)
-
-
-def start(bed: Bed, words: str) -> subprocess.Popen[bytes]:
-    """Start a command and go on."""
-    return subprocess.Popen(
-        ["mls", *words.split()],
-        cwd=bed.person.work,
-        env=bed.person.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def ended(process: subprocess.Popen[bytes], bed: Bed) -> None:
-    """Wait until nothing that a command started on this machine is left."""
-    process.wait(timeout=60)
-    mark = f"{bed.person.home}/{STATE}/run/"
-
-    def gone() -> bool:
-        return not [pid for pid in bed.person.processes() if mark in _command(pid)]
-
-    wait_for("the end of what the command had started", gone, timeout=60)
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def test_check_says_what_would_change_and_leaves_bare_hosts_alone(bed: Bed, bare: set[str]) -> None:
@@ -95,13 +50,13 @@ def test_check_says_what_would_change_and_leaves_bare_hosts_alone(bed: Bed, bare
     assert document["changed"] > 8
     assert {"mgmt", "server", "worker1"} == set(document["hosts"])
     assert all(host["failed"] == 0 for host in document["hosts"].values())
-    assert contents(bed, "worker1") == bare
+    assert bed.contents("worker1") == bare
     assert not Path(bed.person.home, STATE).exists()
 
 
 def test_a_killed_run_is_resumed_and_a_second_one_at_a_time_refused(bed: Bed, bare: set[str]) -> None:
     words = f"-i {inventory(bed, without=('worker2',))}"
-    run = start(bed, f"framework deploy-all {words}")
+    run = bed.start(f"framework deploy-all {words}")
     try:
         unpacked = "ls /opt/mlsysops/hosts/venv/lib/python3*/site-packages/mlsysops.pth 2>/dev/null || true"
         wait_for("an environment on the server", lambda: bed.ssh("server", unpacked), timeout=300, every=0.5)
@@ -110,7 +65,7 @@ def test_a_killed_run_is_resumed_and_a_second_one_at_a_time_refused(bed: Bed, ba
         assert run.poll() is None
     finally:
         os.kill(run.pid, signal.SIGKILL)
-        ended(run, bed)
+        bed.ended(run)
     first = mls(bed, f"deploy-all -q {words} -o json").json()
     assert first["changed"] > 0
     # What was carried before is not carried again.
@@ -201,7 +156,7 @@ def test_a_node_that_leaves_is_emptied_first_and_is_bare_afterwards(bed: Bed, ap
     left = mls(bed, "remove-node worker1 -o json").json()
     assert set(left["hosts"]) == {"worker1", "server"}
     wait_for("the application on the other worker", running(bed, "worker2"), timeout=90, every=1)
-    now = contents(bed, "worker1")
+    now = bed.contents("worker1")
     assert sorted(now - bare) == []
     assert sorted(bare - now) == []
     for cluster, kinds in (("cluster1", "nodes,roles,rolebindings,leases,mlsnode"), ("", "mlsnode,mlscluster")):

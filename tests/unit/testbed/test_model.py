@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mlsysops_core.errors import Conflict, InvalidInput, NotFound, UsageError
+from mlsysops_core.errors import Conflict, InvalidInput, NotFound, Refused, UsageError
 
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.testbed import bed as beds
-from mlsysops_cli.testbed import model
+from mlsysops_cli.testbed import model, tools
 
 
 @pytest.fixture
@@ -57,3 +57,9 @@ def test_faults_need_a_testbed_and_known_hosts(bed: model.Testbed) -> None:
     with pytest.raises(NotFound):
         bed.machine("moon")
     assert beds.status(bed) == []
+
+
+def test_nobody_but_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(Refused, match="needs root"):
+        tools.require(install=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mlsysops_cli.artifacts.catalog import ARCHITECTURES, Artifact, architecture_of, host_artifacts, pinned_versions
-from mlsysops_cli.artifacts.fetch import fetch_artifacts
 from mlsysops_cli.artifacts.manifest import MANIFEST, Manifest
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "Artifact",
     "Manifest",
     "architecture_of",
-    "fetch_artifacts",
     "host_artifacts",
     "pinned_versions",
 ]

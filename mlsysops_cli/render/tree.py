@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -103,35 +105,54 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
 def write_tree(tree: RenderedTree, directory: Path) -> list[str]:
     """Write a tree; files of an earlier one that are no longer in it go, anything else in there stays.
 
-    Only files that differ are written, each in one step.
+    Only files that differ are written, each in one step. A file that is still as it was written, of objects that are still
+    the same, is not even made anew: with a thousand nodes that is what a run that changes nothing would spend its time on.
 
     Returns:
         Relative paths of what was written or removed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     marker = directory / ".mls-rendered"
-    earlier = set(marker.read_text(encoding="utf-8").splitlines()) if marker.is_file() else set()
-    changed = []
+    earlier = _read_marker(marker)
+    changed, lines = [], []
     for name, documents in tree.items():
         path = directory / name
-        text = dump_documents(documents)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            _replace(path, text)
-            changed.append(name)
-    for name in sorted(earlier - set(tree)):
+        source = _digest(json.dumps(documents, ensure_ascii=False).encode())
+        there = path.read_bytes() if path.is_file() else None
+        written = _digest(there) if there is not None else ""
+        if earlier.get(name) != (source, written):
+            content = dump_documents(documents).encode()
+            written = _digest(content)
+            if content != there:
+                _replace(path, content)
+                changed.append(name)
+        lines.append(f"{name}\t{source}\t{written}\n")
+    for name in sorted(set(earlier) - set(tree)):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             continue  # a marker that somebody else wrote must not lead us out of the directory
         (directory / name).unlink(missing_ok=True)
         changed.append(name)
-    _replace(marker, "".join(f"{name}\n" for name in tree))
+    _replace(marker, "".join(lines).encode())
     return changed
 
 
-def _replace(path: Path, text: str) -> None:
+def _read_marker(marker: Path) -> dict[str, tuple[str, ...]]:
+    """Return what an earlier run wrote: file names, each with the digests of its objects and of its bytes, if they are known."""
+    if not marker.is_file():
+        return {}
+    rows = (line.split("\t") for line in marker.read_text(encoding="utf-8").splitlines())
+    return {name: tuple(digests) for name, *digests in rows}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
     Path(temporary).chmod(0o644)
     Path(temporary).replace(path)
 

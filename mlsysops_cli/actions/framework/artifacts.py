@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput, UsageError
 
-from mlsysops_cli.artifacts import ARCHITECTURES, Artifact, Manifest, architecture_of, fetch_artifacts, host_artifacts
+from mlsysops_cli.artifacts import ARCHITECTURES, Artifact, Manifest, architecture_of, host_artifacts
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import Column, Table, emit
 from mlsysops_cli.render import cached_facts
@@ -46,6 +46,9 @@ def fetch(
         UsageError: There is nothing to fetch, no directory, or no such architecture.
         PartialFailure: Some could not be had.
     """
+    # What downloads takes long to import, and only this command does.
+    from mlsysops_cli.artifacts.fetch import fetch_artifacts
+
     slice_ = load_slice(inventory, vault_password_file=vault_password_file)
     if slice_.engine != "k3s":
         raise UsageError(f"engine {slice_.engine} needs no artifacts", hint="they are for mls_engine: k3s")

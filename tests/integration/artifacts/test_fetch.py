@@ -9,8 +9,9 @@ import pytest
 from mlsysops_core.errors import InvalidInput, MlsError, NotFound, PartialFailure, Unreachable
 from release_server import ReleaseServer, refusing_proxy
 
-from mlsysops_cli.artifacts import Artifact, Manifest, fetch_artifacts
+from mlsysops_cli.artifacts import Artifact, Manifest
 from mlsysops_cli.artifacts import fetch as fetching
+from mlsysops_cli.artifacts.fetch import fetch_artifacts
 
 DATA = bytes(range(256)) * 4096
 

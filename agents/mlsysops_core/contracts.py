@@ -141,6 +141,10 @@ class Objects(Protocol):
         """Return all cached objects of a kind."""
         ...
 
+    def labelled(self, kind: str, label: str, value: str) -> Sequence[Object]:
+        """Return the cached objects of a kind that have a label; what it costs does not grow with the others."""
+        ...
+
     async def apply(self, obj: Mapping[str, Any], *, field_manager: str) -> Object:
         """Server-side apply (``apiVersion``, ``kind`` and ``metadata.name`` given), taking over the fields named."""
         ...

@@ -147,12 +147,7 @@ class ClusterAgent(UpperAgent):
         name = str(change.new["metadata"]["name"])
         self._dirty.mark(_CLUSTER)
         trigger = Trigger("change", f"{change.new['kind']} {name}")
-        concerned = {
-            deployment["metadata"]["labels"][LABEL_APPLICATION]
-            for deployment in self._world.deployments()
-            if node_of(deployment) == name
-        }
-        self._notify(concerned | self._waiting, trigger)
+        self._notify(self._world.on_node(name) | self._waiting, trigger)
 
     def _on_deployment(self, change: Change) -> None:
         labels = change.new["metadata"].get("labels") or {}
@@ -236,9 +231,9 @@ class ClusterAgent(UpperAgent):
                 for component, rejected in self._world.recheck(name).items()
             }
         pods: dict[str, list[Mapping[str, Any]]] = {}
-        for pod in self._objects.items("Pod"):
+        for pod in self._objects.labelled("Pod", LABEL_APPLICATION, name):
             labels = pod["metadata"].get("labels") or {}
-            if labels.get(LABEL_APPLICATION) == name and LABEL_COMPONENT in labels:
+            if LABEL_COMPONENT in labels:
                 pods.setdefault(labels[LABEL_COMPONENT], []).append(pod)
         # Apps with a component without a node, or on one that fails, are those whom room elsewhere concerns.
         (self._waiting.add if unplaced or unfit else self._waiting.discard)(name)

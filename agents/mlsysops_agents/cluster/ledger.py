@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,6 @@ from mlsysops_agents.placement import Descriptions, NodeFacts, Resources
 __all__ = ["Ledger", "requests_of"]
 
 _GPU = "nvidia.com/gpu"
-#: Entries that are no reason to look.
-_SPARE = 100
 
 
 class Ledger:
@@ -68,17 +66,14 @@ class Ledger:
             known = self._requests[key] = (version, requests_of(pod(obj)))
         return known[1]
 
-    def trim(self, nodes: int, pods: int) -> None:
-        """Forget everything when most of it must be about what is gone.
+    def forget(self, kind: str, name: str) -> None:
+        """Drop what is known of an object that is gone."""
+        self._requests.pop((kind, name), None)
 
-        Args:
-            nodes: How many nodes there are.
-            pods: How many objects with pods there are.
-        """
-        if len(self._nodes) > 2 * nodes + _SPARE:
-            self._nodes.clear()
-        if len(self._requests) > 2 * pods + _SPARE:
-            self._requests.clear()
+    def keep(self, nodes: Container[str]) -> None:
+        """Drop what is known of all nodes but these."""
+        for name in [name for name in self._nodes if name not in nodes]:
+            del self._nodes[name]
 
 
 def requests_of(pod: Mapping[str, Any]) -> Resources:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mlsysops_core.contracts import AgentIdentity, Objects, PlacementOutcome, Rejected, Telemetry
+from mlsysops_core.contracts import AgentIdentity, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.errors import InvalidInput
 from mlsysops_core.model import Application
 
+from mlsysops_agents.adapters.journal import WatchedObjects
 from mlsysops_agents.placement import (
     Demand,
-    NodeFacts,
-    Resources,
+    Fleet,
     Search,
     Weights,
     demands_of,
@@ -27,13 +26,12 @@ from mlsysops_agents.plugins.mechanisms.partners import component_endpoints
 from mlsysops_agents.upper import APP, ASSET, UpperWorld, component_clusters
 
 from .ledger import Ledger
+from .nodes import Nodes
+from .plans import Asked, Plans, has_room
 from .reach import Partner
+from .usage import LABEL_APPLICATION, LABEL_COMPONENT, Usage, node_of
 
 __all__ = ["LABEL_APPLICATION", "LABEL_COMPONENT", "ClusterWorld", "node_of"]
-
-LABEL_APPLICATION = "mlsysops.eu/app"
-LABEL_COMPONENT = "mlsysops.eu/component"
-_HOSTNAME = "kubernetes.io/hostname"
 
 
 class ClusterWorld(UpperWorld):
@@ -50,7 +48,7 @@ class ClusterWorld(UpperWorld):
     def __init__(
         self,
         agent: AgentIdentity,
-        objects: Objects,
+        objects: WatchedObjects,
         telemetry: Telemetry,
         *,
         weights: Weights | None = None,
@@ -58,7 +56,9 @@ class ClusterWorld(UpperWorld):
     ) -> None:
         super().__init__(agent, objects, telemetry, weights=weights)
         self._search = search or Search()
-        self._ledger = Ledger(objects, self.descriptions)
+        ledger = Ledger(objects, self.descriptions)
+        self._nodes = Nodes(objects, ledger, Usage(objects, ledger, self.application))
+        self._plans = Plans()
         self._fitted: dict[str, Application | None] = {}
         self._assigned: dict[str, tuple[tuple[Any, Any], list[str]]] = {}
 
@@ -83,6 +83,7 @@ class ClusterWorld(UpperWorld):
         name = str(obj["metadata"]["name"])
         self._assigned.pop(name, None)
         self._fitted.pop(name, None)
+        self._plans.forget(name)
 
     def placed(self, name: str) -> dict[str, str]:
         """Return component to node of what is deployed."""
@@ -95,13 +96,15 @@ class ClusterWorld(UpperWorld):
 
     def deployments(self, application: str | None = None) -> list[dict[str, Any]]:
         """Return our Deployments, of one application or of all."""
+        found = (
+            self._objects.items("Deployment")
+            if application is None
+            else self._objects.labelled("Deployment", LABEL_APPLICATION, application)
+        )
         return [
             item
-            for item in self._objects.items("Deployment")
-            if LABEL_COMPONENT in (labels := item["metadata"].get("labels") or {})
-            and (
-                labels.get(LABEL_APPLICATION) == application if application is not None else LABEL_APPLICATION in labels
-            )
+            for item in found
+            if LABEL_COMPONENT in (labels := item["metadata"].get("labels") or {}) and LABEL_APPLICATION in labels
         ]
 
     def partners(self, name: str) -> list[Partner]:
@@ -122,48 +125,17 @@ class ClusterWorld(UpperWorld):
 
     # -- nodes -------------------------------------------------------------------------------------------------
 
-    def facts(self, *, without: Iterable[tuple[str, str]] = (), only: str | None = None) -> list[NodeFacts]:
+    def facts(self, *, without: Iterable[tuple[str, str]] = ()) -> Fleet:
         """Return the described nodes.
 
         Args:
             without: ``(application, component)`` pairs whose use does not count.
-            only: The one node that matters; all where None.
         """
-        used = self._used(frozenset(without), only)
-        one = self._objects.get("MLSysOpsNode", only) if only is not None else None
-        described = self._objects.items("MLSysOpsNode") if only is None else [one] if one is not None else []
-        return [self._ledger.node(item, used.get(str(item["metadata"]["name"]))) for item in described]
+        return self._nodes.fleet(without)
 
-    def _used(self, without: frozenset[tuple[str, str]], only: str | None) -> Mapping[str, Resources]:
-        """Return what is in use: by our Deployments where they are pinned, by other pods of the namespace where they run."""
-        used: defaultdict[str, Resources] = defaultdict(Resources)
-        deployments, pods = self.deployments(), self._objects.items("Pod")
-        if only is None:
-            self._ledger.trim(len(self._objects.items("MLSysOpsNode")), len(deployments) + len(pods))
-        for deployment in deployments:
-            labels = deployment["metadata"]["labels"]
-            key = (labels[LABEL_APPLICATION], labels[LABEL_COMPONENT])
-            node = node_of(deployment)
-            if node is not None and key not in without and only in (None, node):
-                requested = self._ledger.requests(deployment, _template)
-                disk = self._disk(*key)
-                used[node] = used[node] + (requested + Resources(disk=disk) if disk else requested)
-        for pod in pods:
-            node = (pod.get("spec") or {}).get("nodeName")
-            ours = LABEL_COMPONENT in (pod["metadata"].get("labels") or {})
-            if (
-                node
-                and not ours
-                and only in (None, node)
-                and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-            ):
-                used[node] = used[node] + self._ledger.requests(pod, _specification)
-        return used
-
-    def _disk(self, application: str, component: str) -> int:
-        description = self.application(application)
-        found = description.component(component) if description is not None else None
-        return found.disk_request if found is not None else 0
+    def on_node(self, node: str) -> set[str]:
+        """Return the applications with a component on a node."""
+        return self._nodes.applications(node)
 
     # -- placement ---------------------------------------------------------------------------------------------
 
@@ -171,15 +143,20 @@ class ClusterWorld(UpperWorld):
         """Find nodes for the components that have none; the others keep theirs."""
         application = self.must_have(name)
         fixed = self.placed(name)
-        demands = demands_of(application, self.assigned(name), fixed=fixed)
-        found = place(
-            demands,
-            self.facts(),
-            fixed=fixed,
-            interactions=interactions_of(application),
-            weights=self.weights(),
-            search=self._search,
-        )
+        assigned = self.assigned(name)
+        asked = Asked(application, tuple(assigned), tuple(sorted(fixed.items())), self.weights())
+        found = self._plans.known(name, asked, self.facts())
+        if found is None:
+            demands = demands_of(application, assigned, fixed=fixed)
+            found = place(
+                demands,
+                self.facts(),
+                fixed=fixed,
+                interactions=interactions_of(application),
+                weights=asked.weights,
+                search=self._search,
+            )
+            self._plans.keep(name, asked, self.facts(), demands, found)
         self._fitted[name] = None if found.unplaced else application
         return found
 
@@ -208,14 +185,7 @@ class ClusterWorld(UpperWorld):
     def have_room(self, name: str, moves: Mapping[str, str]) -> bool:
         """Say whether nodes have room for components beside all that runs: one starts elsewhere before it stops."""
         application = self.must_have(name)
-        nodes = {facts.name: facts for facts in self.facts()}
-        taken: defaultdict[str, Resources] = defaultdict(Resources)
-        for demand in demands_of(application, sorted(moves)):
-            host = moves[demand.members[0]]
-            if host not in nodes or first_objection(demand, nodes[host], nodes[host].used + taken[host]) is not None:
-                return False
-            taken[host] = taken[host] + demand.resources
-        return True
+        return has_room(self.facts(), demands_of(application, sorted(moves)), moves)
 
     def recheck(self, name: str) -> dict[str, Rejected]:
         """Return the placed components whose node no longer fits, and why."""
@@ -230,10 +200,11 @@ class ClusterWorld(UpperWorld):
         """Say why a node cannot take a component, beside what else runs there."""
         application = self.must_have(name)
         demand = _demand_of(application, [component], component)
-        for node in self.facts(without=[(name, component)], only=host):
-            objection = first_objection(demand, node)
-            return Rejected(host, *objection, component) if objection is not None else None
-        return Rejected(host, "ready", "is not a node of this cluster", component)
+        node = self._nodes.facts(host, [(name, component)])
+        if node is None:
+            return Rejected(host, "ready", "is not a node of this cluster", component)
+        objection = first_objection(demand, node)
+        return Rejected(host, *objection, component) if objection is not None else None
 
     def alternatives(self, name: str, component: str) -> PlacementOutcome:
         """Find another node for a placed component and those that must share its node.
@@ -293,23 +264,9 @@ class ClusterWorld(UpperWorld):
         return {"placed": self.placed(name), "metrics": metrics}
 
 
-def node_of(deployment: Mapping[str, Any]) -> str | None:
-    """Return the node that a Deployment is pinned to."""
-    selector = deployment["spec"]["template"]["spec"].get("nodeSelector") or {}
-    return str(selector[_HOSTNAME]) if _HOSTNAME in selector else None
-
-
 def _demand_of(application: Application, only: Sequence[str], component: str) -> Demand:
     """Return the demand that a component is part of."""
     for demand in demands_of(application, only):
         if component in demand.members:
             return demand
     raise InvalidInput(f"application {application.name} has no component {component} in this cluster")
-
-
-def _template(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
-    return dict(deployment["spec"]["template"]["spec"])
-
-
-def _specification(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    return dict(pod["spec"])

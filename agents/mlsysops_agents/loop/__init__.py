@@ -6,7 +6,7 @@ from .clock import SystemClock, VirtualClock
 from .cycle import CycleSettings, Inputs
 from .engine import Engine, EngineSettings
 from .knowledge import SqliteKnowledge
-from .record import Trigger, explain, status_entry
+from .record import Trigger, current_cycle, explain, status_entry
 from .scheduler import Plan, PlanResult, PlanScheduler, SchedulerSettings
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "SystemClock",
     "Trigger",
     "VirtualClock",
+    "current_cycle",
     "explain",
     "status_entry",
 ]

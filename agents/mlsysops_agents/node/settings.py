@@ -120,6 +120,9 @@ class _NoObjects:
     def items(self, kind: str) -> Sequence[Object]:
         return ()
 
+    def labelled(self, kind: str, label: str, value: str) -> Sequence[Object]:
+        return ()
+
     async def apply(self, obj: Mapping[str, Any], *, field_manager: str) -> Object:
         raise self._error()
 

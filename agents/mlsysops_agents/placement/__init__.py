@@ -10,6 +10,7 @@ from .exact import Exact, Stop, solve_exactly
 from .explain import explain
 from .facts import NodeFacts, Resources
 from .filters import FILTERS, first_objection
+from .fleet import Fleet
 from .goals import Weights, with_targets
 from .nodes import Search, place, place_elsewhere
 from .satisfaction import RELATIONS, is_satisfied, satisfaction
@@ -22,6 +23,7 @@ __all__ = [
     "Demand",
     "Descriptions",
     "Exact",
+    "Fleet",
     "NodeFacts",
     "Resources",
     "Search",

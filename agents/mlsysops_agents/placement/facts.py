@@ -8,7 +8,7 @@ unknown fact never satisfies a demand.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from mlsysops_core.model import Node
@@ -77,6 +77,10 @@ class NodeFacts:
     gpus: float | None = None
     used: Resources = field(default_factory=Resources)
     fingerprint: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def using(self, used: Resources) -> NodeFacts:
+        """Return the same node with other amounts in use."""
+        return replace(self, used=used)
 
     @classmethod
     def gather(

@@ -23,8 +23,9 @@ class State:
         # Most hosts of a large problem never see an item.
         self.on: defaultdict[int, set[int]] = defaultdict(set)
         self.evaluations = 0
-        self._free = [list(free) for free in problem.free]
-        self._load = [list(pair) for pair in problem.base]
+        # Shared with the problem until an item comes: most hosts of a large problem never change.
+        self._free: list[Sequence[int]] = list(problem.free)
+        self._load: list[tuple[int, int]] = list(problem.base)
         self._balance = [0] * problem.hosts
         #: What the balance asks on each host for one more item of the usual size.
         self.pressure = [0] * problem.hosts
@@ -160,25 +161,32 @@ class State:
 
     def _change(self, item: int, host: int, sign: int) -> None:
         problem = self.problem
-        room, load, lines = self._free[host], self._load[host], problem.curves[host]
+        room, load, lines = list(self._free[host]), self._load[host], problem.curves[host]
         for resource, amount in problem.needs[item]:
             room[resource] -= sign * amount
-        load[0] += sign * problem.loads[item][0]
-        load[1] += sign * problem.loads[item][1]
+        cores, memory = problem.loads[item]
+        load = (load[0] + sign * cores, load[1] + sign * memory)
+        self._free[host], self._load[host] = room, load
         self._balance[host] = balance(lines[0], load[0]) + balance(lines[1], load[1])
         self.pressure[host] = self._pressure(host)
         self._count[problem.groups[item] * problem.hosts + host] += sign
 
     def _weigh(self) -> None:
-        """Work out what the balance costs now and for one more item; hosts that are alike in it are worked out once."""
-        known: dict[tuple[int, int, int, int], tuple[int, int]] = {}
+        """Work out what the balance costs now and for one more item, once for all hosts that are alike in one of the two."""
+        usual = self.problem.usual
+        known: tuple[dict[tuple[int, int], tuple[int, int]], ...] = ({}, {})
         for host, (lines, load) in enumerate(zip(self.problem.curves, self.problem.base, strict=True)):
-            # The curves live as long as the problem does, so their identity is as good as their value, and cheaper.
-            key = (id(lines[0]), id(lines[1]), *load)
-            if key not in known:
-                self._balance[host] = balance(lines[0], load[0]) + balance(lines[1], load[1])
-                known[key] = (self._balance[host], self._pressure(host))
-            self._balance[host], self.pressure[host] = known[key]
+            now = more = 0
+            for kind in (0, 1):
+                # The curves live as long as the problem does, so their identity is as good as their value, and cheaper.
+                key = (id(lines[kind]), load[kind])
+                pair = known[kind].get(key)
+                if pair is None:
+                    cost = balance(lines[kind], load[kind])
+                    pair = known[kind][key] = (cost, balance(lines[kind], load[kind] + usual[kind]) - cost)
+                now += pair[0]
+                more += pair[1]
+            self._balance[host], self.pressure[host] = now, more
 
     def _pressure(self, host: int) -> int:
         load, lines, usual = self._load[host], self.problem.curves[host], self.problem.usual

@@ -68,12 +68,12 @@ class UpperWorld(ABC):
 
     def application_description(self, asset: str) -> list[dict[str, Any]]:
         """Return the application of an asset; all of them where the asset is no application."""
-        wanted = asset.removeprefix(ASSET) if asset.startswith(ASSET) else None
-        return [
-            {"name": item["metadata"]["name"], "spec": item.get("spec") or {}}
-            for item in self._objects.items(APP)
-            if wanted is None or item["metadata"]["name"] == wanted
-        ]
+        if asset.startswith(ASSET):
+            one = self._objects.get(APP, asset.removeprefix(ASSET))
+            items: Sequence[Mapping[str, Any]] = [one] if one is not None else []
+        else:
+            items = self._objects.items(APP)
+        return [{"name": item["metadata"]["name"], "spec": item.get("spec") or {}} for item in items]
 
     @abstractmethod
     def system_description(self, asset: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlsysops_core.errors import MlsError, Refused
 
+from mlsysops_agents.adapters.journal import Journal
+
 from .errors import Expired
 
 if TYPE_CHECKING:
@@ -161,6 +163,7 @@ class Informer:
         #: Keys in order; None after one came or went.
         self._sorted: list[str] | None = None
         self._indices: dict[str, dict[str, set[str]]] = {name: {} for name in self._indexers}
+        self._journal = Journal()
         self._handlers: list[Callable[[Change], None]] = []
         self._resource_version = ""
         self._synced = asyncio.Event()
@@ -187,6 +190,22 @@ class Informer:
     def by_index(self, index: str, value: str) -> list[Object]:
         """Objects that the named indexer put under ``value``, sorted by key."""
         return [self._objects[key] for key in sorted(self._indices[index].get(value, ()))]
+
+    def labelled(self, label: str, value: str) -> list[Object]:
+        """Objects that have a label, sorted by key; the index for it is made when it is first asked for."""
+        index = f"label {label}"
+        if index not in self._indexers:
+            self._indexers[index] = _label_indexer(label)
+            known: dict[str, set[str]] = {}
+            for key, obj in self._objects.items():
+                for found in self._indexers[index](obj):
+                    known.setdefault(found, set()).add(key)
+            self._indices[index] = known
+        return self.by_index(index, value)
+
+    def changes(self, mark: int) -> tuple[int, frozenset[str] | None]:
+        """The mark for the next look, and names of what came, went or changed since this one (`Journal.since`)."""
+        return self._journal.since(mark)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -333,6 +352,7 @@ class Informer:
                         del self._indices[name][value]
 
     def _emit(self, change: Change) -> None:
+        self._journal.note(str(change.new["metadata"]["name"]))
         for handler in tuple(self._handlers):
             self._call(handler, change)
 
@@ -341,6 +361,14 @@ class Informer:
             handler(change)
         except Exception:  # noqa: BLE001 - one subscriber's fault must not end the watch for the others
             _log.exception("handler of %s failed on %s %s", self.resource.plural, change.kind, change.key)
+
+
+def _label_indexer(label: str) -> Indexer:
+    def values(obj: Object) -> Iterable[str]:
+        value = (obj["metadata"].get("labels") or {}).get(label)
+        return () if value is None else (value,)
+
+    return values
 
 
 def drop_managed_fields(obj: Object) -> Object:

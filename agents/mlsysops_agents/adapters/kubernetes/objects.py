@@ -102,6 +102,14 @@ class KubernetesObjects:
         """All cached objects of a kind; the kind must be followed."""
         return self._cache(kind).items()
 
+    def labelled(self, kind: str, label: str, value: str) -> Sequence[Object]:
+        """Cached objects of a kind that have a label; the kind must be followed."""
+        return self._cache(kind).labelled(label, value)
+
+    def changes(self, kind: str, mark: int) -> tuple[int, frozenset[str] | None]:
+        """The mark for the next look, and what changed since this one; None where all of the kind is to be looked at."""
+        return self._cache(kind).changes(mark)
+
     def _cache(self, kind: str) -> Informer:
         try:
             return self._by_kind[kind]

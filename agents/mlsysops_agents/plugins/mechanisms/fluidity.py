@@ -235,9 +235,8 @@ class Fluidity:
     def _owned(self, kind: str, application: str, component: str) -> list[dict[str, Any]]:
         return [
             item
-            for item in self._handle.objects.items(kind)
-            if (item["metadata"].get("labels") or {}).get(LABEL_APPLICATION) == application
-            and item["metadata"]["labels"].get(LABEL_COMPONENT) == component
+            for item in self._handle.objects.labelled(kind, LABEL_APPLICATION, application)
+            if item["metadata"]["labels"].get(LABEL_COMPONENT) == component
         ]
 
     # -- showing -----------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Where the components of every application are: what ``fluidity`` shows to policies.
 
-It is shown at every analysis and of all applications, so that what has not changed since is not worked out again.
+It is shown at every analysis, so that what nobody looks at, or has not changed since, is not worked out again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from mlsysops_core.contracts import PluginHandle
 from mlsysops_core.errors import InvalidInput
+from mlsysops_core.lazy import LazyDict
 from mlsysops_core.model import Application, from_resource
 
 from .partners import outdated, partners
@@ -34,25 +35,28 @@ class Placements:
         self._known: dict[str, tuple[tuple[Any, ...], _Components]] = {}
 
     def show(self) -> dict[str, Any]:
-        """Return where every component is, and the nodes there are; it is the caller's to change."""
-        deployments: dict[str, dict[str, dict[str, Any]]] = {}
-        for item in self._handle.objects.items("Deployment"):
-            labels = item["metadata"].get("labels") or {}
-            if LABEL_APPLICATION in labels and LABEL_COMPONENT in labels:
-                deployments.setdefault(labels[LABEL_APPLICATION], {})[labels[LABEL_COMPONENT]] = item
-        owners = self._handle.objects.items("MLSysOpsApp")
+        """Return where every component is, and the nodes there are; it is the caller's to change.
+
+        What nobody looks at is not worked out: most policies look at one application, and at no node.
+        """
+        objects = self._handle.objects
+        owners = {str(owner["metadata"]["name"]): owner for owner in objects.items("MLSysOpsApp")}
+        nodes = {str(node["metadata"]["name"]): node for node in objects.items("MLSysOpsNode")}
         if len(self._known) > 2 * len(owners):
             self._known.clear()
-        return {
-            "applications": {
-                owner["metadata"]["name"]: self._application(owner, deployments.get(owner["metadata"]["name"], {}))
-                for owner in owners
-            },
-            "nodes": {
-                item["metadata"]["name"]: {"spec": item.get("spec") or {}}
-                for item in self._handle.objects.items("MLSysOpsNode")
-            },
-        }
+
+        def application(name: str) -> dict[str, Any]:
+            found = {
+                str(labels[LABEL_COMPONENT]): item
+                for item in objects.labelled("Deployment", LABEL_APPLICATION, name)
+                if LABEL_COMPONENT in (labels := item["metadata"]["labels"])
+            }
+            return self._application(owners[name], found)
+
+        def node(name: str) -> dict[str, Any]:
+            return {"spec": nodes[name].get("spec") or {}}
+
+        return {"applications": LazyDict(owners, application), "nodes": LazyDict(nodes, node)}
 
     def _application(self, owner: Mapping[str, Any], deployments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         name = str(owner["metadata"]["name"])

@@ -164,7 +164,7 @@ async def test_a_node_that_fails_is_an_objection_and_another_is_found() -> None:
     found = cluster.world.recheck("app")["a"]
     assert (found.candidate, found.filter, found.reason) == ("n1", "ready", "not ready: kubelet stopped")
     assert cluster.world.alternatives("app", "a").assignments == {"a": "n2"}
-    del cluster.objects.stored[("MLSysOpsNode", "n1")]
+    cluster.objects.drop("MLSysOpsNode", "n1")
     assert cluster.world.recheck("app")["a"].reason == "is not a node of this cluster"
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mlsysops_agents.adapters.journal import Journal
 from mlsysops_agents.loop import VirtualClock
 from mlsysops_core.contracts import AgentIdentity, PlacementOutcome, Rejected, Sample
 from mlsysops_core.errors import MlsError
@@ -20,6 +21,7 @@ class FakeObjects:
         self.events: list[tuple[str, str, str]] = []
         self.fail: MlsError | None = None
         self._version = 0
+        self._journals: dict[str, Journal] = {}
 
     def put(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         key = (str(obj["kind"]), str(obj["metadata"]["name"]))
@@ -35,13 +37,27 @@ class FakeObjects:
         if before is not None and "status" not in made and "status" in before:
             made["status"] = before["status"]
         self.stored[key] = made
+        self._note(key)
         return made
+
+    def drop(self, kind: str, name: str) -> bool:
+        """Have an object gone."""
+        self._note((kind, name))
+        return self.stored.pop((kind, name), None) is not None
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         return self.stored.get((kind, name))
 
     def items(self, kind: str) -> Sequence[dict[str, Any]]:
         return [self.stored[key] for key in sorted(self.stored) if key[0] == kind]
+
+    def labelled(self, kind: str, label: str, value: str) -> Sequence[dict[str, Any]]:
+        return [item for item in self.items(kind) if (item["metadata"].get("labels") or {}).get(label) == value]
+
+    def changes(self, kind: str, mark: Any) -> tuple[Any, frozenset[str] | None]:
+        """As the caches (`mark` a number) and as what agents see (`mark` a pair)."""
+        number, names = self._journals.setdefault(kind, Journal()).since(mark if isinstance(mark, int) else mark[0])
+        return number if isinstance(mark, int) else (number, number), names
 
     async def apply(self, obj: Mapping[str, Any], *, field_manager: str) -> dict[str, Any]:
         self._maybe_fail()
@@ -60,7 +76,10 @@ class FakeObjects:
     async def delete(self, kind: str, name: str, *, uid: str | None = None) -> bool:
         self._maybe_fail()
         self.writes.append(("delete", kind, name))
-        return self.stored.pop((kind, name), None) is not None
+        return self.drop(kind, name)
+
+    def _note(self, key: tuple[str, str]) -> None:
+        self._journals.setdefault(key[0], Journal()).note(key[1])
 
     async def event(self, regarding: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
         self.events.append((str(regarding["metadata"]["name"]), reason, message))

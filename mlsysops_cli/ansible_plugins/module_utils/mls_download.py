@@ -192,27 +192,34 @@ class Fetcher:
 
     def _resolve(self, name: str, url: str, *, through_proxy: bool) -> None:
         """Ask the name service first, with a limit of our own: the C library's is not ours to set, and may be minutes."""
-        failures: list[str] = []
+        failures: list[OSError | None] = []
 
         def look() -> None:
             try:
                 socket.getaddrinfo(name, None)
-                failures.append("")
+                failures.append(None)
             except OSError as exc:
-                failures.append(str(exc.strerror or exc))
+                failures.append(exc)
 
         asking = threading.Thread(target=look, daemon=True)
+        started = time.monotonic()
         asking.start()
         asking.join(min(_SILENCE, max(0.1, self._deadline - time.monotonic())))
         what = f"the proxy's name {name}" if through_proxy else f"the name {name}"
-        if not failures:
+        failure = failures[0] if failures else socket.gaierror(socket.EAI_AGAIN, "still waiting")
+        if failure is None:
+            return
+        if (
+            failure.errno == socket.EAI_AGAIN
+        ):  # the C library has given up, or we have: nobody said that there is no such name
+            waited = time.monotonic() - started
             raise DownloadError(
-                f"the name service does not answer for {what} within {_SILENCE:.0f} s: check /etc/resolv.conf ({url})"
+                f"the name service does not answer for {what} ({waited:.0f} s): check /etc/resolv.conf of the host, "
+                f"or set mls_https_proxy or mls_artifacts_dir ({url})"
             )
-        if failures[0]:
-            raise DownloadError(
-                f"{what} is unknown ({failures[0]}): check DNS, or set mls_https_proxy or mls_artifacts_dir ({url})"
-            )
+        raise DownloadError(
+            f"{what} is unknown ({failure.strerror or failure}): check DNS, or set mls_https_proxy or mls_artifacts_dir ({url})"
+        )
 
     def _goes_directly(self, host: str) -> bool:
         return any(_covers(entry, host) for entry in self._direct)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,8 +20,10 @@ PLUGINS = Path(__file__).parents[3] / "mlsysops_cli/ansible_plugins"
 DATA = bytes(range(256)) * 4096
 
 
-def run(tmp_path: Path, artifacts: list[dict[str, Any]], *options: str, **parameters: Any) -> dict[str, Any]:
-    """Run the module on this machine with ``ansible``; return what it answered."""
+def run(
+    tmp_path: Path, artifacts: list[dict[str, Any]], *options: str, within: tuple[str, ...] = (), **parameters: Any
+) -> dict[str, Any]:
+    """Run the module on this machine with ``ansible``, perhaps within another command; return what it answered."""
     arguments = {"artifacts": artifacts, "pins": str(tmp_path / "pins.json"), **parameters}
     playbook = tmp_path / "play.json"
     play = [
@@ -33,7 +37,7 @@ def run(tmp_path: Path, artifacts: list[dict[str, Any]], *options: str, **parame
     playbook.write_text(json.dumps(play), encoding="utf-8")
     program = str(Path(sys.executable).parent / "ansible-playbook")
     done = subprocess.run(
-        [program, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", *options, str(playbook)],
+        [*within, program, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", *options, str(playbook)],
         env={
             "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
             "ANSIBLE_MODULE_UTILS": str(PLUGINS / "module_utils"),
@@ -169,3 +173,35 @@ def test_a_name_that_is_unknown_is_named(server: ReleaseServer, tmp_path: Path) 
         "the name releases.invalid is unknown" in answer["msg"] or "the name service does not answer" in answer["msg"]
     )
     assert answer["mls_error"] == "unreachable"
+
+
+#: Runs a command where the only name server hears every question and answers none: packets to it are dropped.
+SILENCE = """
+import os, socket, subprocess, sys
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+with open(sys.argv[1], "w") as file:
+    file.write("nameserver 127.0.0.53\\n")
+subprocess.run(["mount", "--bind", sys.argv[1], "/etc/resolv.conf"], check=True)
+heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+heard.bind(("127.0.0.53", 53))
+done = subprocess.run(sys.argv[2:])
+heard.settimeout(1)
+assert heard.recv(512), "nobody asked"
+sys.exit(done.returncode)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="has a name server of its own in a network of its own")
+@pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare in PATH")
+def test_a_name_server_that_never_answers_is_named_in_time(server: ReleaseServer, tmp_path: Path) -> None:
+    names = tmp_path / "resolv.conf"
+    within = ("unshare", "--net", "--mount", sys.executable, "-c", SILENCE, str(names))
+    wanted = [entry(server, tmp_path, sha256="0" * 64, url="http://mirror.example/k3s")]
+    started = time.monotonic()
+    answer = run(tmp_path, wanted, within=within)
+    assert time.monotonic() - started < 40  # fifteen seconds of silence, and Ansible's own
+    assert answer["msg"].startswith("k3s/v1/k3s: the name service does not answer for the name mirror.example")
+    assert "check /etc/resolv.conf" in answer["msg"]
+    assert "\n" not in answer["msg"]
+    assert answer["mls_error"] == "unreachable"
+    assert not (tmp_path / "bin").exists() or not list((tmp_path / "bin").iterdir())

@@ -1,4 +1,4 @@
-"""What is left of k3s on a host goes, and what is not its own stays: in a network and a file system of the test's own."""
+"""What is left of k3s on a host goes, and what is not its own stays: in a network, a file system and control groups of the test's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,16 @@ pytestmark = [
 ]
 #: Runs in namespaces of its own, where nothing of this machine is touched.
 SCRIPT = r"""
-import importlib.util, json, subprocess, sys
+import json, subprocess, sys
 from pathlib import Path
+import ansible.module_utils
+
+ansible.module_utils.__path__.append(sys.argv[1])
 
 def sh(text):
     done = subprocess.run(["sh", "-ec", text], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{text}: {done.stderr}"
     return done.stdout
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"ansible.module_utils.{name}", f"{sys.argv[1]}/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 def look():
     paths = sh("find /etc /run /var/lib /var/log -mindepth 1 | sort").split()
@@ -54,9 +51,7 @@ add rule ip filter FORWARD counter accept
 ''')
 sh("nft -f /run/rules")
 before = look()
-for name in ("mls_supervisor", "mls_download", "mls_k3s", "mls_k3s_removal"):
-    load(name)
-removal, k3s = sys.modules["ansible.module_utils.mls_k3s_removal"], sys.modules["ansible.module_utils.mls_k3s"]
+from ansible.module_utils import mls_k3s as k3s, mls_k3s_removal as removal
 ours = k3s.K3s("lab", "agent")
 assert removal.remove(ours, check=False) == ([], []), "nothing was there"
 assert ours.claim(check=False) and not ours.claim(check=False)
@@ -102,3 +97,71 @@ def test_what_k3s_left_goes_and_the_rest_stays() -> None:
     assert set(before["paths"]) == set(after["paths"])
     assert after["rules"] == before["rules"]
     assert "table ip mine" in after["rules"]
+
+
+#: Runs in namespaces of its own, so that the control groups called as those of k3s are not those of a k3s of this machine.
+PROCESSES = r"""
+import json, subprocess, sys
+from pathlib import Path
+import ansible.module_utils
+
+ansible.module_utils.__path__.append(sys.argv[1])
+
+def start(group, *argv):
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    if group:
+        place = Path("/sys/fs/cgroup", group)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "cgroup.procs").write_text(str(process.pid))
+    return process
+
+subprocess.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"], check=True)
+from ansible.module_utils import mls_k3s_removal as removal
+stubborn = ("sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1 & wait; done")
+ours = {
+    "shim": start("system.slice/k3s-agent.service", "sleep", "1000"),
+    "container": start("kubepods/besteffort/pod1/container", "sleep", "1000"),
+    "deaf": start("kubepods.slice/kubepods-pod2.slice", *stubborn),
+}
+ours["deaf"].stdout.readline()
+others = {
+    "bystander": start("", "sleep", "1000"),
+    "another service": start("system.slice/other.service", "sleep", "1000"),
+    "a like name": start("system.slice/k3s-agent.service.d", "sleep", "1000"),
+}
+done = removal._end_processes(None, {})
+print(json.dumps({
+    "done": done,
+    "ended": {name: -process.wait(20) for name, process in ours.items()},
+    "living": [name for name, process in others.items() if process.poll() is None],
+}))
+"""
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of version 2, below which the namespace of the test begins."""
+    root = next(
+        (p for p in map(Path, ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")) if (p / "cgroup.procs").exists()), None
+    )
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("no control groups of version 2 that may be changed")
+    made = root / f"mls-test-{os.getpid()}"
+    made.mkdir()
+    yield made
+    for directory, _, _ in os.walk(made, topdown=False):
+        Path(directory).rmdir()
+
+
+def test_processes_that_outlive_the_unit_are_found_by_their_control_group(group: Path) -> None:
+    command = f'echo $$ > {group}/cgroup.procs; exec unshare --cgroup --pid --fork --mount --mount-proc "$@"'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, "-c", PROCESSES, str(PLUGINS)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # What ends when it is asked to is not killed; the child of what is deaf counts, too.
+    assert (found["ended"]["shim"], found["ended"]["container"], found["ended"]["deaf"]) == (15, 15, 9)
+    assert found["living"] == ["bystander", "another service", "a like name"]
+    assert found["done"][0].endswith(" processes")

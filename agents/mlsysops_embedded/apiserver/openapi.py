@@ -186,7 +186,7 @@ class OpenApi:
         if info.verbs == ("create",):
             return paths
         paths[collection]["get"] = _operation("list", gvk, schema)
-        for name in ("", *(s for s in ("status", "scale") if s in info.subresources)):
+        for name in ("", *(s for s in ("status", "scale", "resize") if s in info.subresources)):
             kind = gvk if name != "scale" else {"group": "autoscaling", "version": "v1", "kind": "Scale"}
             paths[f"{one}/{name}".rstrip("/")] = {
                 "get": _operation("get", kind, schema),

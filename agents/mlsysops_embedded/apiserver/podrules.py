@@ -9,11 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.validation.amounts import pod_requests, quality_of_service
+from mlsysops_embedded.validation.quantities import parse_quantity
 
 if TYPE_CHECKING:
     from mlsysops_embedded.apiserver.reading import Reader
 
-__all__ = ["complete_pod", "complete_status", "default_pod_spec", "keep_bound"]
+__all__ = [
+    "admit_resize",
+    "complete_pod",
+    "complete_status",
+    "default_pod_spec",
+    "keep_all_but_resources",
+    "keep_bound",
+]
 
 Obj = dict[str, Any]
 _DEFAULT_TOLERATIONS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -61,21 +71,6 @@ def complete_status(old: Obj, new: Obj) -> None:
             status[several] = [{"ip": status[one]}]
 
 
-def _quality(spec: Obj) -> str:
-    resources = [
-        c.get("resources") or {} for c in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    ]
-    wanted = [(r.get("requests") or {}, r.get("limits") or {}) for r in resources]
-    if not any(requests or limits for requests, limits in wanted):
-        return "BestEffort"
-    guaranteed = all(
-        name in limits and requests.get(name, limits[name]) == limits[name]
-        for requests, limits in wanted
-        for name in ("cpu", "memory")
-    )
-    return "Guaranteed" if guaranteed else "Burstable"
-
-
 def _priority(pod: Obj, spec: Obj) -> None:
     """What the admission plug-in Priority does, where there are no classes but the two of the system."""
     name = spec.get("priorityClassName", "")
@@ -117,7 +112,7 @@ def complete_pod(pod: Obj, reader: Reader | None) -> None:
             tolerations.append(
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_SECONDS}
             )
-    pod["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+    pod["status"] = {"phase": "Pending", "qosClass": quality_of_service(spec)}
 
 
 def keep_bound(old: Obj, new: Obj) -> None:
@@ -134,3 +129,62 @@ def keep_bound(old: Obj, new: Obj) -> None:
             new["spec"].setdefault(name, old["spec"][name])
     default_pod_spec(new["spec"])
     _default_requests(new["spec"])
+
+
+def keep_all_but_resources(old: Obj, new: Obj) -> None:
+    """What a resize changes: resources of containers, and of these no more than validation then lets pass.
+
+    Source: `pkg/registry/core/pod/strategy.go`, `dropNonResizeUpdates`. Containers that came, went or changed places stay
+    in the new pod, for validation to tell.
+    """
+    wanted, kept = new["spec"], meta.clone(old["spec"])
+    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+        new["metadata"].pop(name, None)
+        if name in old["metadata"]:
+            new["metadata"][name] = old["metadata"][name]
+    for group in ("containers", "initContainers"):
+        given, before = wanted.get(group) or [], kept.get(group) or []
+        if [c.get("name") for c in given] != [c["name"] for c in before]:
+            kept[group] = given
+            continue
+        for container, present in zip(given, before, strict=True):
+            for name in ("resources", "resizePolicy"):
+                present.pop(name, None)
+                if name in container:
+                    present[name] = container[name]
+    new["spec"] = kept
+    _default_requests(kept)
+
+
+def admit_resize(old: Obj, new: Obj, reader: Reader) -> None:
+    """What the admission plug-in PodResizeValidator does: no pod may ask for more than its node has in all.
+
+    Raises:
+        ApiError: 403.
+    """
+    name, node_name = new["metadata"]["name"], new["spec"].get("nodeName")
+    if not node_name or new["spec"] == old["spec"]:
+        return
+    node = reader.read("nodes", "", node_name)
+    if node is None:
+        raise ApiError.forbidden("pods", name, f'node "{node_name}" not found')
+    system = (node["metadata"].get("labels") or {}).get("kubernetes.io/os", "linux")
+    if system != "linux":
+        why = f'pod resize is only supported on linux nodes, node "{node_name}" is "{system}"'
+        raise _refused_resize(name, why, "UnsupportedPlatform")
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    requests = pod_requests(new["spec"])
+    short = [
+        f"{resource}, requested: {round(requests[resource] * scale)}, allocatable: {round(has * scale)}"
+        for resource, scale in (("cpu", 1000), ("memory", 1))
+        if requests.get(resource, 0.0) > (has := parse_quantity(allocatable.get(resource, 0)))
+    ]
+    if short:
+        why = f"node didn't have enough allocatable resources: {'; '.join(short)}"
+        raise _refused_resize(name, why, "NodeCapacity")
+
+
+def _refused_resize(name: str, why: str, cause: str) -> ApiError:
+    error = ApiError.forbidden("pods", name, why)
+    error.status["details"]["causes"] = [{"reason": cause}]
+    return error

@@ -164,7 +164,8 @@ class Registry(Reader):
             metadata = new["metadata"]
             precondition(info, name, old, metadata)
             await self.strategies.prepare_update(call, info, old, new, subresource)
-            self._validate(info, new, old)
+            self._validate(info, new, old, subresource)
+            self.strategies.admit_update(info, old, new, subresource)
             given = metadata.pop("managedFields", None)
             if managers is not None:
                 new = ownership.finish_apply(old, new, managers)
@@ -296,8 +297,8 @@ class Registry(Reader):
 
     # ------------------------------------------------------------------ parts
 
-    def _validate(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> None:
-        causes = conform.validate(info, obj, old) + self.strategies.validate(info, obj, old)
+    def _validate(self, info: ResourceInfo, obj: Obj, old: Obj | None, subresource: str = "") -> None:
+        causes = conform.validate(info, obj, old) + self.strategies.validate(info, obj, old, subresource)
         if causes:
             raise ApiError.invalid(info.kind, obj["metadata"].get("name", ""), causes, info.group)
 

@@ -11,6 +11,7 @@ from mlsysops_embedded.apiserver import podrules
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import definition, semantics
+from mlsysops_embedded.validation.resize import check_resize
 
 if TYPE_CHECKING:
     from mlsysops_embedded.apiserver.call import Call
@@ -99,6 +100,15 @@ class Strategies:
         period = wanted if wanted is not None else spec.get("terminationGracePeriodSeconds", 30)
         return 1 if period < 0 else int(period)
 
+    def admit_update(self, info: ResourceInfo, old: Obj, new: Obj, subresource: str) -> None:
+        """What may not be, though it is valid.
+
+        Raises:
+            ApiError: 403.
+        """
+        if info.bucket == "pods" and subresource == "resize" and self.reader is not None:
+            podrules.admit_resize(old, new, self.reader)
+
     def prepare_delete(self, info: ResourceInfo, obj: Obj) -> None:
         """Marks what ends."""
         if info.bucket == "namespaces":
@@ -160,6 +170,8 @@ class Strategies:
             self._workload(new, bucket)
         elif bucket == "pods" and not subresource:
             podrules.keep_bound(old, new)
+        elif bucket == "pods" and subresource == "resize":
+            podrules.keep_all_but_resources(old, new)
         elif bucket == "nodes":
             _pod_networks(new)
         elif bucket == "namespaces" and subresource != "finalize":
@@ -262,8 +274,10 @@ class Strategies:
 
     # ------------------------------------------------------------------ checks
 
-    def validate(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> list[Cause]:
+    def validate(self, info: ResourceInfo, obj: Obj, old: Obj | None, subresource: str = "") -> list[Cause]:
         """Semantic checks."""
+        if subresource == "resize" and old is not None:
+            return list(check_resize(obj, old))
         return semantics.check(info, obj, old)
 
     async def after_write(self, info: ResourceInfo, old: Obj | None, new: Obj | None) -> None:

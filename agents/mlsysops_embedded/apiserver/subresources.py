@@ -211,9 +211,14 @@ class Subresources:
                 c for c in new.setdefault("status", {}).get("conditions") or () if c.get("type") != "PodScheduled"
             ]
             conditions.append(
-                {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": meta.now()}
+                {
+                    "type": "PodScheduled",
+                    "status": "True",
+                    "lastTransitionTime": meta.now(),
+                    "observedGeneration": new["metadata"].get("generation", 1),
+                }
             )
-            new["status"]["conditions"] = [{k: v for k, v in c.items() if v is not None} for c in conditions]
+            new["status"]["conditions"] = conditions
             return new
 
         # Nobody owns where a pod runs, as the scheduler may only ever write it once.

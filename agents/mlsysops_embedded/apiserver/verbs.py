@@ -58,7 +58,7 @@ class Verbs:
         verb = route.verb
         if route.subresource and route.subresource not in info.subresources:
             raise ApiError.unknown_resource()
-        plain = route.subresource in ("", "status")
+        plain = route.subresource in ("", "status", "resize")
         if not plain:
             return await self._special(request, route, info)
         if not route.subresource and verb not in info.verbs:

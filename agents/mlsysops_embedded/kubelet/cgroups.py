@@ -66,11 +66,7 @@ class Cgroups:
 
     def create(self, pod_uid: str, container: str, resources: Object | None) -> Limits:
         """Make a container's groups and set its limits; falls back to rlimits without the right to."""
-        limits = (resources or {}).get("limits") or {}
-        requests = {**limits, **((resources or {}).get("requests") or {})}
-        cpu = quantity(limits["cpu"]) if limits.get("cpu") else 0.0
-        memory = int(quantity(limits["memory"])) if limits.get("memory") else 0
-        shares = max(2, int(quantity(requests.get("cpu", 0)) * 1024))
+        cpu, memory, shares = _amounts(resources)
         groups = self._directories(pod_uid, container)
         try:
             self._make(groups.values())
@@ -85,6 +81,17 @@ class Cgroups:
         # RLIMIT_DATA counts private writable memory, which is close to what the memory controller charges.
         rlimits = {"RLIMIT_DATA": memory} if memory and hasattr(resource, "RLIMIT_DATA") else {}
         return Limits([], rlimits, 5 if 0 < cpu < 1 else 0)
+
+    def holds(self, pod_uid: str, container: str) -> bool:
+        """Whether a container has groups."""
+        groups = self._directories(pod_uid, container).values()
+        return bool(groups) and all(directory.is_dir() for directory in groups)
+
+    def update(self, pod_uid: str, container: str, resources: Object | None) -> None:
+        """Change the limits of a container that runs; raises OSError where the kernel does not let us."""
+        for controller, directory in self._directories(pod_uid, container).items():
+            if controller != "cpuset":
+                self._set(controller, directory, *_amounts(resources))
 
     @staticmethod
     def _make(directories: Iterable[Path]) -> None:
@@ -130,15 +137,25 @@ class Cgroups:
                 if not file.read_text().strip():
                     _write(file, (file.parent.parent / name).read_text().strip())
 
-    def usage(self, pod_uid: str, container: str) -> tuple[int, int] | None:
-        """(CPU time in nanoseconds, memory in bytes) of a container, or None where groups are not in use."""
+    def memory(self, pod_uid: str, container: str) -> int | None:
+        """Memory in bytes that a container uses, or None where groups are not in use."""
         groups = self._directories(pod_uid, container)
         try:
             if self._v2:
+                return int((groups[""] / "memory.current").read_text())
+            return int((groups["memory"] / "memory.usage_in_bytes").read_text())
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def usage(self, pod_uid: str, container: str) -> tuple[int, int] | None:
+        """(CPU time in nanoseconds, memory in bytes) of a container, or None where groups are not in use."""
+        groups, memory = self._directories(pod_uid, container), self.memory(pod_uid, container)
+        if memory is None:
+            return None
+        try:
+            if self._v2:
                 lines = (groups[""] / "cpu.stat").read_text().splitlines()
-                nanoseconds = 1000 * next(int(line.split()[1]) for line in lines if line.startswith("usage_usec"))
-                return nanoseconds, int((groups[""] / "memory.current").read_text())
-            memory = int((groups["memory"] / "memory.usage_in_bytes").read_text())
+                return 1000 * next(int(line.split()[1]) for line in lines if line.startswith("usage_usec")), memory
             # Where version 1 counts processor time in a hierarchy of its own, there is nothing to read here.
             return int((groups["cpu"] / "cpuacct.usage").read_text()), memory
         except (OSError, KeyError, StopIteration, ValueError):
@@ -155,6 +172,15 @@ class Cgroups:
                     os.rmdir(target)  # noqa: PTH106 - the kernel's files in it do not count
                 except OSError:
                     continue
+
+
+def _amounts(resources: Object | None) -> tuple[float, int, int]:
+    """Cores and bytes that a container may use at most (0 for no limit), and its shares of the processor."""
+    limits = (resources or {}).get("limits") or {}
+    requests = {**limits, **((resources or {}).get("requests") or {})}
+    cpu = quantity(limits["cpu"]) if limits.get("cpu") else 0.0
+    memory = int(quantity(limits["memory"])) if limits.get("memory") else 0
+    return cpu, memory, max(2, int(quantity(requests.get("cpu", 0)) * 1024))
 
 
 def _write(path: Path, text: str) -> None:

@@ -101,6 +101,10 @@ class Container:
         self.probes_ready = False
         self.started = False
         self.stopping = False
+        #: Resources that it has; those in its spec are what it is promised (see `resizing`).
+        self.actuated: Object | None = None
+        #: It is stopped to begin again with other resources.
+        self.resizing = False
         self.probes: list[asyncio.Task[None]] = []
 
     @property
@@ -228,7 +232,10 @@ class Container:
             "started": self.running and self.started,
             "state": self._state(container_id),
             "lastState": {},
+            "resources": (self.actuated if self.running else self.spec.get("resources")) or {},
         }
+        if requests := (self.spec.get("resources") or {}).get("requests"):
+            result["allocatedResources"] = requests
         if self.attempt >= 0:
             result["containerID"] = f"{container_id}/{self.attempt}"
         waiting = "waiting" in result["state"]

@@ -66,6 +66,7 @@ class PodManager:
         self._services = services
         self.pods = Informer(shared.client, PODS, field_selector=f"spec.nodeName={node}")
         self.workers: dict[str, PodWorker] = {}
+        shared.promised, shared.on_room = self._promised, self._reconsider
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -146,6 +147,20 @@ class PodManager:
             _log.exception("worker of pod %s failed", worker.pod["metadata"]["name"])
         if worker.finished.is_set():
             self.workers.pop(uid, None)
+
+    def _promised(self, uid: str) -> dict[str, float]:
+        total: dict[str, float] = {}
+        for worker in self.workers.values():
+            ended = worker.stopped or worker.status.get("phase") in ("Succeeded", "Failed")
+            if worker.uid == uid or ended:
+                continue
+            for name, amount in worker.resizing.promised().items():
+                total[name] = total.get(name, 0.0) + amount
+        return total
+
+    def _reconsider(self) -> None:
+        for worker in self.workers.values():
+            worker.reconsider()
 
     def worker(self, namespace: str, name: str) -> PodWorker | None:
         """The worker of the pod that has the name now; a namesake that is going comes second."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from mlsysops_embedded.client import Client, EventRecorder, WorkQueue
     from mlsysops_embedded.kubelet.cgroups import Cgroups
     from mlsysops_embedded.kubelet.config import RuntimeConfig
@@ -26,6 +28,8 @@ class Shared:
         address: hostIP.
         allocatable: Of the node.
         refresh_interval: Seconds between looks at mounted ConfigMaps and Secrets.
+        promised: What the node has promised to its pods but the one with that uid, by resource in base units.
+        on_room: To be called when a pod needs less than before.
     """
 
     client: Client
@@ -36,3 +40,5 @@ class Shared:
     address: str
     allocatable: dict[str, Any] = field(default_factory=dict)
     refresh_interval: float = 60.0
+    promised: Callable[[str], Mapping[str, float]] = lambda uid: {}
+    on_room: Callable[[], None] = lambda: None

@@ -8,16 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client.objects import condition, set_condition
+from mlsysops_embedded.validation.amounts import quality_of_service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mlsysops_embedded.client import Object
     from mlsysops_embedded.kubelet.container import Container
+    from mlsysops_embedded.kubelet.resizing import Mark
 
-__all__ = ["SIMULATED", "conditions", "initialized", "phase", "pod_status", "qos_class"]
+__all__ = ["SIMULATED", "conditions", "initialized", "phase", "pod_status"]
 
 SIMULATED = "embedded.kubernetes.local/Simulated"
+#: Conditions that the kubelet works out anew each time.
+_OWN = frozenset(("PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", SIMULATED))
 
 
 def initialized(containers: Iterable[Container]) -> bool:
@@ -63,9 +67,14 @@ def phase(restart_policy: str, containers: Sequence[Container], *, terminated: b
 
 
 def conditions(
-    known: Iterable[Object] | None, containers: Sequence[Container], pod_phase: str, *, simulated: Sequence[str]
+    known: Iterable[Object] | None,
+    containers: Sequence[Container],
+    pod_phase: str,
+    *,
+    simulated: Sequence[str],
+    generation: int | None = None,
 ) -> list[Object]:
-    """The pod's conditions, those of others kept."""
+    """The pod's conditions as of a generation of it, those of others kept."""
     result = [dict(c) for c in known or ()]
     names = [c.name for c in containers if not c.init]
     unready = [c.name for c in containers if not c.init and not c.ready]
@@ -93,7 +102,21 @@ def conditions(
     if simulated:
         text = f"No program stands behind {', '.join(simulated)}: running in name only"
         result = set_condition(result, SIMULATED, "True", "NoLocalProgram", text)
+    if generation:
+        result = [{**c, "observedGeneration": generation} if c["type"] in _OWN else c for c in result]
     return result
+
+
+def _of_resize(known: list[Object], resize: Mapping[str, Mark | None]) -> list[Object]:
+    """Conditions with those of a resize put in or taken out."""
+    for kind in ("PodResizePending", "PodResizeInProgress"):
+        mark, present = resize.get(kind), condition(known, kind)
+        if present is not None and (mark is None or present.get("reason", "") != mark.reason):
+            known = [c for c in known if c is not present]
+        if mark is not None:
+            more = {"observedGeneration": mark.generation} if mark.generation else {}
+            known = set_condition(known, kind, "True", mark.reason, mark.message, **more)
+    return known
 
 
 def _is(known: Iterable[Object], kind: str, status: str) -> bool:
@@ -109,6 +132,7 @@ def pod_status(
     started: str,
     terminated: bool,
     simulated: Sequence[str],
+    resize: Mapping[str, Mark | None],
 ) -> Object:
     """The part of a pod's status that its kubelet writes.
 
@@ -119,22 +143,28 @@ def pod_status(
         started: When this kubelet took it on, where the API does not know.
         terminated: It was stopped for good.
         simulated: Names of containers without a program.
+        resize: Conditions of a resize, by type.
     """
     known, (host, own) = pod.get("status") or {}, addresses
-    uid = pod["metadata"]["uid"]
+    uid, generation = pod["metadata"]["uid"], pod["metadata"].get("generation")
     policy = pod["spec"].get("restartPolicy") or "Always"
     final = known.get("phase") if known.get("phase") in ("Succeeded", "Failed") else None
     pod_phase = final or phase(policy, containers, terminated=terminated)
     result: Object = {
         "phase": pod_phase,
-        "conditions": conditions(known.get("conditions"), containers, pod_phase, simulated=simulated),
+        "conditions": _of_resize(
+            conditions(known.get("conditions"), containers, pod_phase, simulated=simulated, generation=generation),
+            resize if final is None and not terminated else {},
+        ),
         "hostIP": host,
         "hostIPs": [{"ip": host}],
         "podIP": own,
         "podIPs": [{"ip": own}],
         "startTime": known.get("startTime") or started,
-        "qosClass": known.get("qosClass") or qos_class(pod["spec"]),
+        "qosClass": known.get("qosClass") or quality_of_service(pod["spec"]),
     }
+    if generation:
+        result["observedGeneration"] = generation
     for field, init in (("initContainerStatuses", True), ("containerStatuses", False)):
         listed = []
         for container in containers:
@@ -145,17 +175,3 @@ def pod_status(
         if listed:
             result[field] = listed
     return result
-
-
-def qos_class(spec: Object) -> str:
-    """``Guaranteed``, ``Burstable`` or ``BestEffort`` (``pkg/apis/core/v1/helper/qos``)."""
-    containers = [*spec["containers"], *(spec.get("initContainers") or ())]
-    guaranteed, anything = True, False
-    for container in containers:
-        resources = container.get("resources") or {}
-        limits = resources.get("limits") or {}
-        requests = {**limits, **(resources.get("requests") or {})}
-        for name in ("cpu", "memory"):
-            anything = anything or bool(requests.get(name))
-            guaranteed = guaranteed and bool(limits.get(name)) and str(requests.get(name)) == str(limits.get(name))
-    return "Guaranteed" if guaranteed else "Burstable" if anything else "BestEffort"

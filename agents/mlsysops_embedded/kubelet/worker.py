@@ -16,6 +16,7 @@ from mlsysops_embedded.kubelet.container import Container
 from mlsysops_embedded.kubelet.environment import ContainerConfigError
 from mlsysops_embedded.kubelet.health import Health
 from mlsysops_embedded.kubelet.program import Place, prepare
+from mlsysops_embedded.kubelet.resizing import Resizing
 from mlsysops_embedded.kubelet.stopping import Stopping
 from mlsysops_embedded.kubelet.subject import Subject
 from mlsysops_embedded.kubelet.volumes import make_volumes
@@ -67,6 +68,7 @@ class PodWorker(Subject):
             for init, listed in ((True, spec.get("initContainers") or ()), (False, spec["containers"]))
             for c in listed
         ]
+        self.resizing = Resizing(self, self._stopping, directory / "allocation.json")
 
     def update(self, pod: Object | None) -> None:
         """Take over a newer version; None where the API has the pod no more."""
@@ -76,9 +78,15 @@ class PodWorker(Subject):
             self.pod = pod
         self._wake.set()
 
+    def reconsider(self) -> None:
+        """Look again whether a resize that had no room has some."""
+        if self.resizing.pending is not None:
+            self._wake.set()
+
     async def run(self) -> None:
         """Work until the pod is stopped and the API has forgotten it; cancelling leaves its programs running."""
         try:
+            self.resizing.load()
             for container in self.containers:
                 if container.load():
                     self._adopted(container)
@@ -145,9 +153,12 @@ class PodWorker(Subject):
             self._expire()
             return None
         policy = self.pod["spec"].get("restartPolicy") or "Always"
-        if status.phase(policy, self.containers, terminated=False) in ("Succeeded", "Failed"):
+        restarting = any(c.resizing for c in self.containers)
+        if not restarting and status.phase(policy, self.containers, terminated=False) in ("Succeeded", "Failed"):
+            self.shared.on_room()
             return None
         delays: list[float] = [] if left is None else [left]
+        await self.resizing.step(delays)
         await self._refresh_volumes(delays)
         for container in (c for c in self.containers if c.init):
             if container.sidecar:
@@ -204,7 +215,11 @@ class PodWorker(Subject):
         if container.running:
             return
         ended = container.last
-        done = ended is not None and (policy == "Never" or (policy == "OnFailure" and ended.exit_code == 0))
+        done = (
+            ended is not None
+            and not container.resizing
+            and (policy == "Never" or (policy == "OnFailure" and ended.exit_code == 0))
+        )
         if done:
             container.waiting = ("", "")
             return
@@ -230,6 +245,9 @@ class PodWorker(Subject):
             place = Place(self.directory, self.address, self.shared)
             spec = await asyncio.to_thread(prepare, self.pod, container, program, place, self.resources)
         await container.start(spec)
+        self.resizing.started(container)
+        if self.resizing.progress is not None:
+            self._wake.set()
         container.waiting = ("", "")
         self.event("Normal", "Started", f"Started container {container.name}")
         if (
@@ -254,7 +272,9 @@ class PodWorker(Subject):
         if ended is None:
             return
         container.ended_at = time.monotonic()
-        container.restart_at = container.ended_at + container.backoff.after_exit(container.ran())
+        # A restart for other resources is nobody's failure.
+        delay = 0.0 if container.resizing else container.backoff.after_exit(container.ran())
+        container.restart_at = container.ended_at + delay
         note = (
             self.directory
             / "rootfs"
@@ -293,6 +313,7 @@ class PodWorker(Subject):
                 if container.attempt >= 0:
                     container.waiting = ("", "")
             await asyncio.to_thread(self.shared.cgroups.remove, self.uid)
+            self.shared.on_room()
         self.publish()
         if not self.gone:
             self.shared.statuses.add((self.pod["metadata"]["namespace"], self.pod["metadata"]["name"]))
@@ -310,6 +331,7 @@ class PodWorker(Subject):
             started=self.start_time,
             terminated=self.stopped,
             simulated=self.simulated,
+            resize={"PodResizePending": self.resizing.pending, "PodResizeInProgress": self.resizing.progress},
         )
         if self.expired:
             result |= {"phase": "Failed", "reason": "DeadlineExceeded", "message": _EXPIRED}

@@ -56,9 +56,25 @@ def _stripped(paths: Obj, info: ResourceInfo, subresource: str) -> Obj:
     paths = fieldset.difference(paths, _STRIP)
     if subresource == "status":
         return {key: value for key, value in paths.items() if key == "f:status"}
+    if subresource == "resize":
+        return _of_resize(paths)
     if "status" in info.subresources:
         paths.pop("f:status", None)
     return paths
+
+
+def _of_resize(paths: Obj) -> Obj:
+    """Those fields of a pod that its subresource resize is about (`pkg/registry/core/pod/strategy.go`, ResizeStrategy)."""
+    groups: Obj = {}
+    for group in ("f:containers", "f:initContainers"):
+        containers = {
+            key: kept
+            for key, fields in paths.get("f:spec", {}).get(group, {}).items()
+            if (kept := {name: fields[name] for name in ("f:resources", "f:resizePolicy") if name in fields})
+        }
+        if containers:
+            groups[group] = containers
+    return {"f:spec": groups} if groups else {}
 
 
 def same(old: Obj, new: Obj) -> bool:

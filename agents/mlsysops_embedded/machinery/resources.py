@@ -98,7 +98,7 @@ _VERBS: Final = {"namespaces": tuple(verb for verb in _ALL if verb != "deletecol
 _TABLE: Final = """
 v1 Namespace namespaces c ns status,finalize
 v1 Node nodes c no status,proxy
-v1 Pod pods n po status,log,eviction,binding,ephemeralcontainers,exec,attach,portforward,proxy ga
+v1 Pod pods n po status,log,resize,eviction,binding,ephemeralcontainers,exec,attach,portforward,proxy ga
 v1 Service services n svc status,proxy a
 v1 Endpoints endpoints n ep
 v1 ConfigMap configmaps n cm

@@ -19,7 +19,7 @@ from mlsysops_embedded.client.resources import CLUSTERS, LEASES, NAMESPACES, NOD
 from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
-from mlsysops_embedded.scheduler.cache import pod_requests
+from mlsysops_embedded.validation.amounts import pod_requests
 
 if TYPE_CHECKING:
     from mlsysops_embedded.client import Client, Object

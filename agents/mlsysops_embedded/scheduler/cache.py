@@ -7,41 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client.objects import quantity
+from mlsysops_embedded.validation.amounts import held_requests
 
 if TYPE_CHECKING:
     from mlsysops_embedded.client import Object
 
-__all__ = ["Cache", "NodeInfo", "PodInfo", "pod_requests"]
+__all__ = ["Cache", "NodeInfo", "PodInfo"]
 
 _IGNORED_PHASES = ("Succeeded", "Failed")
-
-
-def pod_requests(spec: Object) -> dict[str, float]:
-    """Resources a pod asks for: the sum of its containers, or its largest init container where that is more, plus overhead."""
-    total: dict[str, float] = {}
-    sidecars: dict[str, float] = {}
-    peak: dict[str, float] = {}
-    for container in spec.get("containers") or ():
-        _add(total, _requests(container))
-    for container in spec.get("initContainers") or ():
-        wanted = _requests(container)
-        if container.get("restartPolicy") == "Always":
-            _add(sidecars, wanted)
-            wanted = dict(sidecars)
-        else:
-            _add(wanted, sidecars)
-        for name, amount in wanted.items():
-            peak[name] = max(peak.get(name, 0.0), amount)
-    _add(total, sidecars)
-    result = {name: max(total.get(name, 0.0), peak.get(name, 0.0)) for name in total.keys() | peak.keys()}
-    _add(result, {name: quantity(value) for name, value in (spec.get("overhead") or {}).items()})
-    return result
-
-
-def _requests(container: Object) -> dict[str, float]:
-    resources = container.get("resources") or {}
-    merged = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {name: quantity(value) for name, value in merged.items()}
 
 
 def _add(total: dict[str, float], more: dict[str, float]) -> None:
@@ -80,7 +53,7 @@ class PodInfo:
             metadata["uid"],
             kept,
             metadata.get("labels") or {},
-            pod_requests(spec),
+            held_requests(pod),
             ports,
             int(spec.get("priority") or 0),
             (metadata["namespace"], frozenset((metadata.get("labels") or {}).items())),
@@ -149,12 +122,21 @@ class NodeInfo:
                 self.requested[name] -= amount
 
 
+def _promised(pod: Object) -> list[Object]:
+    """What of a pod's status counts for its node: what its containers have, and that a resize was refused."""
+    status = pod.get("status") or {}
+    statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    pending = [c.get("reason") for c in status.get("conditions") or () if c.get("type") == "PodResizePending"]
+    return [*((s.get("resources"), s.get("allocatedResources")) for s in statuses), *pending]
+
+
 def _unmoved(new: Object, old: Object) -> bool:
     """Whether a change of a pod is none to its node: most are of its status."""
     ended = [(pod.get("status") or {}).get("phase") in _IGNORED_PHASES for pod in (new, old)]
     return bool(
         ended[0] == ended[1]
         and new["spec"] == old["spec"]
+        and _promised(new) == _promised(old)
         and all(new["metadata"].get(key) == old["metadata"].get(key) for key in ("uid", "labels"))
     )
 

@@ -16,6 +16,7 @@ from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.scheduler.cache import Cache, NodeInfo, PodInfo
 from mlsysops_embedded.scheduler.filters import PodRules, explain, fits, score
+from mlsysops_embedded.validation.amounts import held_requests
 
 if TYPE_CHECKING:
     from mlsysops_embedded.client import Client, InformerFactory, Object
@@ -63,6 +64,8 @@ class _Scheduler:
                 self._retry_waiting()  # room was freed
             elif old is not None and _pending(old):
                 self._retry_waiting()  # somebody may have waited for this pod's company
+            elif old is not None and self._waiting and _shrunk(new, old):
+                self._retry_waiting()
             return
         # A status written by ourselves is no reason to try again.
         if old is None or old["spec"] != new["spec"] or old["metadata"].get("labels") != new["metadata"].get("labels"):
@@ -185,6 +188,12 @@ def _pending(pod: Object) -> bool:
         and (spec.get("schedulerName") or SCHEDULER_NAME) == SCHEDULER_NAME
         and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
     )
+
+
+def _shrunk(new: Object, old: Object) -> bool:
+    """Whether a pod that was resized gives room back to its node."""
+    before, after = held_requests(old), held_requests(new)
+    return any(after.get(name, 0.0) < amount for name, amount in before.items())
 
 
 def _placement_facts(node: Object | None) -> object:

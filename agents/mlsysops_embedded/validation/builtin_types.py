@@ -70,7 +70,8 @@ PreferredNode: weight!:int1-100 preference!:NodeTerm
 PodAffinity: requiredDuringSchedulingIgnoredDuringExecution:[PodTerm] preferredDuringSchedulingIgnoredDuringExecution:[WeightedPodTerm]
 PodTerm: labelSelector:LabelSelector namespaces:[] topologyKey! namespaceSelector:LabelSelector matchLabelKeys:[] mismatchLabelKeys:[]
 WeightedPodTerm: weight!:int1-100 podAffinityTerm!:PodTerm
-Container: name! image command:[] args:[] workingDir ports:[ContainerPort]@containerPort,protocol envFrom:[EnvFrom] env:[EnvVar]@name resources:Resources={} resizePolicy:[any] restartPolicy volumeMounts:[VolumeMount]@mountPath volumeDevices:[VolumeDevice]@devicePath livenessProbe:Probe readinessProbe:Probe startupProbe:Probe lifecycle:Lifecycle terminationMessagePath="/dev/termination-log" terminationMessagePolicy:(File|FallbackToLogsOnError)="File" imagePullPolicy:(Always|IfNotPresent|Never) securityContext:SecurityContext stdin:bool stdinOnce:bool tty:bool targetContainerName
+Container: name! image command:[] args:[] workingDir ports:[ContainerPort]@containerPort,protocol envFrom:[EnvFrom] env:[EnvVar]@name resources:Resources={} resizePolicy:[ResizePolicy] restartPolicy volumeMounts:[VolumeMount]@mountPath volumeDevices:[VolumeDevice]@devicePath livenessProbe:Probe readinessProbe:Probe startupProbe:Probe lifecycle:Lifecycle terminationMessagePath="/dev/termination-log" terminationMessagePolicy:(File|FallbackToLogsOnError)="File" imagePullPolicy:(Always|IfNotPresent|Never) securityContext:SecurityContext stdin:bool stdinOnce:bool tty:bool targetContainerName
+ResizePolicy: resourceName restartPolicy
 ContainerPort: name hostPort:int0-65535 containerPort!:int1-65535 protocol:(TCP|UDP|SCTP)="TCP" hostIP
 EnvFrom: prefix configMapRef:OptionalRef secretRef:OptionalRef
 OptionalRef: name optional:bool
@@ -105,7 +106,7 @@ ProjectedSource: secret:SecretProjection configMap:SecretProjection downwardAPI:
 SecretProjection: name items:[KeyToPath] optional:bool
 DownwardProjection: items:[DownwardFile]
 TokenProjection: audience expirationSeconds:int=3600 path!
-PodStatus: phase conditions:[Condition]@type message reason nominatedNodeName hostIP hostIPs:[IP] podIP podIPs:[IP]@ip startTime:time initContainerStatuses:[ContainerStatus] containerStatuses:[ContainerStatus] ephemeralContainerStatuses:[ContainerStatus] qosClass resize resourceClaimStatuses:[any] observedGeneration:int
+PodStatus: phase conditions:[Condition]@type message reason nominatedNodeName hostIP hostIPs:[IP] podIP podIPs:[IP]@ip startTime:time initContainerStatuses:[ContainerStatus] containerStatuses:[ContainerStatus] ephemeralContainerStatuses:[ContainerStatus] qosClass resize resourceClaimStatuses:[any] observedGeneration:int allocatedResources:qmap resources:Resources
 IP: ip
 ContainerStatus: name! state:ContainerState lastState:ContainerState ready:bool restartCount:int image imageID containerID started:bool allocatedResources:qmap resources:Resources volumeMounts:[any] user:any allocatedResourcesStatus:[any] stopSignal
 ContainerState: waiting:Waiting running:Running terminated:Terminated

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
 from mlsysops_embedded.errors import Cause
 from mlsysops_embedded.validation.schema import json_text
 
-__all__ = ["address_fault", "duplicate", "forbidden", "immutable", "invalid", "port_name_faults", "required"]
+__all__ = [
+    "address_fault",
+    "duplicate",
+    "forbidden",
+    "immutable",
+    "invalid",
+    "not_supported",
+    "port_name_faults",
+    "required",
+]
 
 
 def required(field: str, why: str = "") -> Cause:
@@ -30,6 +39,14 @@ def forbidden(field: str, why: str) -> Cause:
 def duplicate(field: str, value: Any) -> Cause:
     """A value comes twice."""
     return Cause("FieldValueDuplicate", field, f"Duplicate value: {json_text(value)}")
+
+
+def not_supported(field: str, value: Any, allowed: Iterable[str]) -> Cause:
+    """A value is none of those that there are."""
+    supported = ", ".join(json_text(item) for item in allowed)
+    return Cause(
+        "FieldValueNotSupported", field, f"Unsupported value: {json_text(value)}: supported values: {supported}"
+    )
 
 
 def immutable(field: str, new: Any, old: Any) -> Iterator[Cause]:

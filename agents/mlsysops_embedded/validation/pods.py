@@ -11,7 +11,14 @@ from typing import Any, Final
 
 from mlsysops_embedded.errors import Cause
 from mlsysops_embedded.machinery import meta
-from mlsysops_embedded.validation.causes import duplicate, forbidden, invalid, port_name_faults, required
+from mlsysops_embedded.validation.causes import (
+    duplicate,
+    forbidden,
+    invalid,
+    not_supported,
+    port_name_faults,
+    required,
+)
 from mlsysops_embedded.validation.quantities import exact_quantity, parse_quantity
 from mlsysops_embedded.validation.schema import json_text
 
@@ -48,12 +55,18 @@ def _check_containers(spec: Obj, path: str) -> Iterator[Cause]:
             if not container.get("image"):
                 yield required(f"{place}.image")
             yield from _container(container, place, volumes)
+            yield from _resize_policy(container, f"{place}.resizePolicy", spec.get("restartPolicy"))
             if group == "initContainers" and container.get("restartPolicy") != "Always":
                 for kind in _PROBES:
                     if kind in container:
                         yield forbidden(
                             f"{place}.{kind}", "may not be set for init containers without restartPolicy=Always"
                         )
+                for number, item in enumerate(container.get("resizePolicy") or ()):
+                    if item.get("restartPolicy") == "RestartContainer":
+                        field = f"{place}.resizePolicy[{number}].restartPolicy"
+                        text = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+                        yield invalid(field, item["restartPolicy"], text)
     seen: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
         if why := meta.name_fault(volume.get("name", ""), label=True):
@@ -98,6 +111,22 @@ def _container(container: Obj, place: str, volumes: set[Any]) -> Iterator[Cause]
             yield invalid(
                 f"{place}.resources.requests", value, f"must be less than or equal to {name} limit of {limits[name]}"
             )
+
+
+def _resize_policy(container: Obj, field: str, restart_policy: str | None) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for index, item in enumerate(container.get("resizePolicy") or ()):
+        resource, policy = item.get("resourceName", ""), item.get("restartPolicy", "")
+        if resource in seen:
+            yield duplicate(f"{field}[{index}]", resource)
+        seen.add(resource)
+        for given, allowed in ((resource, ("cpu", "memory")), (policy, ("NotRequired", "RestartContainer"))):
+            if not given:
+                yield required(field)
+            elif given not in allowed:
+                yield not_supported(field, given, allowed)
+        if restart_policy == "Never" and policy != "NotRequired":
+            yield invalid(field, policy, "must be 'NotRequired' when pod `restartPolicy` is 'Never'")
 
 
 def _amount(field: str, name: str, value: str) -> Iterator[Cause]:

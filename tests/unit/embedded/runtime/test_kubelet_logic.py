@@ -17,6 +17,7 @@ from mlsysops_embedded.kubelet.manager import free_address
 from mlsysops_embedded.kubelet.probes import Threshold
 from mlsysops_embedded.kubelet.process import Ended
 from mlsysops_embedded.kubelet.volumes import make_rootfs, make_volumes, references
+from mlsysops_embedded.validation.amounts import quality_of_service
 
 
 def test_back_off_doubles_to_five_minutes_and_forgets_after_ten() -> None:
@@ -200,4 +201,4 @@ def test_limits_by_cgroup_version_one(tmp_path: Path) -> None:
     ],
 )
 def test_quality_of_service(resources: Object, quality: str) -> None:
-    assert status.qos_class({"containers": [{"name": "c", "resources": resources}]}) == quality
+    assert quality_of_service({"containers": [{"name": "c", "resources": resources}]}) == quality

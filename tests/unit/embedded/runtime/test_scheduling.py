@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from mlsysops_embedded.client import Object
-from mlsysops_embedded.scheduler.cache import Cache, PodInfo, pod_requests
+from mlsysops_embedded.scheduler.cache import Cache, PodInfo
 from mlsysops_embedded.scheduler.filters import PodRules, explain, fits, score
 from mlsysops_embedded.scheduler.predicates import tolerates, untolerated
+from mlsysops_embedded.validation.amounts import pod_requests
 
 
 def node(name: str, cpu: str = "4", memory: str = "8Gi", **extra: Any) -> Object:

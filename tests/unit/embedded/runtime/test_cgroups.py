@@ -65,3 +65,17 @@ def test_a_kernel_that_refuses_leaves_rlimits(tree: Path) -> None:
     (tree / "embedded" / "cgroup.subtree_control").unlink()
     limits = Cgroups(tree).create("u", "c", {"limits": {"memory": "64Mi"}})
     assert (limits.groups, limits.enforced_by) == ([], "rlimit")
+
+
+def test_limits_of_a_running_container_change(tree: Path) -> None:
+    cgroups = Cgroups(tree)
+    cgroups.create("u", "c", {"limits": {"cpu": "1", "memory": "64Mi"}})
+    assert cgroups.holds("u", "c")
+    assert not cgroups.holds("u", "other")
+    cgroups.update("u", "c", {"limits": {"cpu": "1500m", "memory": "128Mi"}, "requests": {"cpu": "2"}})
+    group = tree / "embedded" / "podu" / "c"
+    written = {name: (group / name).read_text() for name in ("cpu.max", "cpu.weight", "memory.max")}
+    assert written == {"cpu.max": "150000 100000", "cpu.weight": "79", "memory.max": str(128 * 2**20)}
+    assert cgroups.memory("u", "c") is None
+    (group / "memory.current").write_text("4096\n")
+    assert cgroups.memory("u", "c") == 4096

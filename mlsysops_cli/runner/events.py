@@ -72,7 +72,7 @@ class RunResult:
     Attributes:
         facts: Facts that were gathered, by host.
         processes: Tables of processes that were asked for, by host.
-        checks: What `preflight` found, by host: ``findings`` and ``summary``.
+        checks: What `preflight` found, by host: ``findings``, ``summary``, and ``kind``, what an environment has to fit.
         journals: What hosts logged, by host: ``lines`` and ``cursor``.
         hosts: Results by host.
         pruned: Objects that were deleted because they are no longer wanted, by the control plane's host.
@@ -159,6 +159,7 @@ class RunResult:
             known = self.checks.setdefault(name, {"findings": [], "summary": ""})
             known["findings"] += found["findings"]
             known["summary"] = found.get("summary") or known["summary"]
+            known["kind"] = found.get("kind") or known.get("kind", {})
 
     @property
     def warnings(self) -> list[str]:

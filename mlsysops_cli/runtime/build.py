@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 from mlsysops_core.errors import MlsError
-from packaging.requirements import Requirement
 
 from mlsysops_cli.runtime.wheel import constraints, make_wheel, pip, requirements, source_digest
+from mlsysops_cli.runtime.wheelhouse import lacking_wheels, options, wheelhouse
 from mlsysops_cli.slice.state import locked
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mlsysops_cli.runtime.target import Target
 
-__all__ = ["Archive", "build_archives"]
+__all__ = ["Archive", "build_archives", "lacking"]
 
 #: What the processes of hosts need.
 EXTRAS = "agents,embedded,northbound,plugins"
@@ -74,17 +74,13 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
         note: Told what goes on where it takes long.
 
     Raises:
+        WheelsMissing: Some packages have no wheels for this kind of host.
         MlsError: They cannot be built.
     """
-    cache = platformdirs.user_cache_path("mlsysops") / "runtime"
+    cache = _cache()
     versions = constraints(EXTRAS)
-    wanted = [
-        Archive(cache / f"runtime-{part}-{target.name}-{digest}.tar.gz", digest)
-        for part, digest in (
-            ("dependencies", _digest(target.name, *_USELESS, *_GENERATED, *requirements(EXTRAS), *versions)),
-            ("own", _digest(target.name, source_digest())),
-        )
-    ]
+    own = _digest(target.name, source_digest())
+    wanted = [_dependencies(target, versions), Archive(cache / f"runtime-own-{target.name}-{own}.tar.gz", own)]
     # Another slice of this user may be at it, and what it builds is what we want.
     with locked(cache, "the hosts' environments", wait=_PATIENCE):
         if not all(archive.path.is_file() for archive in wanted):
@@ -93,7 +89,8 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
                 wheel = make_wheel(work)
                 if not wanted[0].path.is_file():
                     note(f"building the environment of hosts with Python {target.python} on {target.machine}; once")
-                    wheels = _wheelhouse(cache / f"wheels-{target.name}-{wanted[0].digest}", work, target, versions)
+                    kept = cache / f"wheels-{target.name}-{wanted[0].digest}"
+                    wheels = wheelhouse(kept, work, target, EXTRAS, versions)
                     _install(
                         work / "dependencies",
                         wanted[0].path,
@@ -108,6 +105,21 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
     return wanted
 
 
+def lacking(target: Target) -> list[str]:
+    """Return the packages, ``name==version``, that have no wheels for a kind of host; none where an environment is kept."""
+    versions = constraints(EXTRAS)
+    return [] if _dependencies(target, versions).path.is_file() else lacking_wheels(target, versions)
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("mlsysops") / "runtime"
+
+
+def _dependencies(target: Target, versions: list[str]) -> Archive:
+    digest = _digest(target.name, *_USELESS, *_GENERATED, *requirements(EXTRAS), *versions)
+    return Archive(_cache() / f"runtime-dependencies-{target.name}-{digest}.tar.gz", digest)
+
+
 def _install(tree: Path, path: Path, target: Target, wheels: list[str]) -> None:
     pip(
         "install",
@@ -117,7 +129,7 @@ def _install(tree: Path, path: Path, target: Target, wheels: list[str]) -> None:
         "--no-deps",
         "--no-index",
         "--no-compile",
-        *_options(target),
+        *options(target),
         *wheels,
     )
     for name in _USELESS:
@@ -126,26 +138,6 @@ def _install(tree: Path, path: Path, target: Target, wheels: list[str]) -> None:
     packed = tree.with_suffix(".tar.gz")
     _pack(tree, packed)
     packed.replace(path)
-
-
-def _wheelhouse(kept: Path, work: Path, target: Target, versions: list[str]) -> Path:
-    if not kept.is_dir():
-        pins, found = work / "constraints.txt", work / "wheels"
-        pins.write_text("\n".join(versions) + "\n", encoding="utf-8")
-        needed = [line for line in requirements(EXTRAS) if Requirement(line).name not in target.without]
-        try:
-            pip("download", "--quiet", "--dest", str(found), "--constraint", str(pins), *_options(target), *needed)
-        except MlsError as exc:
-            hint = f"{exc.hint}: one with wheels for {target.machine} (PIP_EXTRA_INDEX_URL), or a directory (PIP_FIND_LINKS)"
-            raise type(exc)(exc.message, hint=hint) from exc
-        found.replace(kept)
-    os.utime(kept)
-    return kept
-
-
-def _options(target: Target) -> list[str]:
-    platforms = [word for tag in target.platforms for word in ("--platform", tag)]
-    return ["--only-binary=:all:", "--implementation", "cp", "--python-version", target.python, *platforms]
 
 
 def _compile(tree: Path, target: Target) -> None:

@@ -20,7 +20,7 @@ _ALIASES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
 
 #: What has no wheels for a processor, and only control planes need: they cannot be there, workers can.
-_CONTROL_PLANES_ONLY = {"armv7l": frozenset({"cel-expr-python", "google-re2"})}
+_CONTROL_PLANES_ONLY = {"armv7l": frozenset({"cel-expr-python", "google-re2", "httptools", "uvloop"})}
 
 
 @dataclass(frozen=True, slots=True, order=True)

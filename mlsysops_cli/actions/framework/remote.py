@@ -13,7 +13,7 @@ from mlsysops_cli.actions.framework.first_contact import offer_keys, show_new_ke
 from mlsysops_cli.assets import asset
 from mlsysops_cli.render import cached_facts, remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
-from mlsysops_cli.runtime import Target, build_archives, common_targets
+from mlsysops_cli.runtime import Target, WheelsMissing, build_archives, common_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import Slice, SliceState
 
-__all__ = ["RemoteHosts", "remote_processes"]
+__all__ = ["RemoteHosts", "remote_processes", "unfit"]
 
 
 def remote_processes(
@@ -73,7 +73,7 @@ class RemoteHosts:
             Unreachable: None of the hosts answers, and nothing is known of them.
         """
         names = [host.name for host in self.slice.hosts.values() if host.machine and not host.local]
-        known = {name: facts for name, facts in cached_facts(self.slice).items() if name in names and not _unfit(facts)}
+        known = {name: facts for name, facts in cached_facts(self.slice).items() if name in names and not unfit(facts)}
         unknown = [name for name in names if name not in known]
         if not unknown:
             return known
@@ -101,33 +101,43 @@ class RemoteHosts:
             raise result.error() or Unreachable("no host answers", hint=f"full log: {result.log}")
         return known
 
-    def environments(self, facts: dict[str, dict[str, Any]]) -> dict[str, list[tuple[Path, str]]]:
-        """Return the archives that each host gets, by name.
+    def environments(
+        self, facts: dict[str, dict[str, Any]]
+    ) -> tuple[dict[str, list[tuple[Path, str]]], dict[str, InvalidInput]]:
+        """Return the archives that each host gets, by name, and why there are none for some.
 
         A host of which nothing is known gets what the others get. So does one that can run none, and `preflight`, which looks
-        at every host, says what it lacks.
+        at every host, says what it lacks, or what packages lack for it.
 
         Raises:
             InvalidInput: No host can run an environment.
         """
         remote = [host.name for host in self.slice.hosts.values() if host.machine and not host.local]
         if not remote:
-            return {}
+            return {}, {}
         built: dict[str, list[tuple[Path, str]]] = {}
-        unfit = {name: why for name in remote if name in facts and (why := _unfit(facts[name]))}
-        fit = {name: facts[name] for name in remote if name in facts and name not in unfit}
+        missing: dict[str, InvalidInput] = {}
+        unserved = {name: why for name in remote if name in facts and (why := unfit(facts[name]))}
+        fit = {name: facts[name] for name in remote if name in facts and name not in unserved}
         for target, hosts in common_targets(fit).items():
-            archives = [(archive.path, archive.digest) for archive in build_archives(target, self.settings.note)]
+            try:
+                archives = [(archive.path, archive.digest) for archive in build_archives(target, self.settings.note)]
+            except WheelsMissing as exc:  # of these hosts alone
+                missing |= dict.fromkeys(hosts, exc)
+                continue
             built |= dict.fromkeys(hosts, archives)
+        if not built and missing:
+            first = next(iter(missing.values()))
+            raise InvalidInput(f"{', '.join(missing)}: {first.message}", hint=first.hint)
         if not built:
-            why = "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
+            why = "; ".join(f"{name}: {reason}" for name, reason in unserved.items())
             hint = f"`mls framework preflight --inventory {self.inventory}` says what each host lacks"
             raise InvalidInput(why or "of no host it is known which Python it has", hint=hint)
         guess = next(iter(built.values()))
-        return {name: built.get(name, guess) for name in remote}
+        return {name: built.get(name, guess) for name in remote}, missing
 
 
-def _unfit(facts: Mapping[str, Any]) -> str:
+def unfit(facts: Mapping[str, Any]) -> str:
     """Return why no environment can be made for a host of these facts; empty where one can."""
     try:
         Target.of(facts)

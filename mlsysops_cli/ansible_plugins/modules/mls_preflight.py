@@ -30,6 +30,10 @@ options:
     description: Bytes of memory that the host's part needs.
     type: int
     default: 0
+  environment:
+    description: Why the control node can make no environment for the host, C(found) and C(fix); empty where it can.
+    type: dict
+    default: {}
   engine:
     description: Which engine serves the control planes.
     type: str
@@ -88,7 +92,7 @@ identity:
   returned: always
   type: dict
 ansible_facts:
-  description: Both, and a line that sums the host up, under C(mls_preflight).
+  description: Both, a line that sums the host up, and what an environment for it has to fit, under C(mls_preflight).
   returned: always
   type: dict
 """
@@ -111,6 +115,7 @@ def main() -> None:
             "ports": {"type": "list", "elements": "dict", "default": []},
             "places": {"type": "list", "elements": "dict", "default": []},
             "memory": {"type": "int", "default": 0},
+            "environment": {"type": "dict", "default": {}},
             "engine": {"type": "str", "default": "embedded"},
             "supervisor": {"type": "dict", "required": True},
             "units": {"type": "list", "elements": "str", "default": []},
@@ -128,6 +133,7 @@ def main() -> None:
         "disk": lambda: mls_storage.check_places(want["places"]),
         "memory": lambda: mls_system.check_memory(want["memory"]),
         "ports": lambda: _ports(want["ports"], want["supervisor"], want["units"]),
+        "environment": lambda: [fault("environment", **want["environment"])] if want["environment"] else [],
         "proxy": lambda: [one for url in want["proxies"] for one in mls_network.check_proxy(url, want["proxy_target"])],
     }
     remote = want["supervisor"].get("kind") == "systemd"
@@ -150,8 +156,14 @@ def main() -> None:
         changed=False,
         findings=findings,
         identity=identity,
-        ansible_facts={"mls_preflight": {"findings": findings, "summary": _summary()}},
+        ansible_facts={"mls_preflight": {"findings": findings, "summary": _summary(), "kind": _kind()}},
     )
+
+
+def _kind() -> dict[str, str]:
+    """Return what an environment for this host has to fit."""
+    libc = " ".join(platform.libc_ver()).strip()
+    return {"python": platform.python_version(), "machine": platform.machine(), "libc": libc}
 
 
 def _serves(ports: list[dict[str, Any]]) -> bool:

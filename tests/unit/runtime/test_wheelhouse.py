@@ -1,0 +1,76 @@
+"""Packages without wheels for a kind of host: all of them are named at once, each with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from mlsysops_core.errors import MlsError
+
+from mlsysops_cli.actions.framework.preflight import _look_for_wheels, _rows
+from mlsysops_cli.runner import RunResult
+from mlsysops_cli.runtime import Target, WheelsMissing, wheelhouse
+
+ARMHF = Target("3.11", "armv7l", 36)
+PINS = ["aiohttp==3.14.5", "cel-expr-python==0.1.3", "cffi==2.1.1", "PyYAML==6.0.3", "yarl==1.25.1"]
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[tuple[str, ...]]]:
+    """An index that lacks some packages, as pip tells of it: one at a time, the first that is asked for."""
+    asked: list[tuple[str, ...]] = []
+
+    def make(lacks: str) -> list[tuple[str, ...]]:
+        def pip(*arguments: str, timeout: float = 0) -> None:
+            asked.append(arguments)
+            for pin in (one for one in arguments if "==" in one):
+                if pin.partition("==")[0].lower() in lacks.split():
+                    raise MlsError(f"pip install: ERROR: No matching distribution found for {pin}")
+            if lacks == "everything":
+                raise MlsError("pip install: ERROR: the proxy says no")
+
+        monkeypatch.setattr(wheelhouse, "pip", pip)
+        return asked
+
+    return make
+
+
+def test_every_package_is_named_and_nothing_that_a_worker_does_without(
+    index: Callable[[str], list[tuple[str, ...]]],
+) -> None:
+    asked = index("cffi pyyaml cel-expr-python")
+    assert wheelhouse.lacking_wheels(ARMHF, PINS) == ["cffi==2.1.1", "PyYAML==6.0.3"]
+    assert len(asked) == 3
+    assert all("--dry-run" in one for one in asked)
+
+
+def test_an_index_that_has_all(index: Callable[[str], list[tuple[str, ...]]]) -> None:
+    index("")
+    assert wheelhouse.lacking_wheels(ARMHF, PINS) == []
+
+
+@pytest.mark.parametrize("lacks", ["everything", "aiohttp cffi pyyaml yarl"])
+def test_what_is_no_lack_of_wheels_is_not_called_one(index: Callable[[str], list[tuple[str, ...]]], lacks: str) -> None:
+    asked = index(lacks)
+    assert wheelhouse.lacking_wheels(ARMHF, PINS) == []
+    assert len(asked) <= 3
+
+
+def test_preflight_says_it_of_the_host_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = {"python": "3.11.2", "machine": "armv7l", "libc": "glibc 2.36"}
+    checks = {
+        "pi": {"findings": [], "summary": "Raspberry Pi OS", "kind": kind},
+        "old": {"findings": [], "summary": "Debian 11", "kind": kind | {"python": "3.9.2"}},
+        "gone": {"findings": [], "summary": ""},
+    }
+    monkeypatch.setattr(
+        "mlsysops_cli.actions.framework.preflight.lacking", lambda target: ["cffi==2.1.1"] if target == ARMHF else []
+    )
+    result = RunResult(checks=checks)
+    _look_for_wheels(result)
+    (row,) = [row for row in _rows(["pi", "old", "gone"], result, "inv.yml") if row["state"] == "fail"]
+    assert (row["host"], row["check"]) == ("pi", "environment")
+    assert row["found"] == "no wheels for Python 3.11 on armv7l of: cffi==2.1.1"
+    for word in ("pip wheel --no-deps cffi==2.1.1", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        assert word in row["fix"]
+    assert "\n" not in str(WheelsMissing(ARMHF, ["cffi==2.1.1"]))

@@ -123,6 +123,14 @@ async def until(what: str, wanted: int, count: Any, step: float = 2.0) -> float:
     raise AssertionError
 
 
+def price(spent: list[tuple[int, float]], start: float, end: float) -> float:
+    """CPU of a component in ms, of those between two shares of all: the agent's own start is none of theirs."""
+    total = APPLICATIONS * COMPONENTS
+    inside = [sample for sample in spent if start * total <= sample[0] <= end * total]
+    placed = inside[-1][0] - inside[0][0] if inside else 0
+    return 1000 * (inside[-1][1] - inside[0][1]) / placed if placed else float("nan")
+
+
 def start_agent(plane: EmbeddedControlPlane) -> Process:
     """Start the cluster agent."""
     config = plane.directory / "agent.yaml"
@@ -159,8 +167,12 @@ async def measure(plane: EmbeddedControlPlane) -> AsyncIterator[Figure]:
             described = [application(number, chance) for number in range(APPLICATIONS)]
             await create(http, f"{_OURS}/mlsysopsapps", described)
 
+            spent: list[tuple[int, float]] = []
+
             async def deployed() -> int:
-                return len(await items(http, "/apis/apps/v1/namespaces/mlsysops/deployments"))
+                found = len(await items(http, "/apis/apps/v1/namespaces/mlsysops/deployments"))
+                spent.append((found, sum(watched.cpu_times()[:2])))
+                return found
 
             async def running() -> int:
                 found = await items(http, f"{_OURS}/mlsysopsapps")
@@ -170,6 +182,11 @@ async def measure(plane: EmbeddedControlPlane) -> AsyncIterator[Figure]:
             used = sum(watched.cpu_times()[:2])
             note = f"{APPLICATIONS * COMPONENTS} components on {NODES} nodes, {used:.0f} s of CPU in the agent"
             yield Figure("agents_placed", placed, "s", 120, note=note)
+            early, late = price(spent, 0.1, 0.4), price(spent, 0.6, 0.9)
+            note = (
+                f"CPU in the agent; {early:.1f} ms for those in the first half, {late:.1f} ms for those in the second"
+            )
+            yield Figure("agents_cpu_component", price(spent, 0.1, 0.9), "ms", 20, note=note)
             seconds = placed + await until("applications Running", APPLICATIONS, running)
             yield Figure("agents_running", seconds, "s", 180, note="as their statuses say")
             yield Figure("agents_rss_cluster_agent", watched.memory_info().rss / 2**20, "MiB", 400)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlsysops_core.contracts import PlacementOutcome
 from mlsysops_core.model import Application
@@ -76,6 +76,8 @@ class Plans:
         if plan is None or not plan.asked.is_same(asked):
             return None
         if plan.fleet is fleet:
+            # From here on it is this turn's, whoever had it worked out.
+            self._plans[name] = replace(plan, cycle=_cycle())
             return plan.outcome
         if plan.cycle and plan.cycle == _cycle() and not plan.outcome.unplaced:
             return plan.outcome if has_room(fleet, plan.demands, plan.outcome.assignments) else None

@@ -60,6 +60,7 @@ class ClusterWorld(UpperWorld):
         self._nodes = Nodes(objects, ledger, Usage(objects, ledger, self.application))
         self._plans = Plans()
         self._fitted: dict[str, Application | None] = {}
+        self._demands: dict[str, tuple[Application, dict[str, Demand]]] = {}
         self._assigned: dict[str, tuple[tuple[Any, Any], list[str]]] = {}
 
     # -- applications ------------------------------------------------------------------------------------------
@@ -83,6 +84,7 @@ class ClusterWorld(UpperWorld):
         name = str(obj["metadata"]["name"])
         self._assigned.pop(name, None)
         self._fitted.pop(name, None)
+        self._demands.pop(name, None)
         self._plans.forget(name)
 
     def placed(self, name: str) -> dict[str, str]:
@@ -198,13 +200,21 @@ class ClusterWorld(UpperWorld):
 
     def objection(self, name: str, component: str, host: str) -> Rejected | None:
         """Say why a node cannot take a component, beside what else runs there."""
-        application = self.must_have(name)
-        demand = _demand_of(application, [component], component)
+        demand = self._demand(self.must_have(name), component)
         node = self._nodes.facts(host, [(name, component)])
         if node is None:
             return Rejected(host, "ready", "is not a node of this cluster", component)
         objection = first_objection(demand, node)
         return Rejected(host, *objection, component) if objection is not None else None
+
+    def _demand(self, application: Application, component: str) -> Demand:
+        """Return what a component by itself demands, which is worked out once a description."""
+        known = self._demands.get(application.name)
+        if known is None or known[0] is not application:
+            known = self._demands[application.name] = (application, {})
+        if component not in known[1]:
+            known[1][component] = _demand_of(application, [component], component)
+        return known[1][component]
 
     def alternatives(self, name: str, component: str) -> PlacementOutcome:
         """Find another node for a placed component and those that must share its node.
@@ -245,7 +255,7 @@ class ClusterWorld(UpperWorld):
     def system_description(self, asset: str) -> dict[str, Any]:
         """Return the cluster's description, with the nodes that are there."""
         described = self._objects.get("MLSysOpsCluster", self._agent.name) or {}
-        nodes = [item["metadata"]["name"] for item in self._objects.items("MLSysOpsNode")]
+        nodes = list(self.facts().hosts)
         spec = {"name": self._agent.name, "cluster_id": self._agent.name, **(described.get("spec") or {})}
         return {"MLSysOpsCluster": {**spec, "nodes": nodes}}
 

@@ -21,6 +21,7 @@ class Shown(LazyDict[dict[str, Any]]):
     def __init__(self, mechanisms: Mapping[str, Mechanism]) -> None:
         def look(name: str) -> dict[str, Any]:
             mechanism = mechanisms[name]
-            return {"state": mechanism.get_state(), "options": mechanism.get_options()}
+            looks = {"state": mechanism.get_state, "options": mechanism.get_options}
+            return LazyDict(looks, lambda what: looks[what]())
 
         super().__init__(mechanisms, look)

@@ -106,10 +106,8 @@ def _sizes(problem: Problem) -> list[float]:
     """Return each item's share of the mean capacity of its scarcest resource."""
     if not problem.hosts:
         return [0.0] * problem.items
-    mean = [
-        max(1.0, sum(max(0, free[resource]) for free in problem.free) / problem.hosts)
-        for resource in range(len(problem.free[0]))
-    ]
+    columns = zip(*problem.free, strict=True)
+    mean = [max(1.0, sum([free for free in column if free > 0]) / problem.hosts) for column in columns]
     return [max((amount / mean[resource] for resource, amount in needs), default=0.0) for needs in problem.needs]
 
 

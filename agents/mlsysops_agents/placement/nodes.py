@@ -106,7 +106,8 @@ def place_elsewhere(
     )
     state = State(built.problem)
     scores = _scores(built, state, 0, weights or Weights())
-    rejected = _rejections(demand, nodes, {})
+    # Where it fits nothing stands against it: of a thousand nodes that is mostly soon said.
+    rejected = _rejections(demand, [node for node in nodes if node.name not in scores], {})
     others = {name: value for name, value in scores.items() if name != present}
     best = min(others, key=lambda name: (-others[name], name), default=None)
     text = explain(rejected, len(nodes), "nodes")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
+import contextlib
+import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["StatusClient", "StatusWriter"]
 
 _log = logging.getLogger(__name__)
+
+#: Least seconds between two writes of one object, however urgent.
+_BURST_SECONDS = 0.5
 
 
 class StatusClient(Protocol):
@@ -77,7 +81,8 @@ class StatusWriter:
 
     def offer(self, status: Mapping[str, Any], *, urgent: bool = False) -> None:
         """Say what the status should be; an urgent change does not wait for the interval."""
-        self._wanted = copy.deepcopy(dict(status))
+        # A copy of its own, by way of JSON: that is what a status is made of, and it takes a fifth of the time.
+        self._wanted = json.loads(json.dumps(dict(status)))
         if self._wanted == self._written:
             return
         self._changed.set()
@@ -87,6 +92,7 @@ class StatusWriter:
     def invalidate(self) -> None:
         """Forget what was written: the object was made anew, so everything must be written again."""
         self._written = None
+        self._last_write = float("-inf")
         if self._wanted:
             self._changed.set()
             self._urgent.set()
@@ -140,10 +146,12 @@ class StatusWriter:
 
     async def _wait_turn(self) -> None:
         remaining = self._last_write + self._interval - self._monotonic()
-        if remaining <= 0 or self._urgent.is_set():
+        if remaining <= 0:
             return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(remaining):
                 await self._urgent.wait()
-        except TimeoutError:
-            return
+        # Urgent changes come in bursts: what follows the first at once goes together.
+        burst = self._last_write + min(_BURST_SECONDS, self._interval) - self._monotonic()
+        if burst > 0:
+            await asyncio.sleep(burst)

@@ -40,10 +40,6 @@ class Placements:
         What nobody looks at is not worked out: most policies look at one application, and at no node.
         """
         objects = self._handle.objects
-        owners = {str(owner["metadata"]["name"]): owner for owner in objects.items("MLSysOpsApp")}
-        nodes = {str(node["metadata"]["name"]): node for node in objects.items("MLSysOpsNode")}
-        if len(self._known) > 2 * len(owners):
-            self._known.clear()
 
         def application(name: str) -> dict[str, Any]:
             found = {
@@ -51,12 +47,24 @@ class Placements:
                 for item in objects.labelled("Deployment", LABEL_APPLICATION, name)
                 if LABEL_COMPONENT in (labels := item["metadata"]["labels"])
             }
-            return self._application(owners[name], found)
+            owner = objects.get("MLSysOpsApp", name)
+            return self._application(owner, found) if owner is not None else {"components": {}, "disconnected": []}
 
         def node(name: str) -> dict[str, Any]:
-            return {"spec": nodes[name].get("spec") or {}}
+            return {"spec": (objects.get("MLSysOpsNode", name) or {}).get("spec") or {}}
 
-        return {"applications": LazyDict(owners, application), "nodes": LazyDict(nodes, node)}
+        def names(kind: str) -> list[str]:
+            return [str(item["metadata"]["name"]) for item in objects.items(kind)]
+
+        def look(what: str) -> dict[str, Any]:
+            if what == "nodes":
+                return LazyDict(names("MLSysOpsNode"), node)
+            applications = names("MLSysOpsApp")
+            if len(self._known) > 2 * len(applications):
+                self._known.clear()
+            return LazyDict(applications, application)
+
+        return LazyDict(("applications", "nodes"), look)
 
     def _application(self, owner: Mapping[str, Any], deployments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         name = str(owner["metadata"]["name"])

@@ -8,6 +8,7 @@ from typing import Any
 from agent_fakes import FakeObjects
 from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import VERSION, agents_of, condition, next_expiry
+from mlsysops_agents.adapters.journal import Journal
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import VirtualClock
@@ -32,6 +33,10 @@ class LaggingObjects(FakeObjects):
 
 def thing(**spec: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "spec": spec}
+
+
+def labelled_thing(app: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": {"app": app}}}
 
 
 async def test_what_was_written_is_seen_before_the_watch_brings_it() -> None:
@@ -60,6 +65,52 @@ async def test_a_write_is_not_believed_for_ever() -> None:
     await seen.apply(thing(n=1), field_manager="t")
     now[0] = 60.0
     assert seen.get("ConfigMap", "a") is None
+
+
+async def test_changes_name_what_was_written_and_what_ceases_to_be_believed() -> None:
+    objects, now = LaggingObjects(), [0.0]
+    seen = ReadYourWrites(objects, monotonic=lambda: now[0])
+    mark, names = seen.changes("ConfigMap", (-1, -1))
+    assert names is None
+    await seen.apply(labelled_thing("x"), field_manager="t")
+    assert [item["metadata"]["name"] for item in seen.labelled("ConfigMap", "app", "x")] == ["a"]
+    objects.catch_up()
+    # It changes its label before the watch says so.
+    await seen.apply(labelled_thing("y"), field_manager="t")
+    assert seen.labelled("ConfigMap", "app", "x") == []
+    assert [item["metadata"]["name"] for item in seen.labelled("ConfigMap", "app", "y")] == ["a"]
+    mark, names = seen.changes("ConfigMap", mark)
+    assert names == {"a"}
+    now[0] = 60.0
+    # Somebody else looks, and so notices first that it is believed no longer.
+    assert [item["metadata"]["name"] for item in seen.labelled("ConfigMap", "app", "x")] == ["a"]
+    mark, names = seen.changes("ConfigMap", mark)
+    assert names == {"a"}
+    mark, names = seen.changes("ConfigMap", mark)
+    assert names == frozenset()
+
+
+async def test_what_nobody_reads_is_not_kept_for_ever() -> None:
+    objects, now = LaggingObjects(), [0.0]
+    seen = ReadYourWrites(objects, monotonic=lambda: now[0])
+    for number in range(100):
+        now[0] = float(number)
+        await seen.apply({**thing(), "metadata": {"name": f"m{number}"}}, field_manager="t")
+    assert len(seen._kinds["ConfigMap"].written) <= 11
+
+
+def test_a_reader_that_comes_late_looks_at_everything() -> None:
+    journal = Journal(keep=3)
+    mark, names = journal.since(-1)
+    assert names is None
+    for name in "aab":
+        journal.note(name)
+    mark, names = journal.since(mark)
+    assert names == {"a", "b"}
+    assert journal.since(mark) == (mark, frozenset())
+    for name in "cdef":
+        journal.note(name)
+    assert journal.since(mark)[1] is None
 
 
 class Api:

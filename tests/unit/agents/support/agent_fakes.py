@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ class FakeObjects:
         self.fail: MlsError | None = None
         self._version = 0
         self._journals: dict[str, Journal] = {}
+        self._gone: Counter[tuple[str, str]] = Counter()
 
     def put(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         key = (str(obj["kind"]), str(obj["metadata"]["name"]))
@@ -30,7 +32,8 @@ class FakeObjects:
         made = copy.deepcopy(dict(obj))
         metadata = made["metadata"]
         metadata.setdefault("namespace", "mlsysops")
-        metadata["uid"] = before["metadata"]["uid"] if before else f"uid-{key[1]}"
+        again = f"-{self._gone[key]}" if self._gone[key] else ""
+        metadata["uid"] = before["metadata"]["uid"] if before else f"uid-{key[1]}{again}"
         metadata["resourceVersion"] = str(self._version)
         changed = before is None or before.get("spec") != made.get("spec")
         metadata["generation"] = (before["metadata"]["generation"] if before else 0) + int(changed)
@@ -43,6 +46,7 @@ class FakeObjects:
     def drop(self, kind: str, name: str) -> bool:
         """Have an object gone."""
         self._note((kind, name))
+        self._gone[kind, name] += 1
         return self.stored.pop((kind, name), None) is not None
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:

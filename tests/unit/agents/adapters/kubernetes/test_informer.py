@@ -241,6 +241,24 @@ async def test_indices_follow_changes() -> None:
     assert [item["metadata"]["name"] for item in informer.by_index("team", "blue")] == ["a"]
 
 
+async def test_labels_and_changes_are_found_without_looking_at_everything() -> None:
+    script = Script(
+        ([thing("a", 1, team="red"), thing("b", 2, team="red"), thing("c", 3)], 5),
+        [("MODIFIED", thing("a", 6, team="blue"))],
+    )
+    informer, _ = await follow(script)
+    assert [item["metadata"]["name"] for item in informer.labelled("team", "red")] == ["b"]
+    assert [item["metadata"]["name"] for item in informer.labelled("team", "blue")] == ["a"]
+    assert informer.labelled("team", "green") == informer.labelled("other", "") == []
+
+    mark, names = informer.changes(-1)
+    assert names is None
+    informer._on_event({"type": "MODIFIED", "object": thing("b", 8, team="blue")})
+    informer._on_event({"type": "DELETED", "object": thing("a", 9, team="blue")})
+    assert [item["metadata"]["name"] for item in informer.labelled("team", "blue")] == ["b"]
+    assert informer.changes(mark)[1] == {"a", "b"}
+
+
 async def test_staleness() -> None:
     fresh = Informer(Script(), THINGS)  # type: ignore[arg-type]
     informer, _ = await follow(Script(([], 5)))

@@ -320,6 +320,23 @@ async def test_run_retries_and_keeps_the_pace(api: Api) -> None:
     assert api.calls.count("patch") == 3
 
 
+async def test_a_burst_of_urgent_changes_is_written_at_once_and_then_together(api: Api) -> None:
+    api._put({"metadata": {"name": "w1"}})
+    monotonic = Turned()
+    status = writer(api, monotonic)
+    task = asyncio.create_task(status.run())
+    status.offer({"a": 1}, urgent=True)
+    await _until(lambda: api.objects["w1"].get("status") == {"a": 1})
+    for value in range(2, 9):
+        status.offer({"a": value}, urgent=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert api.calls == ["patch"]
+    await _until(lambda: api.objects["w1"]["status"] == {"a": 8})
+    assert api.calls == ["patch", "patch"]
+    task.cancel()
+
+
 async def test_a_new_object_gets_everything_again(api: Api) -> None:
     api._put({"metadata": {"name": "w1"}})
     status = writer(api)

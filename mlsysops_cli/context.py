@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput, NotFound
+
+from mlsysops_cli.files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,7 +189,7 @@ def save_context(context: Context, *, current: bool = True) -> Path:
         InvalidInput: The name cannot be a file name.
     """
     path = _path(context.name)
-    _write(path, json.dumps(context.to_dict(), indent=2) + "\n")
+    write_private(path, json.dumps(context.to_dict(), indent=2) + "\n")
     if current:
         use_context(context.name)
     return path
@@ -204,7 +205,7 @@ def use_context(name: str) -> None:
         known = list_contexts()
         hint = f"known contexts: {', '.join(known)}" if known else _DEPLOY_HINT
         raise NotFound(f"context {name!r} does not exist", hint=hint)
-    _write(config_dir() / "current-context", name + "\n")
+    write_private(config_dir() / "current-context", name + "\n")
 
 
 def delete_context(name: str) -> bool:
@@ -229,18 +230,3 @@ def _path(name: str) -> Path:
             f"{name!r} is not a context name", hint="lower-case letters, digits, '-' and '.', at most 253 characters"
         )
     return config_dir() / "contexts" / f"{name}.json"
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one step, mode 0600, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -11,7 +11,7 @@ from mlsysops_core.errors import Fault, InvalidInput
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlsysops_cli.artifacts.catalog import Artifact
-from mlsysops_cli.slice.state import write_private
+from mlsysops_cli.files import write_private
 
 __all__ = ["MANIFEST", "Entry", "Manifest", "digest_of"]
 

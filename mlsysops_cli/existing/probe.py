@@ -13,7 +13,7 @@ from mlsysops_core.errors import Fault, InvalidInput, MlsError, Unreachable
 
 from mlsysops_cli.existing.api import Findings, look, needs
 from mlsysops_cli.existing.kubeconfig import read_kubeconfig
-from mlsysops_cli.slice.state import write_private
+from mlsysops_cli.files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

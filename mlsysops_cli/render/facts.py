@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.ansible_plugins.module_utils import mls_hardware
-from mlsysops_cli.slice.state import slice_directory, write_private
+from mlsysops_cli.files import write_private
+from mlsysops_cli.slice.state import slice_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import Conflict, InvalidInput
 
-from mlsysops_cli.slice.state import slices_root, write_private
+from mlsysops_cli.files import write_private
+from mlsysops_cli.slice.state import slices_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

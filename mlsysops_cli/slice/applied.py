@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_cli.slice.state import write_private
+from mlsysops_cli.files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -18,6 +18,7 @@ from mlsysops_core.errors import Conflict, InvalidInput, NotFound
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlsysops_cli import __version__
+from mlsysops_cli.files import replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,21 +100,12 @@ def write_backup(path: Path, state: SliceState, parts: Mapping[str, Path], *, fo
         hosts=state.hosts,
         parts={name: _Part(sha256=_digest(part), bytes=part.stat().st_size) for name, part in sorted(parts.items())},
     )
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            with tarfile.open(fileobj=stream, mode="w") as archive:
-                text = (manifest.model_dump_json(indent=1) + "\n").encode()
-                archive.addfile(_member(_MANIFEST, len(text)), io.BytesIO(text))
-                for name, part in sorted(parts.items()):
-                    with part.open("rb") as content:
-                        archive.addfile(_member(name, part.stat().st_size), content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with replace_private(path) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
+        text = (manifest.model_dump_json(indent=1) + "\n").encode()
+        archive.addfile(_member(_MANIFEST, len(text)), io.BytesIO(text))
+        for name, part in sorted(parts.items()):
+            with part.open("rb") as content:
+                archive.addfile(_member(name, part.stat().st_size), content)
     return manifest
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,14 @@ import platformdirs
 from mlsysops_core.errors import Conflict, InvalidInput, NotFound
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlsysops_cli.files import write_private
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from mlsysops_cli.slice.model import Slice
 
-__all__ = ["SliceState", "known_slices", "locked", "private_files", "slice_directory", "slices_root", "write_private"]
+__all__ = ["SliceState", "known_slices", "locked", "private_files", "slice_directory", "slices_root"]
 
 
 def slices_root() -> Path:
@@ -182,18 +183,3 @@ def private_files() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, mode 0600."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

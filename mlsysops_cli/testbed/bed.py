@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from mlsysops_core.errors import NotFound, UsageError
 
-from mlsysops_cli.slice.state import locked, write_private
+from mlsysops_cli.files import write_private
+from mlsysops_cli.slice.state import locked
 from mlsysops_cli.testbed import cgroups, image, machine, network
 from mlsysops_cli.testbed.ability import check_ability
 from mlsysops_cli.testbed.model import HOSTS

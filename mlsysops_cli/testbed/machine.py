@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mlsysops_core.errors import MlsError, Refused, TimedOut
 
 from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import identity
-from mlsysops_cli.slice.state import write_private
+from mlsysops_cli.files import write_private
 from mlsysops_cli.testbed import cgroups
 from mlsysops_cli.testbed.image import INIT
 from mlsysops_cli.testbed.model import HOSTS

@@ -16,12 +16,12 @@ from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervi
 from mlsysops_cli.actions.framework.removal import purge, removal_plan, settle_applications
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import delete_context
+from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import write
 from mlsysops_cli.render import remote_temporary
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.slice import locked, release_addresses, slice_directory
-from mlsysops_cli.slice.state import write_private
 
 if TYPE_CHECKING:
     from mlsysops_cli.runner import RunResult

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.existing import Probed, extend_slice, node_facts, probe_apis
 from mlsysops_cli.existing.probe import KARMADA_HOST
+from mlsysops_cli.files import write_private
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
-from mlsysops_cli.slice.state import write_private
 
 if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings

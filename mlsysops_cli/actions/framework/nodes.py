@@ -10,9 +10,9 @@ from mlsysops_core.errors import InvalidInput, NotFound
 from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepared_change
+from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.slice import SliceState
-from mlsysops_cli.slice.state import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,6 +28,7 @@ from mlsysops_cli.actions.framework.artifacts import k3s_machines
 from mlsysops_cli.actions.framework.existing import look_at_existing
 from mlsysops_cli.actions.framework.remote import RemoteHosts
 from mlsysops_cli.assets import asset
+from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.render import cached_facts, deployment_plan, local_facts, render_slice, save_facts, write_tree
 from mlsysops_cli.render.configs import NAMESPACE
@@ -42,7 +43,7 @@ from mlsysops_cli.slice import (
     preview_addresses,
     slice_directory,
 )
-from mlsysops_cli.slice.state import host_roles, private_files, write_private
+from mlsysops_cli.slice.state import host_roles, private_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -217,7 +218,7 @@ def prepare(
     remote = RemoteHosts(settings, slice_, inventory, directory, vault_password_file, accept_host_keys)
     facts = remote.facts()
     pods = slice_.engine == "k3s" and slice_.agents == "pods"
-    environments, lacking = ({}, {}) if pods else remote.environments(facts)
+    environments = {} if pods else remote.environments(facts)
     machines = k3s_machines(layout, facts) if slice_.engine == "k3s" else {}
     facts |= existing.facts(slice_)
     if not check:
@@ -232,8 +233,6 @@ def prepare(
     secrets = unrendered_secrets(layout)
     prune = {plane: applied.superfluous(plane, wanted + secrets.get(plane, [])) for plane, wanted in objects.items()}
     plan = deployment_plan(layout, tree, rendered, environments, prune, machines)
-    for name, why in lacking.items():
-        plan["hosts"][name]["needs"]["environment"] = {"found": why.message, "fix": why.hint}
     if not check:
         for plane, wanted in objects.items():
             applied.add(plane, wanted + secrets.get(plane, []))

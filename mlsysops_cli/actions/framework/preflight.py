@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.actions.framework.first_contact import offer_keys, show_new_keys
 from mlsysops_cli.actions.framework.prepare import default_inventory
+from mlsysops_cli.actions.framework.remote import unfit
 from mlsysops_cli.assets import asset
 from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import Column, Table, emit
 from mlsysops_cli.render import preflight_plan
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
+from mlsysops_cli.runtime import WheelsMissing, common_targets, lacking
 from mlsysops_cli.slice import SliceState, plan_layout, preview_addresses
 
 if TYPE_CHECKING:
@@ -94,6 +97,8 @@ def preflight(settings: Settings, options: PreflightOptions) -> bool:
     error = result.error()
     if error and not result.failures:
         raise error
+    if slice_.engine != "k3s":  # there our parts are pods, and come as images
+        _look_for_wheels(result)
     rows = list(_rows(plan["hosts"], result, inventory))
     columns = [
         Column("HOST", "host"), Column("CHECK", "check"), Column("STATE", "state"), Column("FOUND", "found"),
@@ -102,6 +107,18 @@ def preflight(settings: Settings, options: PreflightOptions) -> bool:
     empty = "nothing of ours runs on hosts of this inventory"
     emit(settings, {"items": rows}, Table(kind="check", name="host", columns=columns, empty=empty))
     return not any(row["state"] == "fail" for row in rows)
+
+
+def _look_for_wheels(result: RunResult) -> None:
+    """Add what packages lack for hosts of another kind than this machine, where their environment is not kept yet."""
+    kinds = {host: known["kind"] for host, known in result.checks.items() if known.get("kind")}
+    there = {host: kind for host, kind in kinds.items() if kind["machine"] != platform.machine() and not unfit(kind)}
+    for target, hosts in common_targets(there).items():
+        if pins := lacking(target):
+            why = WheelsMissing(target, pins)
+            for host in hosts:
+                finding = {"check": "environment", "found": why.message, "fix": why.hint, "level": "fault"}
+                result.checks[host]["findings"].append(finding)
 
 
 def _rows(hosts: Iterable[str], result: RunResult, inventory: str) -> Iterator[dict[str, Any]]:

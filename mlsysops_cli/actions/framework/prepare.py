@@ -218,7 +218,7 @@ def prepare(
     remote = RemoteHosts(settings, slice_, inventory, directory, vault_password_file, accept_host_keys)
     facts = remote.facts()
     pods = slice_.engine == "k3s" and slice_.agents == "pods"
-    environments = {} if pods else remote.environments(facts)
+    environments, lacking = ({}, {}) if pods else remote.environments(facts)
     machines = k3s_machines(layout, facts) if slice_.engine == "k3s" else {}
     facts |= existing.facts(slice_)
     if not check:
@@ -233,6 +233,8 @@ def prepare(
     secrets = unrendered_secrets(layout)
     prune = {plane: applied.superfluous(plane, wanted + secrets.get(plane, [])) for plane, wanted in objects.items()}
     plan = deployment_plan(layout, tree, rendered, environments, prune, machines)
+    for name, why in lacking.items():
+        plan["hosts"][name]["needs"]["environment"] = {"found": why.message, "fix": why.hint}
     if not check:
         for plane, wanted in objects.items():
             applied.add(plane, wanted + secrets.get(plane, []))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from mlsysops_core.errors import MlsError
+import yaml
+from mlsysops_core.errors import InvalidInput, MlsError
 
 from mlsysops_cli.actions.framework.preflight import _look_for_wheels, _rows
+from mlsysops_cli.actions.framework.remote import RemoteHosts
+from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.runner import RunResult
-from mlsysops_cli.runtime import Target, WheelsMissing, wheelhouse
+from mlsysops_cli.runtime import Archive, Target, WheelsMissing, wheelhouse
+from mlsysops_cli.settings import Settings
 
 ARMHF = Target("3.11", "armv7l", 36)
 PINS = ["aiohttp==3.14.5", "cel-expr-python==0.1.3", "cffi==2.1.1", "PyYAML==6.0.3", "yarl==1.25.1"]
@@ -74,3 +79,36 @@ def test_preflight_says_it_of_the_host_on_one_line(monkeypatch: pytest.MonkeyPat
     for word in ("pip wheel --no-deps cffi==2.1.1", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         assert word in row["fix"]
     assert "\n" not in str(WheelsMissing(ARMHF, ["cffi==2.1.1"]))
+
+
+def test_hosts_without_wheels_fail_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def build(target: Target, note: object) -> list[Archive]:
+        if target == ARMHF:
+            raise WheelsMissing(target, ["cffi==2.1.1"])
+        return [Archive(tmp_path / "a.tar.gz", "digest")]
+
+    monkeypatch.setattr("mlsysops_cli.actions.framework.remote.build_archives", build)
+    slice_ = load_slice(write_inventory(tmp_path, mgmt="10.0.0.1", pi="10.0.0.2"))
+    remote = RemoteHosts(Settings(), slice_, "inv.yml", tmp_path, None, accept_host_keys=False)
+    pc = {"python": "3.11.2", "machine": "x86_64", "libc": "glibc 2.36"}
+    built, missing = remote.environments({"mgmt": pc, "pi": pc | {"machine": "armv7l"}})
+    assert set(built) == {"mgmt", "pi"}
+    assert {host: str(why).partition(" of: ")[2][:11] for host, why in missing.items()} == {"pi": "cffi==2.1.1"}
+    with pytest.raises(InvalidInput, match=r"pi: no wheels for Python 3\.11 on armv7l of: cffi==2\.1\.1"):
+        remote.environments({"pi": pc | {"machine": "armv7l"}})
+
+
+def write_inventory(directory: Path, mgmt: str, pi: str) -> str:
+    at = {"k3s_cluster_name": "c1"}
+    groups = {
+        "management_cluster": {"hosts": {"mgmt": {"ansible_host": mgmt, "mls_slice": "x"}}},
+        "c1": {
+            "children": {
+                "master_nodes": {"hosts": {"server": at | {"ansible_connection": "local"}}},
+                "worker_nodes": {"hosts": {"pi": at | {"ansible_host": pi}}},
+            }
+        },
+    }
+    path = directory / "inv.yml"
+    path.write_text(yaml.safe_dump({"all": {"children": groups}}), encoding="utf-8")
+    return str(path)

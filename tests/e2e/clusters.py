@@ -43,12 +43,12 @@ class Clusters:
     def start(self) -> None:
         """Start all of it; returns when members are ready and have their nodes."""
         numbers = {name: number for number, name in enumerate([CONTINUUM, *self.members])}
-        self._bootstrap(CONTINUUM, f"{self.block}.0.1", [f"member-{name}" for name in self.members], [])
-        self._plane(CONTINUUM, f"{self.block}.0.1", numbers[CONTINUUM], {"propagation": {"enabled": True}})
+        self._bootstrap(CONTINUUM, self.plane_address(CONTINUUM), [f"member-{name}" for name in self.members], [])
+        self._plane(CONTINUUM, self.plane_address(CONTINUUM), numbers[CONTINUUM], {"propagation": {"enabled": True}})
         for namespace in ["karmada-cluster", *(f"karmada-es-{name}" for name in self.members)]:
             self.kubectl(CONTINUUM, "create", "namespace", namespace, check=False)  # may be there already
         for name, nodes in self.members.items():
-            address = f"{self.block}.{numbers[name]}.1"
+            address = self.plane_address(name)
             self._bootstrap(name, address, [], nodes)
             kubeconfig = str(self.root / CONTINUUM / f"member-{name}.kubeconfig")
             self._plane(name, address, numbers[name], {"member": {"cluster": name, "kubeconfig": kubeconfig}})
@@ -79,6 +79,10 @@ class Clusters:
         """The administrator's kubeconfig of a control plane."""
         return self.root / name / "admin.kubeconfig"
 
+    def plane_address(self, name: str) -> str:
+        """The address of a control plane."""
+        return f"{self.block}.{[CONTINUUM, *self.members].index(name)}.1"
+
     def address(self, member: str, node: str) -> str:
         """The address of a node."""
         number = list(self.members).index(member) + 1
@@ -101,6 +105,14 @@ class Clusters:
         """Whether an object has a condition."""
         conditions = self.json(name, kind, obj).get("status", {}).get("conditions", [])
         return any(c["type"] == condition and c["status"] == "True" for c in conditions)
+
+    def pod_network(self, number: int, index: int) -> dict[str, Any]:
+        """What a kubelet is told of its pods' addresses."""
+        return {"pod_cidr": f"{self.block}.{64 + 8 * number + index}.0/24"}
+
+    def check(self, name: str) -> None:
+        """Fail where a process that was started has ended."""
+        assert self.processes[name].poll() is None, (self.root / f"{name}.log").read_text()[-2000:]
 
     def _run(self, name: str, *command: str) -> None:
         log = self.root / f"{name}.log"
@@ -156,7 +168,7 @@ class Clusters:
                 with urllib.request.urlopen(f"https://{address}:6443/readyz", context=trust, timeout=2) as answer:
                     return bool(answer.status == 200)
             except (urllib.error.URLError, OSError):
-                assert self.processes[name].poll() is None, (self.root / f"{name}.log").read_text()[-2000:]
+                self.check(name)
                 return False
 
         wait_for(f"{name} serves", ready, timeout=60)
@@ -169,7 +181,7 @@ class Clusters:
             "kubeconfig": str(place / f"{node}.kubeconfig"),
             "data_dir": str(place / node / "data"),
             "address": self.address(cluster, node),
-            "pod_cidr": f"{self.block}.{64 + 8 * number + index}.0/24",
+            **self.pod_network(number, index),
             "pki_dir": str(place / node),
             "labels": {"example.com/rack": f"r{index}"},
             "runtime_config": runtime,

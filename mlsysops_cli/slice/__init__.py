@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlsysops_cli.slice.addresses import Addresses, allocate_addresses, preview_addresses, release_addresses
+from mlsysops_cli.slice.addresses import Addresses, held_addresses, preview_addresses, release_addresses
 from mlsysops_cli.slice.applied import AppliedObjects
 from mlsysops_cli.slice.layout import HostLayout, SliceLayout, plan_layout
 from mlsysops_cli.slice.model import Cluster, FarEdgeDevice, Host, Role, Slice
@@ -19,7 +19,7 @@ __all__ = [
     "Slice",
     "SliceLayout",
     "SliceState",
-    "allocate_addresses",
+    "held_addresses",
     "known_slices",
     "locked",
     "plan_layout",

@@ -16,13 +16,14 @@ import fcntl
 import json
 import socket
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import Conflict, InvalidInput
 
 from mlsysops_cli.files import write_private
+from mlsysops_cli.slice.claims import claim_block, wait_for_claim
 from mlsysops_cli.slice.state import slices_root
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
     from mlsysops_cli.slice.model import Slice
 
-__all__ = ["Addresses", "allocate_addresses", "preview_addresses", "release_addresses"]
+__all__ = ["Addresses", "held_addresses", "preview_addresses", "release_addresses"]
 
 FIRST_BLOCK, LAST_BLOCK = 16, 119
 _LOCK = ".addresses.lock"
+_CLAIM_SECONDS = 5.0
 _FIRST_HOST, _HOSTS_PER_NET = 10, 240
 _MAX_HOSTS, _MAX_WORKERS, _MAX_PLANES = 64 * _HOSTS_PER_NET, 64, 16
 
@@ -112,30 +114,58 @@ def preview_addresses(slice_: Slice, known: Mapping[str, Any] | None = None) -> 
     return addresses
 
 
-def allocate_addresses(slice_: Slice, known: Mapping[str, Any] | None = None) -> Addresses:
-    """Give a slice a block of its own and write that down.
+@contextmanager
+def held_addresses(slice_: Slice, known: Mapping[str, Any] | None = None) -> Iterator[Addresses]:
+    """Give a slice a block of its own and write that down; until the end nobody else on this machine takes it.
 
-    The registry of blocks is one locked file beside the slices. A block whose standard ports somebody else
-    holds (another user's slice) is passed over.
+    The registry of blocks is one locked file beside the slices, so it knows this user's slices. Those of others are seen by
+    the ports that they hold, and by their claims while their processes are being started.
+
+    Args:
+        slice_: The slice.
+        known: Its allocation, where it was deployed before.
 
     Raises:
         Conflict: All blocks are taken, or the one that the inventory pins is.
         InvalidInput: More hosts than a block holds.
     """
-    if known:
-        return preview_addresses(slice_, known)
+    with ExitStack() as claims:
+        if known:
+            addresses = preview_addresses(slice_, known)
+            if slice_.local and _free(addresses.block):  # nothing runs there by which others could see whose it is
+                claims.enter_context(wait_for_claim(addresses.block, _CLAIM_SECONDS))
+        else:
+            addresses = _allocate(slice_, claims)
+        yield addresses
+
+
+def _allocate(slice_: Slice, claims: ExitStack) -> Addresses:
     with _registry() as blocks:
         mine = [int(block) for block, owner in blocks.items() if owner == slice_.name]
         open_blocks = mine or [block for block in _candidates(slice_) if str(block) not in blocks]
         if not open_blocks:
             taken = "127.16 to 127.119" if slice_.loopback_block is None else f"127.{slice_.loopback_block}"
             raise Conflict(f"loopback block {taken} is taken by another slice", hint="set another mls_loopback_block")
-        # Where no block is free somebody holds a port on all addresses; preflight then names the holder.
-        block = next((block for block in open_blocks if mine or _free(block)), open_blocks[0])
+        block = next((block for block in open_blocks if _take(block, claims, mine=bool(mine))), None)
+        if block is None:  # somebody holds a port on all addresses: preflight names the holder
+            block = open_blocks[0]
+            claims.enter_context(wait_for_claim(block, _CLAIM_SECONDS))
         addresses = Addresses(block)
         addresses.extend(slice_)
         blocks[str(block)] = slice_.name
         return addresses
+
+
+def _take(block: int, claims: ExitStack, *, mine: bool) -> bool:
+    """Claim a block; let go of it again where somebody listens on its ports."""
+    claim = claim_block(block)
+    if claim is None:
+        return False
+    if mine or _free(block):
+        claims.enter_context(claim)
+        return True
+    claim.close()
+    return False
 
 
 def release_addresses(name: str) -> None:

@@ -37,7 +37,7 @@ from mlsysops_cli.slice import (
     AppliedObjects,
     SliceLayout,
     SliceState,
-    allocate_addresses,
+    held_addresses,
     locked,
     plan_layout,
     preview_addresses,
@@ -182,7 +182,7 @@ def prepare(
         accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
         without: Hosts of the inventory that are left out.
         leaving: Parts of the plan of hosts that leave. The state is then held back, and the plan lies beside the slice's.
-        hold: Holds the slice's lock until the run is over; nothing is written before it is taken.
+        hold: Holds the slice's lock and addresses until the run is over; nothing is written before the lock is taken.
 
     Raises:
         InvalidInput: The inventory or a description does not validate.
@@ -198,7 +198,10 @@ def prepare(
     if state:
         state.check_extension(slice_, leaving=leaving or ())
     known = state.addresses if state else None
-    addresses = preview_addresses(slice_, known) if check else allocate_addresses(slice_, known)
+    if hold and not check:
+        addresses = hold.enter_context(held_addresses(slice_, known))
+    else:
+        addresses = preview_addresses(slice_, known)
     layout = plan_layout(slice_, addresses)
     addresses.drop(leaving or ())
     after = SliceState(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlsysops_core.errors import Conflict, InvalidInput, NotFound
@@ -14,6 +16,7 @@ from mlsysops_cli.slice import (
     Addresses,
     Slice,
     SliceState,
+    held_addresses,
     known_slices,
     locked,
     plan_layout,
@@ -53,6 +56,12 @@ def make(name: str = "one", workers: int = 2, **more: object) -> Slice:
     )
 
 
+def block_of(slice_: Slice, known: Mapping[str, Any] | None = None) -> int:
+    """The block that a deployment of a slice gets."""
+    with held_addresses(slice_, known) as addresses:
+        return addresses.block
+
+
 def test_addresses_follow_the_plan() -> None:
     addresses = preview_addresses(make(loopback_block=20))
     assert [addresses.host(name) for name in ("m", "s", "w0", "w1")] == [f"127.20.0.{n}" for n in (10, 11, 12, 13)]
@@ -87,15 +96,30 @@ def test_a_host_that_joins_moves_nobody() -> None:
 
 
 def test_blocks_are_given_once_and_given_back() -> None:
-    first = addresses_module.allocate_addresses(make("one"))
-    again = addresses_module.allocate_addresses(make("one"))
-    other = addresses_module.allocate_addresses(make("two", loopback_block=None))
-    assert first.block == again.block != other.block
-    with pytest.raises(Conflict, match=f"127.{first.block}"):
-        addresses_module.allocate_addresses(make("three", loopback_block=first.block))
+    first, again, other = block_of(make("one")), block_of(make("one")), block_of(make("two", loopback_block=None))
+    assert first == again != other
+    with pytest.raises(Conflict, match=f"127.{first}"):
+        block_of(make("three", loopback_block=first))
     release_addresses("one")
     release_addresses("two")
     assert not slices_root().exists()
+
+
+def test_a_block_that_another_user_is_taking_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with held_addresses(make("one")) as first:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else's"))
+        other = block_of(make("one"))
+        assert other != first.block
+        monkeypatch.setattr(addresses_module, "_CLAIM_SECONDS", 0)
+        with pytest.raises(Conflict, match=f"taking the addresses 127.{first.block}"):
+            block_of(make("one"), first.to_dict())  # a slice of theirs that was stopped, on the same block
+    assert block_of(make("one"), first.to_dict()) == first.block, "the claim outlives its deployment"
+
+
+def test_a_slice_that_runs_needs_no_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    with held_addresses(make("one")) as first:
+        monkeypatch.setattr(addresses_module, "_free", lambda block: False)
+        assert block_of(make("one"), first.to_dict()) == first.block
 
 
 def test_too_many_workers_for_one_machine() -> None:

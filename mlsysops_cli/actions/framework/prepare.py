@@ -117,7 +117,8 @@ def supported(slice_: Slice) -> None:
     if local and not slice_.local:
         raise Refused(
             f"hosts of this machine ({', '.join(local)}) and hosts over SSH cannot be in one slice",
-            hint="local hosts have loopback addresses, which the others cannot reach: reach them over SSH too",
+            hint="the others cannot reach local hosts, which have loopback addresses: take `ansible_connection: local` from them "
+            "and set ansible_host to an address of this machine that the others reach",
         )
     if slice_.engine == "k3s" and local:
         raise Refused(

@@ -6,6 +6,7 @@ Standard library only. Flags and paths are karmadactl's of version 1.18 (``karma
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -23,6 +24,7 @@ _TOKEN_LIFE = "15m"  # noqa: S105 - a time, no token
 _MEMBER = "/apis/cluster.karmada.io/v1alpha1/clusters/"
 _AGENT_NAMESPACE = "/api/v1/namespaces/karmada-system"
 _SEARCH = "/apis/apps/v1/namespaces/karmada-system/deployments/karmada-search"
+_MANAGER = "/apis/apps/v1/namespaces/karmada-system/deployments/karmada-controller-manager"
 
 
 class KarmadaError(Exception):
@@ -107,6 +109,30 @@ class Karmada:
         self._tool(argv, "install Karmada", timeout + 60)
         self.wait(timeout)
         self._note(complete=True)
+
+    def check_version(self, wanted: str) -> None:
+        """Refuse a version other than the one that runs: karmadactl installs, and does not upgrade.
+
+        What runs is what the image of its controller manager says, so that who upgraded it by hand is believed.
+
+        Args:
+            wanted: The version that the inventory wants; any where empty.
+
+        Raises:
+            KarmadaError: Another one runs.
+        """
+        done = self._raw(_MANAGER, self.host) if wanted and self.record().get("complete") else None
+        if done is None or done.returncode != 0:
+            return
+        containers = json.loads(done.stdout)["spec"]["template"]["spec"]["containers"]
+        running = containers[0]["image"].partition("@")[0].rpartition(":")[2]
+        if re.fullmatch(r"v\d+\.\d+\.\d+.*", running) and running != wanted:
+            raise KarmadaError(
+                f"Karmada {running} runs, and the inventory wants {wanted}: mls does not upgrade Karmada: set "
+                f"mls_karmada_version to {running}; or take a backup, follow https://karmada.io/docs/administrator/upgrading/ "
+                "and run this again",
+                "refused",
+            )
 
     def wait(self, timeout: float) -> None:
         """Wait until its API says that it is ready.
@@ -220,7 +246,15 @@ class Karmada:
         if self.record():
             self._forget_attempt(timeout)
         self._note(member=cluster, complete=False)
-        self._tool(argv, f"join cluster {cluster}", timeout + 60, hidden=token)
+        said = self._tool(argv, f"join cluster {cluster}", timeout + 60, hidden=token)
+        # What its own checks find it prints, and ends with 0 nevertheless.
+        found = [line.partition("[ERROR]:")[2].strip() for line in said.splitlines() if "[ERROR]:" in line]
+        if found:
+            self._record.unlink()  # nothing there is ours: the next attempt must not clear it away
+            raise KarmadaError(
+                f"cannot join cluster {cluster}: {'; '.join(found)}: another Karmada has it; let it leave that one first",
+                "conflict",
+            )
         self._note(member=cluster, complete=True)
 
     def _forget_attempt(self, timeout: float) -> None:

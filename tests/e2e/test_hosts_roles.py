@@ -5,18 +5,16 @@ The roles of Kubernetes engines have tests of their own beside the engines they 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hosts import INVENTORY_OF_A_HOST, ON_HOSTS, Bed, boot
+from hosts import ON_HOSTS, Bed, boot
+from plays import ROOT, Played, Plays, role
 
 pytestmark = ON_HOSTS
-ROOT = Path(__file__).parents[2]
 HOSTS = ("mgmt", "server", "worker1")
 #: Roles in the order of a deployment, the hosts they are for, and whether they change a bare host and have a way back.
 ROLES = {
@@ -48,17 +46,8 @@ TOKEN = "Bearer of-the-collector"
 TEMPORARY = "/var/tmp/.mls-hosts"
 
 
-@dataclass
-class Played:
-    """What a role did in a play of its own."""
-
-    changed: int = 0
-    failed: int = 0
-    text: str = ""
-
-
 class Player:
-    """Runs roles, each in a play of its own, on the hosts of a slice whose plan has been made and which is not deployed."""
+    """Runs every role, each in a play of its own, on the hosts of a slice whose plan has been made and which is not deployed."""
 
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
@@ -69,26 +58,10 @@ class Player:
             "mls_otlp_headers": {"Authorization": TOKEN},
             "mls_sysctl": {"net.core.somaxconn": 5000},
         }
-        self.inventory = bed.person.work / "roles.yml"
-        self.inventory.write_text(yaml.safe_dump(document, sort_keys=False))
-        (bed.person.work / "plan.py").write_text(
-            "import sys\n"
-            "from mlsysops_cli.actions.framework.prepare import prepare\n"
-            "from mlsysops_cli.settings import Settings\n"
-            "made = prepare(Settings(), sys.argv[1], vault_password_file=None, descriptions=None, check=None)\n"
-            "print(made.plan)\n"
-        )
+        inventory = bed.person.work / "roles.yml"
+        inventory.write_text(yaml.safe_dump(document, sort_keys=False))
         self.site: list[dict[str, Any]] = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
-        self.plan = bed.person.run(f"python plan.py {self.inventory}", timeout=900).out.strip()
-        plugins = ROOT / "mlsysops_cli/ansible_plugins"
-        bed.person.environment |= {
-            "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-            "ANSIBLE_LIBRARY": str(plugins / "modules"),
-            "ANSIBLE_MODULE_UTILS": str(plugins / "module_utils"),
-            "ANSIBLE_REMOTE_TEMP": TEMPORARY,
-            "ANSIBLE_PIPELINING": "1",
-            "ANSIBLE_NOCOLOR": "1",
-        }
+        self.plays = Plays(bed.person, inventory, ANSIBLE_REMOTE_TEMP=TEMPORARY)
 
     def play(self, *options: str, remove: bool = False, bare: bool = False) -> dict[str, Played]:
         """Run every role (or its way back, from the last to the first), each in a play of its own.
@@ -99,33 +72,20 @@ class Player:
             bare: The hosts have no environment of ours to run modules with.
         """
         plays: list[dict[str, Any]] = []
-        names = [role for role in reversed(ROLES) if ROLES[role][1]] if remove else list(ROLES)
-        for role in names:
-            task = {"ansible.builtin.include_role": {"name": role, **({"tasks_from": "remove"} if remove else {})}}
-            play: dict[str, Any] = {"name": role, "hosts": "{{ " + ROLES[role][0] + " }}", "gather_facts": False}
-            if role in OWN_PYTHON and not bare:
+        names = [name for name in reversed(ROLES) if ROLES[name][1]] if remove else list(ROLES)
+        for name in names:
+            play = role(name, ROLES[name][0], "remove" if remove else "main")
+            if name in OWN_PYTHON and not bare:
                 play["vars"] = {"ansible_python_interpreter": "{{ mls_plan.hosts[inventory_hostname].python }}"}
-            if role == "far_edge_gateway" and not bare:
+            if name == "far_edge_gateway" and not bare:
                 # It tells the cluster's API, to which this machine has access from here on.
-                plays += [play for play in self.site if play["name"] == "Access from here"]
-            plays.append(play | {"tasks": [task]})
-        path = self.bed.person.work / "roles-play.yml"
-        path.write_text(yaml.safe_dump(plays, sort_keys=False))
-        command = f"ansible-playbook -i {self.inventory} -e @{self.plan} {' '.join(options)} {path}"
-        done = self.bed.person.run(command, timeout=550, expect=None)
-        played = {name: Played() for name in names}
-        for section in re.split(r"^PLAY ", done.out, flags=re.MULTILINE)[1:]:
-            name = section[1 : section.index("]")] if section.startswith("[") else ""
-            if name in played:
-                played[name].text += section + done.err
-                played[name].changed += len(re.findall(r"^changed: \[", section, flags=re.MULTILINE))
-                played[name].failed += len(re.findall(r"^(?:fatal|failed): \[", section, flags=re.MULTILINE))
-        assert all(one.text for one in played.values()), done.out + done.err
-        return played
+                plays += [one for one in self.site if one["name"] == "Access from here"]
+            plays.append(play)
+        return self.plays.run(plays, *options)
 
     def state(self, host: str) -> set[str]:
         """What a host has, but for Ansible's own directory."""
-        return {line for line in self.bed.ssh(host, INVENTORY_OF_A_HOST).splitlines() if TEMPORARY not in line}
+        return {line for line in self.bed.contents(host) if TEMPORARY not in line}
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,14 @@ __all__ = ["MAX_BYTES", "read_source"]
 MAX_BYTES = 4 * 1024 * 1024
 
 
-def read_source(path: str | None, uri: str | None, settings: Settings) -> tuple[bytes, str]:
+def read_source(path: str | None, uri: str | None, settings: Settings, *, option: str = "--path") -> tuple[bytes, str]:
     """Read what ``--path`` or ``--uri`` names.
 
     Args:
         path: File; ``-`` for standard input.
         uri: ``http(s)://`` or ``file://`` address.
         settings: For notes.
+        option: What the command calls ``--path``.
 
     Returns:
         The bytes, and the name that faults carry.
@@ -35,20 +36,22 @@ def read_source(path: str | None, uri: str | None, settings: Settings) -> tuple[
         raise UsageError("give either --path FILE or --uri ADDRESS", hint="--path - reads standard input")
     if uri:
         if uri.startswith("file://"):
-            return _file(uri.removeprefix("file://")), uri
+            return _file(uri.removeprefix("file://"), "--uri"), uri
         return _fetch(uri, settings), uri
     assert path is not None  # noqa: S101 - one of the two is set
     if path == "-":
         return _limited(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>"), "<stdin>"
-    return _file(path), path
+    return _file(path, option), path
 
 
-def _file(path: str) -> bytes:
+def _file(path: str, option: str) -> bytes:
     try:
         with Path(path).open("rb") as stream:
             return _limited(stream.read(MAX_BYTES + 1), path)
     except OSError as exc:
-        raise InvalidInput(faults=[Fault(path, 0, 0, "", (exc.strerror or str(exc)).lower(), "check --path")]) from exc
+        raise InvalidInput(
+            faults=[Fault(path, 0, 0, "", (exc.strerror or str(exc)).lower(), f"check {option}")]
+        ) from exc
 
 
 def _limited(data: bytes, source: str) -> bytes:

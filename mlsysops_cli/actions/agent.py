@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlsysops_core.errors import Conflict, InvalidInput, TimedOut, UsageError
+from mlsysops_core.model.agents import AgentSettings
+from mlsysops_core.yaml import load_yaml
 
 from mlsysops_cli.actions.signing import name_of, read_signature
 from mlsysops_cli.client.http import Northbound, path_of
@@ -66,11 +68,13 @@ def send(
         raise UsageError("give either --file FILE or --revision N", hint="--revision brings back an earlier version")
     text = ""
     if file:
-        data, source = read_source(file, None, settings)
+        data, source = read_source(file, None, settings, option="--file")
         try:
             text = data.decode()
         except UnicodeDecodeError as exc:
             raise InvalidInput(f"{source}: not UTF-8: {exc.reason} at byte {exc.start}") from exc
+        if kind == "config":
+            AgentSettings.of(load_yaml(data, source))  # here, so that faults carry line and column of the file
         name = name or name_of(kind, file)
     if not name:
         raise UsageError("--name NAME is needed", hint="a file called policy-<name>.py gives it, too")
@@ -126,13 +130,12 @@ def test_policy(settings: Settings, file: str, scenario: str, *, all_turns: bool
     """Replay a scenario through a policy and print what it decides; return whether it never failed."""
     from mlsysops_core.plugins import load_policy_file
     from mlsysops_core.plugins.replay import Scenario, replay
-    from mlsysops_core.yaml import load_yaml
 
     path = Path(file)
     if not path.is_file():
         raise InvalidInput(f"{file}: no such file")
     name, policy, _ = load_policy_file(path)
-    data, source = read_source(scenario, None, settings)
+    data, source = read_source(scenario, None, settings, option="--scenario")
     read = Scenario.from_value(load_yaml(data, source).value)
     turns = asyncio.run(replay(name, policy, read))
     shown = [turn.as_dict() for turn in turns if all_turns or turn.verdict != "no-change"]

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,6 +143,10 @@ def _update(old: Any, new: Any) -> Any:
 
 def _open_editor(file: Path) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    if editor == "vi" and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "an editor needs a terminal", hint="set EDITOR to a program that needs none, or `deploy-app --force`"
+        )
     try:
         code = subprocess.run([*shlex.split(editor), str(file)], check=False).returncode
     except (OSError, ValueError) as exc:

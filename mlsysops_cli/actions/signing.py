@@ -98,7 +98,7 @@ def _private_key(file: str) -> Ed25519PrivateKey:
     try:
         key = load(data, passphrase.encode() if passphrase else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        reason = " ".join(str(exc).split())[:120]
+        reason = " ".join(str(exc).split()).partition(". ")[0]
         hint = f"`ssh-keygen -t ed25519` makes one; its passphrase goes into {PASSPHRASE}"
         raise InvalidInput(f"{file}: no private key that can be used: {reason}", hint=hint) from exc
     if not isinstance(key, Ed25519PrivateKey):

@@ -238,7 +238,14 @@ class Northbound:
 
 
 def path_of(*parts: str) -> str:
-    """Return a path whose parts are quoted, so that an id can never name another path."""
+    """Return a path whose parts are quoted, so that an id can never name another path.
+
+    Raises:
+        NotFound: A part is empty or could only be meant as a path: nothing has such a name.
+    """
+    for part in parts:
+        if not part or "/" in part or part in {".", ".."}:
+            raise NotFound(f"{part!r} is no name of anything", hint="`list-all` and `list` show the names there are")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 

@@ -32,7 +32,7 @@ Diff = Annotated[bool, typer.Option("--diff", help="Show the differences.")]
 Limit = Annotated[str, typer.Option("--limit", metavar="HOSTS", help="Only these hosts, as Ansible takes them.")]
 Tags = Annotated[
     str,
-    typer.Option("--tags", metavar="TAGS", help="Only these parts: controlplane, nodes, agents, services, ready."),
+    typer.Option("--tags", metavar="TAGS", help="Only these parts: controlplane, nodes, agents, services, ready, far_edge."),
 ]
 StartAt = Annotated[str, typer.Option("--start-at-task", metavar="TASK", help="Start at the task of this name.")]
 Vault = Annotated[

@@ -101,6 +101,9 @@ def load_inventory(path: str, *, vault_password_file: str | None = None) -> RawI
     _check_text(source, path)
     argv = [ansible_program("ansible-inventory"), "--inventory", str(source.absolute()), "--list"]
     if vault_password_file:
+        if not os.access(vault_password_file, os.R_OK):
+            why = "cannot be read" if Path(vault_password_file).exists() else "no such file"
+            raise InvalidInput(f"{vault_password_file}: {why}", hint="check --vault-password-file")
         argv += ["--vault-password-file", vault_password_file]
     environment = {
         **os.environ,

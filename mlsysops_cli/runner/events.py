@@ -82,6 +82,7 @@ class RunResult:
         slowest: Name and seconds of the slowest task on one host.
         returncode: Exit status of ansible-playbook.
         log: Path of the full log.
+        log_stays: The log is still there when the command is done.
         interrupted: It was stopped by Ctrl-C.
         said: What Ansible said beyond the results of tasks, such as why it cannot start.
     """
@@ -98,6 +99,7 @@ class RunResult:
     slowest: tuple[str, float] = ("", 0.0)
     returncode: int = 0
     log: str = ""
+    log_stays: bool = True
     interrupted: bool = False
     said: list[str] = field(default_factory=list)
 
@@ -178,12 +180,14 @@ class RunResult:
                 return None
             errors = [line for line in self.said if "error" in line.lower()] or self.said[-3:]
             why = " ".join(" ".join(errors).split()).replace("[ERROR]: ", "")[:_LONGEST_MESSAGE]
-            return MlsError(f"ansible-playbook ended with status {self.returncode}: {why}", hint=f"see {self.log}")
+            if "leaves us with no hosts to target" in why:
+                return NotFound("no host of the inventory is among --limit", hint="`mls inventory show` lists them")
+            return MlsError(f"ansible-playbook ended with status {self.returncode}: {why}", hint=self._hint())
         hosts = list(dict.fromkeys(failure.host for failure in self.failures))
         shown = "; ".join(str(failure) for failure in self.failures[:5])
         if len(self.failures) > 5:
             shown += f"; and {len(self.failures) - 5} more"
-        hint = f"full log: {self.log}"
+        hint = self._hint()
         families = {failure.family for failure in self.failures}
         done = any(share.changed for share in self.hosts.values())
         if (
@@ -193,6 +197,9 @@ class RunResult:
         ):
             return family(shown, hint=hint)
         return PartialFailure(f"{len(hosts)} of {len(self.hosts)} hosts failed: {shown}", hint=hint)
+
+    def _hint(self) -> str:
+        return f"full log: {self.log}" if self.log_stays else ""
 
 
 def _mapping(value: Any) -> dict[str, Any]:

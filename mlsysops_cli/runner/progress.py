@@ -187,5 +187,5 @@ def choose_progress(title: str, *, quiet: bool = False) -> Progress:
 
 def _closing(result: RunResult) -> str:
     slowest = f"; slowest: {result.slowest[0]}, {result.slowest[1]:.1f} s" if result.slowest[0] else ""
-    log = f"\nfull log: {result.log}" if result.log else ""
+    log = f"\nfull log: {result.log}" if result.log and result.log_stays else ""
     return f"{result.tasks} tasks, {result.changed} changed, {result.seconds:.1f} s{slowest}{log}"

@@ -50,6 +50,7 @@ class PlaybookRun:
         inventories: Inventory sources; later ones have the last word.
         state: Private directory of the slice; what a run needs lies below it and goes afterwards.
         logs: Directory of the full logs.
+        logs_stay: It outlives the command; otherwise nobody is sent there.
         title: What the progress display calls it.
         extra_vars: File of variables.
         variables: Further variables, none of them secret.
@@ -85,6 +86,7 @@ class PlaybookRun:
     known_hosts: Path | None = None
     accept_host_keys: bool = False
     remote_temporary: str = ""
+    logs_stay: bool = True
     variables: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,7 +115,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
         raise UsageError("ansible-runner is not installed", hint="pip install 'mlsysops-cli[deploy]'") from exc
     run.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = _open_log(run)
-    result = RunResult(log=str(log))
+    result = RunResult(log=str(log), log_stays=run.logs_stay)
     private = make_scratch(run.state, "run")
     interrupts = _Interrupts()
     started = time.monotonic()

@@ -131,7 +131,7 @@ def _instance(request: Request) -> str:
 
 async def _mls_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MlsError)  # noqa: S101 - registered for that class alone
-    if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.http_status != HTTPStatus.NOT_IMPLEMENTED:
         level = logging.WARNING if isinstance(error, Unreachable) else logging.ERROR
         _log.log(level, "%s %s: %s", request.method, request.url.path, error)
     return problem_response(from_error(error, instance=_instance(request)))

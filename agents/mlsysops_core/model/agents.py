@@ -15,6 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlsysops_core.errors import Fault, InvalidInput
+from mlsysops_core.model.faults import faults_of
+from mlsysops_core.yaml import Document
 
 __all__ = [
     "CONFIG",
@@ -237,6 +239,18 @@ class AgentSettings(_Strict):
                 for item in exc.errors(include_url=False)
             ]
             raise InvalidInput(faults=faults) from exc
+
+    @classmethod
+    def of(cls, document: Document) -> AgentSettings:
+        """Check settings that a person wrote.
+
+        Raises:
+            InvalidInput: They do not validate; every fault is told with line and column.
+        """
+        try:
+            return cls.model_validate({} if document.value is None else document.value)
+        except ValidationError as exc:
+            raise InvalidInput(faults=sorted(faults_of(exc, cls, document, ()))) from exc
 
 
 def digest_of(text: str) -> str:

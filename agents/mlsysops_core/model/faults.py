@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -129,11 +129,16 @@ _MESSAGES: dict[str, Callable[[str, Mapping[str, Any]], tuple[str, str]]] = {
 def _model_at(model: type[BaseModel], loc: Path) -> type[BaseModel] | None:
     """Finds the model that describes the value at `loc`."""
     current: type[BaseModel] | None = model
+    named = False
     for part in loc:
-        if isinstance(part, int):
+        if isinstance(part, int) or named:  # an entry of a list, or of a mapping whose keys are names
+            named = False
             continue
         name = known_keys(current).get(part) if current is not None else None
-        current = _model_in(current.model_fields[name].annotation) if current is not None and name is not None else None
+        if current is None or name is None:
+            return None
+        annotation = current.model_fields[name].annotation
+        current, named = _model_in(annotation), get_origin(annotation) is dict
     return current
 
 

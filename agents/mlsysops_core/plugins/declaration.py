@@ -22,7 +22,9 @@ _SCOPE_ALIASES = {"global": Scope.SYSTEM}
 class PluginError(MlsError):
     """A plug-in that cannot be used; the message names the plug-in, where it is from, and what is wrong with it."""
 
+    exit_code = 3
     code = "plugin"
+    http_status = 422
 
 
 @dataclass(frozen=True, slots=True)

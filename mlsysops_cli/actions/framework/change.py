@@ -85,6 +85,7 @@ def run_change(
         inventories=[Path(inventory).absolute(), prepared.hosts],
         state=prepared.directory / "run",
         logs=prepared.directory / "logs" / "runs",
+        logs_stay=not access.check,
         title=title,
         extra_vars=prepared.plan,
         variables=variables or {},

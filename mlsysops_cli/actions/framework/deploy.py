@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import NotFound
+from mlsysops_core.errors import NotFound, UsageError
 
 from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, forget_hosts, forget_pruned, prepare
 from mlsysops_cli.assets import asset
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceLayout
 
-__all__ = ["DeployOptions", "deploy", "save_slice_context"]
+__all__ = ["PARTS", "DeployOptions", "deploy", "save_slice_context"]
+
+#: Tags of the plays of ``site.yml``, in their order.
+PARTS = ("controlplane", "nodes", "agents", "services", "ready", "far_edge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,13 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
         name: The cluster or node, where only one is meant.
 
     Raises:
+        UsageError: No part has such a tag.
+        NotFound: Nothing has the name given: cluster, node, host or task.
         PartialFailure: Some hosts failed.
     """
+    unknown = [tag for tag in options.tags if tag not in PARTS]
+    if unknown:
+        raise UsageError(f"--tags: no part is called {', '.join(unknown)}", hint=f"parts: {', '.join(PARTS)}")
     inventory = default_inventory(settings, options.inventory)
     with ExitStack() as stack:
         check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if options.check else None
@@ -88,6 +96,7 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             inventories=[Path(inventory).absolute(), prepared.hosts],
             state=prepared.directory / "run",
             logs=prepared.directory / "logs" / "runs",
+            logs_stay=not options.check,
             title=title,
             extra_vars=prepared.plan,
             check=options.check,
@@ -103,6 +112,8 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             remote_temporary=remote_temporary(layout.slice.name, check=options.check),
         )
         result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
+        if options.start_at_task and not result.tasks and not result.error():
+            raise NotFound(f"no task is called {options.start_at_task!r}", hint="the log of a run names them")
         for warning in result.warnings:
             settings.note(f"warning: {warning}")
         if result.pruned and not options.check:

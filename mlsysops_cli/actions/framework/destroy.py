@@ -151,6 +151,7 @@ def _confirm(name: str) -> None:
     sys.stderr.flush()
     typed = sys.stdin.readline().strip()
     if not typed:
+        sys.stderr.write("\n" if not sys.stdin.isatty() else "")
         raise Refused(f"slice {name} was not removed: nobody confirmed", hint="type its name, or give --yes")
     if typed != name:
         raise Refused(f"nothing was removed: {typed!r} is not the slice's name", hint=f"type {name}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.actions.framework.prepare import default_inventory
 from mlsysops_cli.inventory import load_slice
-from mlsysops_cli.output import emit_document, render_table, write
+from mlsysops_cli.output import emit_document, render_table
 from mlsysops_cli.slice import SliceState, plan_layout, preview_addresses
 
 if TYPE_CHECKING:
@@ -26,11 +26,22 @@ def validate(settings: Settings, inventory: str | None, vault: str | None) -> No
     slice_ = load_slice(path, vault_password_file=vault)
     for warning in slice_.warnings:
         settings.note(f"warning: {warning}")
-    workers = sum(len(c.workers) for c in slice_.clusters)
-    write(
-        f"{path}: valid: slice {slice_.name}, {slice_.engine} engine, {len(slice_.clusters)} clusters, "
-        f"{len(slice_.hosts)} hosts ({workers} workers), {len(slice_.far_edge)} far-edge devices\n"
-    )
+    counts = {
+        "clusters": len(slice_.clusters),
+        "hosts": len(slice_.hosts),
+        "workers": sum(len(c.workers) for c in slice_.clusters),
+        "far-edge devices": len(slice_.far_edge),
+    }
+    shown = ", ".join(f"{count} {noun.removesuffix('s') if count == 1 else noun}" for noun, count in counts.items())
+    document = {
+        "inventory": path,
+        "slice": slice_.name,
+        "engine": slice_.engine,
+        **{noun.replace("-edge d", "EdgeD"): count for noun, count in counts.items()},
+        "warnings": list(slice_.warnings),
+    }
+    text = f"{path}: valid: slice {slice_.name}, {slice_.engine} engine, {shown}\n"
+    emit_document(settings, document, kind="slice", name="slice", text=text)
 
 
 def show(settings: Settings, inventory: str | None, vault: str | None) -> None:

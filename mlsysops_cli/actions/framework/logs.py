@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import deque
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,16 @@ from mlsysops_cli.output import write
 from mlsysops_cli.slice import slice_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceState
 
 __all__ = ["logs"]
 
 _POLL = 0.25
+#: How every line that a process of ours logs begins (UTC).
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.]\d+")
 
 
 def logs(
@@ -59,10 +65,10 @@ def logs(
     if not files:
         raise NotFound(f"slice {state.name} has no logs yet", hint="run `mls framework deploy-all`")
     prefix = len(files) > 1
-    offsets = {}
-    for name, path in files.items():
-        offsets[name] = path.stat().st_size
-        _print(name if prefix else "", _tail(path, tail, offsets[name]))
+    offsets = {name: path.stat().st_size for name, path in files.items()}
+    entries = [entry for name, path in files.items() for entry in _entries(name, _tail(path, tail, offsets[name]))]
+    for _, name, lines in sorted(entries, key=itemgetter(0)):  # of one moment: a process after the other, as they were
+        _print(name if prefix else "", lines)
     while follow:
         time.sleep(_POLL)
         for name, path in files.items():
@@ -75,6 +81,20 @@ def _tail(path: Path, count: int, size: int) -> list[str]:
     with path.open("rb") as stream:
         lines = deque(stream.read(size).decode("utf-8", "replace").splitlines(), maxlen=count if count > 0 else None)
     return list(lines)
+
+
+def _entries(name: str, lines: list[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield what a process logged with its moment; lines without one, such as those of a traceback, go with the one before."""
+    moment = ""
+    entry: list[str] = []
+    for line in lines:
+        if found := _MOMENT.match(line):
+            if entry:
+                yield moment, name, entry
+            moment, entry = found[0], []
+        entry.append(line)
+    if entry:
+        yield moment, name, entry
 
 
 def _more(name: str, path: Path, offset: int) -> int:

@@ -79,6 +79,7 @@ def preflight(settings: Settings, options: PreflightOptions) -> bool:
             inventories=[Path(inventory).absolute(), hosts_file],
             state=directory / "run",
             logs=directory / "logs",
+            logs_stay=False,
             title=f"look at the hosts of slice {slice_.name}",
             extra_vars=plan_file,
             limit=options.limit,

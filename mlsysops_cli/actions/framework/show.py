@@ -66,6 +66,7 @@ def _gather(settings: Settings, slice_: Slice, inventory: str, vault: str | None
             inventories=[Path(inventory).absolute()],
             state=Path(directory),
             logs=Path(directory) / "logs",
+            logs_stay=False,
             title="gather facts",
             vault_password_file=vault,
             environment={"ANSIBLE_TIMEOUT": "5"},
@@ -123,9 +124,22 @@ def _states(api: Api, document: dict[str, Any]) -> tuple[str, str]:
         raise Unreachable(str(exc), hint="`mls framework status` shows what runs") from exc
     except ApiError as exc:
         if exc.code == 404:  # its kind or namespace is not there either
-            return "", to_yaml(document)
+            return "", _text(document)
         raise Conflict(f"{document['kind']} {document['metadata']['name']}: {exc}") from exc
-    return (to_yaml(essence(before)) if before else ""), to_yaml(essence(after))
+    return (_text(before) if before else ""), _text(after)
+
+
+def _text(document: dict[str, Any]) -> str:
+    """Return an object as YAML: keys in one order, whoever wrote them last, and nothing that only its server decides."""
+    shown = essence(document)
+    metadata = {key: value for key, value in shown["metadata"].items() if key not in {"uid", "creationTimestamp"}}
+    return to_yaml(_sorted({**shown, "metadata": metadata}))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def create_test_description(settings: Settings, inventory: str | None, output: str | None, *, force: bool) -> None:

@@ -105,7 +105,7 @@ class Agents:
             _check_policy(name, text)
             await self._must_be_allowed(name, digest_of(text), signature)
         else:
-            AgentSettings.parse(load_yaml(text.encode(), "settings").value, "settings")
+            AgentSettings.of(load_yaml(text.encode(), f"config {name}"))
         digest = digest_of(text)
         if present is not None and before is not None and before.current.digest == digest:
             if signature in ("", before.current.signature):

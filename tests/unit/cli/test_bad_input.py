@@ -207,3 +207,65 @@ def test_a_broken_context_file_is_named(mls: Any) -> None:
     result = mls("apps", "list-all")
     assert result.code == 3
     assert str(path) in result.errors[0]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "."])
+@pytest.mark.parametrize(
+    "words", [("apps", "get-app-status"), ("apps", "remove-app"), ("infra", "unregister-infra"), ("apps", "explain")]
+)
+def test_a_name_that_could_only_be_a_path_names_nothing(mls: Any, words: tuple[str, ...], name: str) -> None:
+    result = mls(*words, name)
+    assert result.code == 6
+    assert result.errors == [f"error: {name!r} is no name of anything (`list-all` and `list` show the names there are)"]
+    assert not mls.transport.requests
+
+
+def test_what_is_missing_is_called_as_the_command_calls_it(mls: Any) -> None:
+    for words in (("set-policy", "--agent", "cluster"), ("set-config", "--agent", "all")):
+        result = mls("agent", *words, "--file", "/nowhere/policy-x.py")
+        assert (result.code, result.errors[0].rpartition(" (")[2]) == (3, "check --file)")
+    assert "(check --path)" in mls("apps", "deploy-app", "--path", "/nowhere").err
+    assert "(check --uri)" in mls("apps", "deploy-app", "--uri", "file:///nowhere").err
+
+
+def test_settings_of_agents_are_checked_with_line_and_column_before_they_are_sent(mls: Any) -> None:
+    path = mls.file("quiet.yaml", "log_level: LOUD\npolicies:\n  calm: {enabld: false}\n")
+    result = mls("agent", "set-config", "--agent", "cluster", "--file", path)
+    assert result.code == 3
+    assert result.errors == [
+        f"error: {path}:1:12: log_level: 'LOUD' is not one of DEBUG, INFO, WARNING, ERROR",
+        f"error: {path}:3:10: policies.calm.enabld: unknown key 'enabld' (did you mean 'enabled'?)",
+        "error: 2 faults found",
+    ]
+    assert not mls.transport.requests
+
+
+def test_a_policy_that_does_not_load_is_no_fault_of_ours(mls: Any) -> None:
+    path = mls.file("policy-torn.py", "def initialize(:\n")
+    result = mls("agent", "test-policy", path, "--scenario", mls.file("s.yaml", "duration: 1s\n"))
+    assert (result.code, len(result.errors)) == (3, 1)
+    assert "SyntaxError" in result.errors[0]
+
+
+def test_without_a_terminal_no_editor_is_started_that_needs_one(
+    mls: Any, app_yaml: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mls("apps", "deploy-app", "--path", mls.file("x.yaml", app_yaml))
+    for name in ("VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+    result = mls("apps", "edit", "shop")
+    assert (result.code, result.errors[0].startswith("error: an editor needs a terminal (set EDITOR")) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--tags", "--vault-password-file"])
+def test_parts_and_files_of_a_deployment_that_are_not_there(mls: Any, option: str) -> None:
+    inventory = Path(__file__).parents[3] / "inventories" / "local.yml"
+    result = mls("framework", "deploy-all", "--inventory", str(inventory), option, "nothing")
+    expected = {
+        "--tags": (
+            2,
+            "--tags: no part is called nothing (parts: controlplane, nodes, agents, services, ready, far_edge)",
+        ),
+        "--vault-password-file": (3, "nothing: no such file (check --vault-password-file)"),
+    }
+    assert (result.code, result.errors[-1].removeprefix("error: ")) == expected[option]

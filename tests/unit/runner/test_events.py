@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlsysops_core.errors import Conflict, InvalidInput, MlsError, PartialFailure, TimedOut, Unreachable
+from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, PartialFailure, TimedOut, Unreachable
 
 from mlsysops_cli.runner import RunResult
 
@@ -116,3 +116,18 @@ def test_warnings_of_hosts_are_kept_and_fail_nothing() -> None:
     assert result.warnings == ["a: no memory group: add one"]
     assert result.checks["a"]["summary"] == "s"
     assert result.error() is None
+
+
+def test_a_limit_that_names_nobody_is_no_fault_of_ours() -> None:
+    result = run(returncode=1)
+    result.said.append("[ERROR]: Specified inventory, host pattern and/or --limit leaves us with no hosts to target.")
+    error = result.error()
+    assert isinstance(error, NotFound)
+    assert "--limit" in str(error)
+
+
+def test_nobody_is_sent_to_a_log_that_goes_with_the_run() -> None:
+    for kept in (True, False):
+        result = run(event("runner_on_failed", "a", msg="no room"))
+        result.log_stays = kept
+        assert ("/log" in str(result.error())) is kept

@@ -53,19 +53,23 @@ class Plays:
             **environment,
         }
 
-    def run(self, plays: list[dict[str, Any]], *options: str, timeout: float = 550) -> dict[str, Played]:
+    def run(self, plays: list[dict[str, Any]] | Path, *options: str, timeout: float = 550) -> dict[str, Played]:
         """Run plays; return what each of those did that have a name.
 
         Args:
-            plays: As a playbook has them.
+            plays: As a playbook has them, or a playbook.
             options: Of ansible-playbook.
             timeout: Seconds.
 
         Raises:
             AssertionError: A play did not begin.
         """
-        path = self.person.work / "plays.yml"
-        path.write_text(yaml.safe_dump(plays, sort_keys=False), encoding="utf-8")
+        if isinstance(plays, Path):
+            path = plays
+            plays = yaml.safe_load(path.read_text(encoding="utf-8"))
+        else:
+            path = self.person.work / "plays.yml"
+            path.write_text(yaml.safe_dump(plays, sort_keys=False), encoding="utf-8")
         kept = dict(self.person.environment)
         self.person.environment |= self.environment
         inventories = f"-i {self.inventory} -i {self.hosts}"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput
 
-from mlsysops_cli.artifacts import Manifest, architecture_of, host_artifacts
+from mlsysops_cli.artifacts import Manifest, architecture_of, host_artifacts, pinned_versions
 from mlsysops_cli.artifacts.manifest import digest_of
+from mlsysops_cli.render.pods import NODE_AGENT_LABEL
 from mlsysops_cli.slice.layout import API_PORT
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mlsysops_cli.artifacts import Artifact
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["KARMADA_PORT", "k3s_groups", "k3s_host", "karmada_part", "no_proxy", "wanted_artifacts"]
+__all__ = ["KARMADA_PORT", "k3s_groups", "k3s_host", "karmada_part", "no_proxy", "own_kubeconfig", "wanted_artifacts"]
 
 Plan = dict[str, Any]
 
@@ -53,6 +54,7 @@ def karmada_part(layout: SliceLayout) -> Plan:
         "host": host.host.name,
         "address": host.address,
         "port": KARMADA_PORT,
+        "version": pinned_versions(layout.slice.k3s)[1],
         "crds": str(host.directory / "crds.tar.gz"),
         "join": layout.slice.k3s.join,
         "access": [
@@ -93,12 +95,13 @@ def k3s_host(layout: SliceLayout, host: HostLayout, machine: str) -> Plan:
     return {
         "k3s": {
             "leader": leader.host.name,
+            "version": pinned_versions(layout.slice.k3s)[0],
             "url": f"https://{host.address}:{API_PORT}",
             "kubeconfig": f"{_CONFIG}/k3s.yaml",
             "config": _config(layout, host, leader),
             "access": _access(layout, host, leader),
             "ready": {
-                "kubeconfig": str(_own_kubeconfig(leader)),
+                "kubeconfig": str(own_kubeconfig(leader)),
                 "wait": [{"api_version": "v1", "kind": "Node", "name": host.host.name, "condition": "Ready"}],
             },
             "member": {
@@ -126,6 +129,8 @@ def _config(layout: SliceLayout, host: HostLayout, leader: HostLayout) -> Plan:
     slice_, first = layout.slice, host is leader
     layer = {"management": "continuum", "server": "cluster", "worker": "node"}[host.host.role]
     labels = {"mlsysops.eu/continuumLayer": layer, "mlsysops.eu/cluster": host.host.cluster} | host.host.labels
+    if host.host.role == "worker":
+        labels[NODE_AGENT_LABEL] = "node"
     config: Plan = {
         "node-name": host.host.name,
         "node-ip": host.address,
@@ -158,7 +163,7 @@ def _config(layout: SliceLayout, host: HostLayout, leader: HostLayout) -> Plan:
     return config
 
 
-def _own_kubeconfig(leader: HostLayout) -> Path:
+def own_kubeconfig(leader: HostLayout) -> Path:
     """Return where this machine keeps the kubeconfig of the k3s that a host leads.
 
     On the management host the continuum's API is Karmada's, and k3s is what that runs on.
@@ -174,7 +179,7 @@ def _access(layout: SliceLayout, host: HostLayout, leader: HostLayout) -> list[P
     return [
         {
             "from": f"{_CONFIG}/k3s.yaml",
-            "to": str(_own_kubeconfig(host)),
+            "to": str(own_kubeconfig(host)),
             "server": f"https://{host.address}:{API_PORT}",
             "name": f"{layout.slice.name}-{suffix}",
         }

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_core.model import GROUP, KINDS, VERSION
+
 from mlsysops_cli.render.accounts import account_of
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE, northbound_certificate
+from mlsysops_cli.render.life import agent_lease
 from mlsysops_cli.render.templates import dump_documents
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "credentials_of",
+    "kept_files",
     "kubernetes_apis",
     "kubernetes_groups",
     "pods_plane",
@@ -31,6 +35,7 @@ Plan = dict[str, Any]
 Object = dict[str, Any]
 
 _PODS = "/50-agents.yaml"
+_PROJECT = "mlsysops"
 
 
 def pods_plane(host: str) -> str:
@@ -108,6 +113,8 @@ def kubernetes_apis(
             "secrets": [],
             "certificate": {},
             "ready": {},
+            "life": {"kubeconfig": str(host.admin_kubeconfig), "leases": []},
+            "export": _export(continuum=host.host.role == "management"),
         }
         if name in groups["pods"]:
             plane = pods_plane(name)
@@ -118,6 +125,8 @@ def kubernetes_apis(
                 if obj["kind"] in ("Deployment", "DaemonSet")
             ]
             apis[name]["pods"] = [_apply(plane, kubeconfig, objects, prune) | {"rollouts": rollouts}]
+            workers = layout.slice.cluster(host.host.cluster).workers if host.host.role == "server" else []
+            apis[name]["life"]["leases"] = [agent_lease(layout, layout.hosts[one]) for one in (name, *workers)]
     management = apis.get(layout.slice.management)
     if management is not None:
         management["ready"] = _ready(layout)
@@ -126,6 +135,34 @@ def kubernetes_apis(
             management["objects"].append(_apply(plane, str(layout.management.host_kubeconfig), objects, prune))
             management |= _continuum_secrets(layout)
     return apis
+
+
+def kept_files(layout: SliceLayout) -> list[str]:
+    """Return what of the slice's directory on this machine a backup holds: keys that no host and no API has."""
+    if layout.slice.engine == "embedded" or not layout.continuum_in_pods:
+        return []
+    return [str((layout.management.access / "northbound").relative_to(layout.directory))]
+
+
+def _export(*, continuum: bool) -> list[Plan]:
+    """Return which objects of an API that exists a backup holds: what people made, and deploying does not make again."""
+    people = f"app.kubernetes.io/part-of={_PROJECT},app.kubernetes.io/managed-by!=mls"
+    kinds = [
+        _listed("v1", plural, namespace, people)
+        for plural in ("configmaps", "secrets")
+        for namespace in (NAMESPACE, FRAMEWORK_NAMESPACE)
+    ]
+    if continuum:  # in a member they are what Karmada brought there
+        kinds += [_listed(f"{GROUP}/{VERSION}", kind.plural, NAMESPACE) for kind in KINDS.values()]
+        policies = "policy.karmada.io/v1alpha1"
+        kinds += [_listed(policies, plural, NAMESPACE) for plural in ("propagationpolicies", "overridepolicies")]
+        of_clusters = ("clusterpropagationpolicies", "clusteroverridepolicies")
+        kinds += [_listed(policies, plural, "", f"app.kubernetes.io/part-of={_PROJECT}") for plural in of_clusters]
+    return kinds
+
+
+def _listed(version: str, plural: str, namespace: str, selector: str = "") -> Plan:
+    return {"api_version": version, "plural": plural, "namespace": namespace, "selector": selector}
 
 
 def credentials_of(layout: SliceLayout, host: HostLayout) -> list[Plan]:
@@ -167,6 +204,8 @@ def _apply(plane: str, kubeconfig: str, objects: Path, prune: Mapping[str, Seque
         "plane": plane,
         "kubeconfig": kubeconfig,
         "objects": str(objects / f"{plane}.json"),
+        # What an upgrade that is not well goes back to.
+        "settled": str(objects.with_name("settled") / f"{plane}.json"),
         "prune": list(prune.get(plane, ())),
     }
 

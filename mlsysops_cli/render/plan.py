@@ -18,6 +18,7 @@ from mlsysops_cli.render.extras import gateways, host_extras
 from mlsysops_cli.render.k3s_plan import k3s_groups, k3s_host, karmada_part, no_proxy
 from mlsysops_cli.render.kubernetes_plan import (
     credentials_of,
+    kept_files,
     kubernetes_apis,
     kubernetes_groups,
     rendered_planes,
@@ -82,6 +83,7 @@ def deployment_plan(
         "engine": layout.slice.engine,
         "version": __version__,
         "directory": str(layout.directory),
+        "keep": kept_files(layout),
         # On one machine a host that cannot take its part stops the run before anything is done.
         "all_or_nothing": layout.slice.local,
         "groups": {

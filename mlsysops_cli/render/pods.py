@@ -17,7 +17,10 @@ from mlsysops_cli.slice.layout import NORTHBOUND_PORT, OTLP_PORT
 if TYPE_CHECKING:
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["SECRETS", "cluster_pods", "management_pods"]
+__all__ = ["NODE_AGENT_LABEL", "SECRETS", "cluster_pods", "management_pods"]
+
+#: Label of nodes that are ours and run a node agent: one that joins changes nothing of what the others run.
+NODE_AGENT_LABEL = "mlsysops.eu/agent"
 
 #: Where a pod finds what it gets in a Secret: its kubeconfig, the northbound API also its token and certificate.
 SECRETS = "/etc/mlsysops-secrets"
@@ -90,6 +93,7 @@ def cluster_pods(layout: SliceLayout, cluster: str) -> list[Object]:
             "port": server.otlp_port,
             "node_port": OTLP_PORT,
             "workers": workers,
+            "node_label": NODE_AGENT_LABEL if slice_.engine == "k3s" else "",
             "writes": slice_.node_agent_writes,
             "configs": configs,
             # A node that joins changes no other node's configuration, so only what all share restarts them.

@@ -175,7 +175,7 @@ class Slice(_Strict):
         raise KeyError(name)
 
     def without(self, names: Collection[str]) -> Slice:
-        """Return the slice without some of its workers.
+        """Return the slice without some of its workers, or of the servers that joined a first one.
 
         Raises:
             InvalidInput: A far-edge device is behind one of them.
@@ -192,7 +192,12 @@ class Slice(_Strict):
             update={
                 "hosts": {name: host for name, host in self.hosts.items() if name not in names},
                 "clusters": [
-                    cluster.model_copy(update={"workers": [name for name in cluster.workers if name not in names]})
+                    cluster.model_copy(
+                        update={
+                            "servers": [name for name in cluster.servers if name not in names],
+                            "workers": [name for name in cluster.workers if name not in names],
+                        }
+                    )
                     for cluster in self.clusters
                 ],
             }

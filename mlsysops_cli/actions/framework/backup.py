@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import Conflict, InvalidInput, NotFound, Refused
 
-from mlsysops_cli.actions.framework.change import (
-    HostAccess,
-    embedded_only,
-    report_change,
-    run_change,
-    run_deployed,
-)
+from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change, run_deployed
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.deploy import save_slice_context
 from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
@@ -54,7 +48,6 @@ def backup(settings: Settings, slice_name: str | None, file: str, access: HostAc
     if access.inventory and not slice_name:
         slice_name = load_slice(access.inventory, vault_password_file=access.vault_password_file).name
     state = chosen_slice(settings, slice_name)
-    embedded_only(state.engine, "backup")
     plan = plan_of(state)
     if not plan:
         raise NotFound(f"slice {state.name} is not deployed", hint="run `mls framework deploy-all`")
@@ -63,7 +56,7 @@ def backup(settings: Settings, slice_name: str | None, file: str, access: HostAc
         raise Conflict(f"{path} exists", hint="--force replaces it, --file writes elsewhere")
     if not path.parent.is_dir() or path.is_dir():
         raise InvalidInput(f"{path} cannot be written", hint="--file names a file in a directory that exists")
-    planes = [*plan["groups"]["management"], *plan["groups"]["servers"]]
+    planes = [*plan["groups"]["management"], *plan["groups"]["servers"]] if not plan["apis"] else list(plan["apis"])
     directory = slice_directory(state.name)
     with (
         locked(directory, f"slice {state.name}"),
@@ -79,7 +72,7 @@ def backup(settings: Settings, slice_name: str | None, file: str, access: HostAc
         )
         if error := result.error():
             raise error
-        found = {f"{host}{_SUFFIX}": Path(parts, f"{host}{_SUFFIX}") for host in planes}
+        found = {path.name: path for path in Path(parts).glob(f"*{_SUFFIX}")}
         manifest = write_backup(path, state, found, force=force)
     size = path.stat().st_size
     document = {"file": str(path), "bytes": size, "seconds": round(result.seconds, 1), **manifest.model_dump()}
@@ -112,7 +105,6 @@ def restore(settings: Settings, file: str, access: HostAccess, *, yes: bool) -> 
             raise NotFound(
                 f"slice {manifest.slice} is not known on this machine", hint="name its inventory: --inventory"
             )
-        embedded_only(manifest.engine, "restore")
         _check(manifest, load_slice(inventory, vault_password_file=access.vault_password_file), inventory)
         if state and not yes:
             _confirm(manifest)
@@ -156,7 +148,7 @@ def _check(manifest: BackupManifest, slice_: Slice, inventory: str) -> None:
         raise InvalidInput(
             f"the backup does not fit {inventory}: {'; '.join(wrong)}", hint="hosts of control planes keep their names"
         )
-    planes = {name for name, place in manifest.hosts.items() if not place.startswith("worker/")}
+    planes = {slice_.management, *(cluster.servers[0] for cluster in slice_.clusters)}
     lacking = sorted(planes - {name.removesuffix(_SUFFIX) for name in manifest.parts})
     if lacking:
         raise InvalidInput(f"the backup has nothing of {', '.join(lacking)}", hint="take another one")

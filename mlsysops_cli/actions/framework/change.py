@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import NotFound, Refused
+from mlsysops_core.errors import NotFound
 
 from mlsysops_cli.actions.framework.chosen import plan_of
 from mlsysops_cli.assets import asset
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceState
 
-__all__ = ["HostAccess", "embedded_only", "report_change", "run_change", "run_deployed"]
+__all__ = ["HostAccess", "report_change", "run_change", "run_deployed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,6 @@ class HostAccess:
     vault_password_file: str | None = None
     accept_host_keys: bool = False
     check: bool = False
-
-
-def embedded_only(engine: str, what: str) -> None:
-    """Refuse a slice whose control planes are not ours to handle.
-
-    Raises:
-        Refused: Its engine is another one.
-    """
-    if engine != "embedded":
-        raise Refused(
-            f"{what} works on the embedded engine only, and the engine of this slice is {engine}",
-            hint="change the inventory and run `mls framework deploy-all`; Kubernetes' own tools do the rest",
-        )
 
 
 def run_change(

@@ -1,4 +1,4 @@
-"""What `mls framework add-node` and `remove-node` do: workers join and leave a running slice."""
+"""What `mls framework add-node` and `remove-node` do: hosts join and leave a running slice."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput, NotFound
 
-from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change
+from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
+from mlsysops_cli.actions.framework.members import check_joining, check_leaving, joining_warnings
 from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepared_change
 from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
@@ -19,30 +20,31 @@ if TYPE_CHECKING:
 
     from mlsysops_cli.actions.framework.prepare import Prepared
     from mlsysops_cli.settings import Settings
-    from mlsysops_cli.slice import Slice
 
 __all__ = ["add_nodes", "remove_nodes"]
 
 
 def add_nodes(settings: Settings, names: Sequence[str], access: HostAccess) -> None:
-    """Let workers of the inventory join a running slice; only they and their clusters' servers are touched.
+    """Let hosts of the inventory join a running slice; only they and their clusters' servers are touched.
 
     Args:
         settings: Global options.
-        names: The workers.
+        names: The workers; on k3s also further servers.
         access: How hosts are reached.
 
     Raises:
-        NotFound: The slice is not deployed, or a name is no worker of the inventory.
+        NotFound: The slice is not deployed, or a name is no such host of the inventory.
+        Refused: A host cannot join.
         PartialFailure: Some hosts failed.
     """
     inventory = default_inventory(settings, access.inventory)
     slice_ = load_slice(inventory, vault_password_file=access.vault_password_file)
-    embedded_only(slice_.engine, "add-node")
     state = SliceState.find(slice_.name)
     if state is None or not plan_of(state):
         raise NotFound(f"slice {slice_.name} is not deployed", hint="run `mls framework deploy-all`")
-    _check_workers(slice_, names, inventory)
+    check_joining(slice_, names, state.hosts, inventory)
+    for warning in joining_warnings(slice_, names):
+        settings.note(f"warning: {warning}")
     # Other hosts that are new in the inventory are none of this command's business.
     newcomers = [name for name in slice_.hosts if name not in state.hosts and name not in names]
     with prepared_change(settings, inventory, access, without=newcomers) as prepared:
@@ -67,33 +69,28 @@ def add_nodes(settings: Settings, names: Sequence[str], access: HostAccess) -> N
 def remove_nodes(
     settings: Settings, names: Sequence[str], access: HostAccess, *, slice_name: str | None, force: bool, seconds: int
 ) -> None:
-    """Take workers out of a running slice: empty them, stop and remove what is ours there, forget them.
+    """Take hosts out of a running slice: empty them, stop and remove what is ours there, forget them.
 
     Args:
         settings: Global options.
-        names: The workers.
+        names: The workers; on k3s also servers that joined a first one.
         access: How hosts are reached.
         slice_name: The slice; the one in use where None.
         force: The hosts are dead: they are not asked, and nothing is waited for.
         seconds: How long a node may take to become empty.
 
     Raises:
-        NotFound: A name is no worker of the slice.
+        NotFound: A name is no such host of the slice.
+        Refused: A host cannot leave.
         InvalidInput: The inventory does not say how a host is reached.
         TimedOut: A node does not become empty; it stays, cordoned.
         PartialFailure: Some hosts failed.
     """
     state = chosen_slice(settings, slice_name)
-    embedded_only(state.engine, "remove-node")
     inventory = access.inventory or state.inventory
     plan = plan_of(state)
-    unknown = [
-        name for name in names if not state.hosts.get(name, "").startswith("worker/") or name not in plan["hosts"]
-    ]
-    if unknown:
-        workers = ", ".join(name for name, place in state.hosts.items() if place.startswith("worker/"))
-        raise NotFound(f"no worker {', '.join(unknown)} in slice {state.name}", hint=f"workers: {workers or 'none'}")
     slice_ = load_slice(inventory, vault_password_file=access.vault_password_file)
+    check_leaving(slice_, names, state.name, {name: state.hosts[name] for name in state.hosts if name in plan["hosts"]})
     lost = [name for name in names if name not in slice_.hosts]
     if lost:
         raise InvalidInput(
@@ -126,15 +123,6 @@ def remove_nodes(
     report_change(settings, state.name, result, text, nodes=list(names), left=left)
 
 
-def _check_workers(slice_: Slice, names: Sequence[str], inventory: str) -> None:
-    wrong = [name for name in names if name not in slice_.hosts or slice_.hosts[name].role != "worker"]
-    if wrong:
-        workers = ", ".join(name for name, host in slice_.hosts.items() if host.role == "worker")
-        raise NotFound(
-            f"{', '.join(wrong)}: no worker of {inventory}", hint=f"add it to its cluster's group; workers: {workers}"
-        )
-
-
 def _commit(prepared: Prepared, names: Sequence[str]) -> None:
     """Write down that hosts have left."""
     prepared.state.save()
@@ -149,6 +137,9 @@ def _commit(prepared: Prepared, names: Sequence[str]) -> None:
 def _left_behind(part: dict[str, Any]) -> list[str]:
     """Return what of ours is still on a host that was not asked."""
     programs = [program["name"] for key in ("kubelet", "agents") for program in part[key].get("programs", [])]
+    if "k3s" in part:
+        unit = "k3s-agent" if part["role"] == "worker" else "k3s"
+        return [f"unit {unit}", "/etc/rancher", "/var/lib/rancher/k3s", *(one["path"] for one in part["artifacts"])]
     if part["local"]:
         return [*(f"process {name}" for name in programs), *part["remove"]["paths"]]
     return [*(f"unit mls-{part['supervisor']['slice']}-{name}" for name in programs), *part["remove"]["paths"]]

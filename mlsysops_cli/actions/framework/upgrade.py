@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlsysops_core.errors import NotFound, PartialFailure
 
 from mlsysops_cli import __version__
-from mlsysops_cli.actions.framework.change import HostAccess, embedded_only, report_change, run_change
+from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
 from mlsysops_cli.inventory import load_slice
@@ -36,7 +36,6 @@ def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, l
     if access.inventory and not slice_name:
         slice_name = load_slice(access.inventory, vault_password_file=access.vault_password_file).name
     state = chosen_slice(settings, slice_name)
-    embedded_only(state.engine, "upgrade")
     if not plan_of(state):
         raise NotFound(f"slice {state.name} is not deployed", hint="run `mls framework deploy-all`")
     inventory = access.inventory or state.inventory

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.mls_download import file_digest
+from ansible.module_utils.mls_k3s_version import refusal
 from ansible.module_utils.mls_supervisor import write_file
 
 __all__ = ["CONFIG", "DATA", "PROGRAM", "RECORD", "UNITS", "K3s", "K3sError", "run"]
@@ -124,16 +125,23 @@ class K3s:
                 return f"a k3s that mls did not install is here ({path}): remove it with k3s-uninstall.sh, or use another host"
         return ""
 
-    def claim(self, *, check: bool) -> bool:
+    def claim(self, wanted: str, *, check: bool) -> bool:
         """Write down that k3s on this host is this slice's, and what was here before; return whether it was not yet.
 
+        Args:
+            wanted: Version that it shall become; any where empty.
+            check: Only look.
+
         Raises:
-            K3sError: It is somebody else's.
+            K3sError: It is somebody else's, or it cannot become that version.
         """
         foreign = self.foreign()
         if foreign:
             raise K3sError(foreign, "conflict")
         if self.record():
+            refused = refusal(self.version(), wanted) if wanted else ""
+            if refused:
+                raise K3sError(refused, "refused")
             return False
         if not check:
             # The entries of what is there already: somebody else's, who may have them back.
@@ -142,6 +150,15 @@ class K3s:
             }
             self._write_record({"slice": self.owner, "role": self.role, "before": before, "tables": nft_tables()})
         return True
+
+    def version(self) -> str:
+        """Return what the program says that it is; empty where there is none."""
+        return run(str(PROGRAM), "--version").stdout.strip() if PROGRAM.is_file() else ""
+
+    def note(self, **known: Any) -> None:
+        """Write something down beside whose it is; what is None is forgotten."""
+        record = {key: value for key, value in {**self.record(), **known}.items() if value is not None}
+        self._write_record(record)
 
     def _write_record(self, record: dict[str, Any]) -> None:
         CONFIG.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -174,17 +191,30 @@ class K3s:
         """
         if not PROGRAM.is_file():
             raise K3sError(f"{PROGRAM} is missing", "not-found")
+        self.write(files)
+        self.restart(timeout)
+        self.note(runs=_digest(files))
+
+    @staticmethod
+    def write(files: dict[Path, str]) -> None:
+        """Write its files; one that is not wanted goes."""
         for path, text in files.items():
             if text:
                 write_file(path, text, 0o644 if path.parent == UNITS else 0o600)
             else:
                 path.unlink(missing_ok=True)
+
+    def restart(self, timeout: float) -> None:
+        """Start it anew, and wait until it is ready.
+
+        Raises:
+            K3sError: It is not ready in time; says what it logged last.
+        """
         for words in (["daemon-reload"], ["enable", "--quiet", self.unit], ["restart", "--no-block", self.unit]):
             done = run("systemctl", *words)
             if done.returncode != 0:
                 raise K3sError(f"systemctl {words[0]}: {' '.join(done.stderr.split())}")
         self.wait(timeout)
-        self._write_record({**self.record(), "runs": _digest(files)})
 
     def wait(self, timeout: float) -> None:
         """Wait until a server says that it is ready, or an agent was let in by its server.

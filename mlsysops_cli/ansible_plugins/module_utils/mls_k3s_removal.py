@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible.module_utils.mls_k3s import CONFIG, DATA, UNITS, K3s, nft_tables, run
 
-__all__ = ["remove"]
+__all__ = ["halt", "remove"]
 
 _CGROUPS = Path("/sys/fs/cgroup")
 #: Control groups of k3s and of its pods, below any hierarchy's root.
@@ -56,6 +56,25 @@ def remove(k3s: K3s, *, check: bool) -> tuple[list[str], list[str]]:
         CONFIG.joinpath("mlsysops.json").unlink(missing_ok=True)
         _rmdir(CONFIG, CONFIG.parent, DATA.parent, before=record.get("before", {}))
     return done, left
+
+
+def halt(k3s: K3s) -> list[str]:
+    """Stop the slice's k3s and every container of this host, as k3s' own ``k3s-killall.sh`` does; its data stays.
+
+    Returns:
+        What could not be done.
+    """
+    record = k3s.record()
+    if record.get("slice") != k3s.owner:
+        return []
+    left: list[str] = []
+    run("systemctl", "stop", k3s.unit, timeout=120)
+    for step in (_end_processes, _unmount, _remove_links, _remove_rules):
+        try:
+            step(k3s, record)
+        except (OSError, ValueError, LookupError) as exc:
+            left.append(f"{step.__name__.strip('_').replace('_', ' ')}: {exc}")
+    return left
 
 
 def _stop(k3s: K3s, _record: dict[str, Any]) -> list[str]:
@@ -215,6 +234,8 @@ def _remove_files(_k3s: K3s, record: dict[str, Any]) -> list[str]:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
             done.append(str(path))
         _rmdir(path, before=before)
+    if "node" not in before.get(str(CONFIG.parent), ()):  # the node's password, which k3s' own uninstaller leaves
+        shutil.rmtree(CONFIG.parent / "node", ignore_errors=True)
     for path in CONFIG.iterdir():
         if path.name != "mlsysops.json":  # it says whose the host's k3s is, until all else is gone
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

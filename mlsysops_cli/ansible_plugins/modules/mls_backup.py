@@ -20,9 +20,9 @@ options:
     elements: str
     default: []
   config:
-    description: The control plane's config file.
+    description: The control plane's config file; there is no store to copy where it is empty.
     type: path
-    required: true
+    default: ''
   content:
     description: What the config file holds, with C(state=restored), which may come before the control plane ever ran.
     type: str
@@ -56,15 +56,15 @@ size:
   type: int
 """
 
-import os  # noqa: E402 - Ansible wants the documentation first
-import shutil  # noqa: E402
+import shutil  # noqa: E402 - Ansible wants the documentation first
 import sys  # noqa: E402
 import tarfile  # noqa: E402
 import tempfile  # noqa: E402
-from pathlib import Path, PurePosixPath  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.mls_parcel import ParcelError, pack, unpack  # noqa: E402
 from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
 
 _STORE = "store.sqlite"
@@ -76,7 +76,7 @@ def main() -> None:
         argument_spec={
             "root": {"type": "path", "required": True},
             "paths": {"type": "list", "elements": "str", "default": []},
-            "config": {"type": "path", "required": True},
+            "config": {"type": "path", "default": ""},
             "content": {"type": "str", "default": ""},
             "file": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["taken", "restored", "absent"], "required": True},
@@ -93,6 +93,8 @@ def main() -> None:
         if state == "restored":
             _put_back(module, file)
         file.unlink(missing_ok=True)
+    except ParcelError as exc:
+        module.fail_json(msg=str(exc), mls_error="invalid-input")
     except (OSError, tarfile.TarError) as exc:
         module.fail_json(msg=f"{state}: {exc}")
     module.exit_json(changed=state == "restored", size=0)
@@ -100,36 +102,20 @@ def main() -> None:
 
 def _take(module: Any, file: Path) -> None:
     root = Path(module.params["root"])
+    members = {f"files/{name}": root / name for name in module.params["paths"] if (root / name).exists()}
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=root) as scratch:
-        store = Path(scratch, _STORE)
-        _engine(module, "backup", store)
-        partial = Path(scratch, "backup")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # private from its first byte
-        with (
-            os.fdopen(descriptor, "wb") as stream,
-            tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive,
-        ):
-            archive.add(store, arcname=_STORE)
-            for name in module.params["paths"]:
-                if (root / name).exists():
-                    archive.add(root / name, arcname=f"files/{name}")
-        partial.replace(file)
+        if module.params["config"]:
+            members[_STORE] = Path(scratch, _STORE)
+            _engine(module, "backup", members[_STORE])
+        pack(file, members)
 
 
 def _put_back(module: Any, file: Path) -> None:
     root = Path(module.params["root"])
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=root) as scratch:
-        with tarfile.open(file, "r:gz") as archive:
-            members = archive.getmembers()
-            for member in members:
-                path = PurePosixPath(member.name)
-                if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-                    module.fail_json(msg=f"{file}: {member.name} is no plain file below it", mls_error="invalid-input")
-            for member in members:
-                member.uid, member.gid = os.geteuid(), os.getegid()
-                member.mode = 0o700 if member.isdir() else 0o600
-                archive.extract(member, scratch, set_attrs=True)
+        unpack(file, Path(scratch))
         for name in module.params["paths"]:
             found, wanted = Path(scratch, "files", name), root / name
             if not found.exists():
@@ -138,8 +124,9 @@ def _put_back(module: Any, file: Path) -> None:
                 shutil.rmtree(wanted)
             wanted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             found.replace(wanted)
-        write_file(Path(module.params["config"]), module.params["content"])
-        _engine(module, "restore", Path(scratch, _STORE))
+        if module.params["config"]:
+            write_file(Path(module.params["config"]), module.params["content"])
+            _engine(module, "restore", Path(scratch, _STORE))
 
 
 def _engine(module: Any, command: str, store: Path) -> None:

@@ -27,6 +27,10 @@ options:
     description: Do not wait for anything, because the node is dead; with C(state=drained) it is only cordoned.
     type: bool
     default: false
+  pods:
+    description: With C(state=absent), whether what is left of its pods goes too, because nothing confirms their end any more.
+    type: bool
+    default: true
   timeout:
     description: Seconds until the node must be empty.
     type: int
@@ -73,6 +77,7 @@ def main() -> None:
             "node": {"type": "str", "required": True},
             "objects": {"type": "list", "elements": "dict", "default": []},
             "force": {"type": "bool", "default": False},
+            "pods": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 120},
             "state": {"type": "str", "choices": ["drained", "absent"], "required": True},
         },
@@ -133,7 +138,7 @@ def _forget(module: Any, api: Any) -> None:
             if exc.code != 404:
                 raise
     # Whoever would confirm that they ended is gone.
-    left = _pods(api, module.params["node"], daemons=True)
+    left = _pods(api, module.params["node"], daemons=True) if module.params["pods"] else []
     for pod in [] if module.check_mode else left:
         api.delete("/api/v1/namespaces/{namespace}/pods/{name}".format(**pod["metadata"]), grace=0)
     module.exit_json(changed=changed or bool(left), evicted=[_name(pod) for pod in left])

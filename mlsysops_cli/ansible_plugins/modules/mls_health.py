@@ -23,6 +23,19 @@ options:
       Seconds since the epoch, by the clock of whoever renews the Leases; 0 means within the duration that the Lease names.
     type: float
     default: 0
+  again:
+    description: Each Lease has to be renewed while this module looks at it; whatever clock its holder has.
+    type: bool
+    default: false
+  versions:
+    description: Versions that nodes must run, each with C(node) and C(version).
+    type: list
+    elements: dict
+    default: []
+  serves:
+    description: Release of k3s that the API itself must have at least; any where empty.
+    type: str
+    default: ''
   conditions:
     description: Conditions, each with C(api_version), C(kind), C(namespace), C(name) and C(condition).
     type: list
@@ -52,6 +65,7 @@ from datetime import datetime  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.mls_k3s_version import parse_version  # noqa: E402
 from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError  # noqa: E402
 
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
@@ -64,6 +78,9 @@ def main() -> None:
             "kubeconfig": {"type": "path", "required": True},
             "leases": {"type": "list", "elements": "dict", "default": []},
             "renewed_after": {"type": "float", "default": 0},
+            "again": {"type": "bool", "default": False},
+            "versions": {"type": "list", "elements": "dict", "default": []},
+            "serves": {"type": "str", "default": ""},
             "conditions": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
@@ -73,9 +90,10 @@ def main() -> None:
         module.exit_json(changed=False)
     deadline = time.monotonic() + module.params["timeout"]
     delay = 0.1
+    seen: dict[str, str] = {}
     while True:
         try:
-            missing = _missing(Api(module.params["kubeconfig"]), module.params)
+            missing = _missing(Api(module.params["kubeconfig"]), module.params, seen)
         except (ApiError, ApiUnreachableError, OSError) as exc:
             missing = [str(exc)]
         if not missing:
@@ -89,23 +107,45 @@ def main() -> None:
         delay = min(delay * 1.5, 0.5)
 
 
-def _missing(api: Any, parameters: dict[str, Any]) -> list[str]:
-    """Return what is not as it should be."""
+def _missing(api: Any, parameters: dict[str, Any], seen: dict[str, str]) -> list[str]:
+    """Return what is not as it should be.
+
+    Args:
+        api: The API.
+        parameters: The module's.
+        seen: When each Lease was renewed as it was seen first; is added to.
+    """
     api.request("GET", "/readyz")
     missing = []
+    if parameters["serves"]:
+        served = str(api.request("GET", "/version").get("gitVersion"))
+        if (parse_version(served) or ()) < (parse_version(parameters["serves"]) or ()):
+            missing.append("its API is of version {}, older than {}".format(served, parameters["serves"]))
     for lease in parameters["leases"]:
-        found = api.get(_LEASE.format(**lease))
-        spec = (found or {}).get("spec") or {}
-        renewed = datetime.fromisoformat(spec["renewTime"]).timestamp() if spec.get("renewTime") else 0.0
-        since = parameters["renewed_after"] or time.time() - float(spec.get("leaseDurationSeconds") or 0)
-        if renewed <= since:
+        spec = (api.get(_LEASE.format(**lease)) or {}).get("spec") or {}
+        if not _renewed(spec, parameters, seen.setdefault(lease["name"], str(spec.get("renewTime")))):
             missing.append("Lease {} was not renewed".format(lease["name"]))
+    for one in parameters["versions"]:
+        info = ((api.get("/api/v1/nodes/{node}".format(**one)) or {}).get("status") or {}).get("nodeInfo") or {}
+        if info.get("kubeletVersion") != one["version"]:
+            missing.append("node {node} does not run {version}".format(**one))
     for one in parameters["conditions"]:
         path = api.path(one["api_version"], one["kind"], one.get("namespace", ""), one["name"])
         said = api.wait(lambda path=path: api.get(path), one["condition"], 0.0)
         if said:
             missing.append("{} {} is not {}: {}".format(one["kind"], one["name"], one["condition"], said))
     return missing
+
+
+def _renewed(spec: dict[str, Any], parameters: dict[str, Any], first: str) -> bool:
+    """Whether a Lease was renewed as it is asked for."""
+    text = spec.get("renewTime")
+    if not text:
+        return False
+    if parameters["again"]:
+        return str(text) != first
+    since = parameters["renewed_after"] or time.time() - float(spec.get("leaseDurationSeconds") or 0)
+    return bool(datetime.fromisoformat(text).timestamp() > since)
 
 
 if __name__ == "__main__":

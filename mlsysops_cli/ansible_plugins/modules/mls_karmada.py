@@ -6,6 +6,7 @@ DOCUMENTATION = r"""
 module: mls_karmada
 short_description: Run Karmada on a host's k3s, let clusters join it, or remove it
 description:
+  - With C(state=checked) refuses a version other than the one that runs, which is not upgraded.
   - With C(state=present) installs the control plane with karmadactl, and its search add-on, and waits until its API is
     ready. What an attempt that died left behind goes first.
   - With C(state=invited), on the management host, tells whether a cluster is a member, and makes a short-lived token for
@@ -70,6 +71,10 @@ options:
     description: Text of the kubeconfig with which a cluster is pushed to.
     type: str
     default: ''
+  version:
+    description: The version that is wanted, with C(state=checked).
+    type: str
+    default: ''
   timeout:
     description: Seconds that each step may take.
     type: int
@@ -77,7 +82,7 @@ options:
   state:
     description: What shall be.
     type: str
-    choices: [present, absent, invited, uninvited, registered, pushed]
+    choices: [checked, present, absent, invited, uninvited, registered, pushed]
     default: present
 author: The MLSysOps founders
 """
@@ -129,10 +134,11 @@ def main() -> None:
             "token": {"type": "str", "default": "", "no_log": True},
             "digest": {"type": "str", "default": ""},
             "kubeconfig": {"type": "str", "default": "", "no_log": True},
+            "version": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 300},
             "state": {
                 "type": "str",
-                "choices": ["present", "absent", "invited", "uninvited", "registered", "pushed"],
+                "choices": ["checked", "present", "absent", "invited", "uninvited", "registered", "pushed"],
                 "default": "present",
             },
         },
@@ -141,13 +147,18 @@ def main() -> None:
     parameters = module.params
     karmada = Karmada(parameters["owner"], parameters["data"], parameters["etcd"], parameters["host"])
     steps = {
-        "present": _present, "absent": _absent, "invited": _invited, "uninvited": _uninvited,
+        "checked": _checked, "present": _present, "absent": _absent, "invited": _invited, "uninvited": _uninvited,
         "registered": _registered, "pushed": _pushed,
     }  # fmt: skip
     try:
         module.exit_json(**steps[parameters["state"]](module, karmada))
     except KarmadaError as exc:
         module.fail_json(msg=str(exc), mls_error=exc.family)
+
+
+def _checked(module: Any, karmada: Karmada) -> dict[str, Any]:
+    karmada.check_version(module.params["version"])
+    return {"changed": False}
 
 
 def _present(module: Any, karmada: Karmada) -> dict[str, Any]:

@@ -12,6 +12,7 @@ What is not: there is no etcd (a second server forwards to the first), no contai
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import http.server
 import json
@@ -32,7 +33,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-VERSION = "k3s version v1.36.4+k3s1 (stand-in)"
+import k3s_life as life
+
 CONFIG, DATA = Path("/etc/rancher/k3s"), Path("/var/lib/rancher/k3s")
 JOIN_PORT = 9345
 #: Flags of k3s that the stand-in understands; another one is refused, as k3s refuses flags that it does not have.
@@ -41,6 +43,13 @@ SERVER_KEYS = {
     "node-taint", "secrets-encryption", "server", "service-cidr", "tls-san", "token-file", "write-kubeconfig-mode",
 }  # fmt: skip
 AGENT_KEYS = {"node-ip", "node-label", "node-name", "node-taint", "server", "token-file"}
+
+
+@functools.cache  # the file may be replaced by another version while this one runs
+def carried(name: str) -> str:
+    """Return a text that the program carries; empty where it carries none."""
+    with zipfile.ZipFile(Path(sys.argv[0]).resolve()) as archive:
+        return archive.read(name).decode().strip() if name in archive.namelist() else ""
 
 
 def log(level: str, text: str) -> None:
@@ -80,8 +89,8 @@ def unpack() -> Path:
 
 
 def module(*words: str) -> list[str]:
-    """Return the command of a program of the engine."""
-    return ["/usr/bin/python3", str(DATA / "data/current/run.py"), *words]
+    """Return the command of a program of the engine, which says that it is of the stand-in's version."""
+    return ["/usr/bin/python3", str(DATA / "data/current/run.py"), f"STANDIN_VERSION={carried('VERSION')}", *words]
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> None:
@@ -186,6 +195,8 @@ class Joining:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if asked["as"] == "server" and user != "server":
                     return self.answer(403, b"Forbidden")
+                if not life.admit(asked["name"], asked["password"]):
+                    return self.answer(403, b"Node password rejected, duplicate hostname or contents")
                 answer: dict[str, Any] = {"files": outer.credentials(asked["name"], asked["address"])}
                 if asked["as"] == "server":
                     answer["k3s.yaml"] = (CONFIG / "k3s.yaml").read_text(encoding="utf-8")
@@ -208,7 +219,8 @@ def join(config: dict[str, Any], role: str) -> dict[str, Any]:
     parts = re.fullmatch(r"K10([0-9a-f]{64})::(server|node):(\S+)", token)
     if not parts:
         fatal("starting kubernetes: preparing server: token is not in the full format")
-    body = json.dumps({"name": config["node-name"], "address": config["node-ip"], "as": role}).encode()
+    about = {"name": config["node-name"], "address": config["node-ip"], "as": role, "password": life.own_password()}
+    body = json.dumps(about).encode()
     while True:
         try:
             anyone = ssl._create_unverified_context()
@@ -330,13 +342,13 @@ def control_plane(config: dict[str, Any]) -> list[str]:
     """Write the control plane's configuration and return its command."""
     plane: dict[str, Any] = {
         "name": config["node-name"],
-        "data_dir": str(DATA / "server/db"),
+        "data_dir": str(life.store_directory(config)),
         "listen": {"address": "0.0.0.0", "port": 6443},
         "pki_dir": str(DATA / "server/tls"),
         # Service addresses of the embedded engine are on loopback; k3s' key is checked and kept beside it.
         "service_cidr": "127.90.136.0/21",
     }
-    member = DATA / "server/member.json"
+    member = Path("/etc/karmada/member.json")
     if member.exists():
         plane["member"] = json.loads(member.read_text(encoding="utf-8"))
     write(DATA / "server/controlplane.json", json.dumps(plane))
@@ -361,6 +373,10 @@ def first_server(config: dict[str, Any], children: Children) -> None:
     # karmadactl's stand-in asks for this when the cluster joins as a member that pulls.
     signal.signal(signal.SIGHUP, lambda *_: children.restart("controlplane", *control_plane(config)))
     ready()
+    if not life.admit(config["node-name"], life.own_password()):
+        fatal(
+            "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match server"
+        )
     joining = Joining(config, tokens)
     joining.serve()
     for name, text in joining.credentials(config["node-name"], config["node-ip"]).items():
@@ -403,48 +419,21 @@ def next_server(config: dict[str, Any]) -> None:
     threading.Thread(target=accept, daemon=True).start()
 
 
-def kubectl(words: list[str]) -> int:
-    """Run ``k3s kubectl --kubeconfig F get|delete --raw PATH``."""
-    import yaml
-
-    if len(words) != 5 or words[0] != "--kubeconfig" or words[2] not in ("get", "delete") or words[3] != "--raw":
-        print(f"the stand-in cannot: kubectl {' '.join(words)}", file=sys.stderr)
-        return 2
-    try:
-        document = yaml.safe_load(Path(words[1]).read_text(encoding="utf-8"))
-    except OSError as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return 1
-    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
-    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-    pair = CONFIG / f".kubectl-{os.getpid()}.pem"
-    write(pair, "".join(base64.b64decode(user[f"client-{kind}-data"]).decode() for kind in ("certificate", "key")))
-    try:
-        context.load_cert_chain(pair)
-    finally:
-        pair.unlink()
-    try:
-        method = {"get": "GET", "delete": "DELETE"}[words[2]]
-        request = urllib.request.Request(cluster["server"] + words[4], method=method)
-        with urllib.request.urlopen(request, context=context, timeout=10) as answer:
-            print(answer.read().decode())
-    except urllib.error.HTTPError as exc:
-        print(f"Error from server ({exc.reason}): {exc.read().decode()[:200]}", file=sys.stderr)
-        return 1
-    except OSError as exc:
-        print(f"Unable to connect to the server: {exc}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def main() -> int:
     words = sys.argv[1:]
     if words == ["--version"]:
-        print(VERSION)
+        print(f"k3s version {carried('VERSION')} (stand-in)")
         return 0
     unpack()
     if words[:1] == ["kubectl"]:
-        return kubectl(words[1:])
+        return life.kubectl(words[1:])
+    if words[:1] == ["etcd-snapshot"]:
+        return life.snapshot(words[1:])
+    if "--cluster-reset" in words:
+        return life.cluster_reset(words)
+    if broken := carried("BROKEN"):
+        fatal(broken)
+    carried("VERSION")
     role, _, path = words  # server|agent --config FILE
     children = Children()
     if role == "server":

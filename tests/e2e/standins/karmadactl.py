@@ -27,6 +27,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+VERSION = "v1.18.2"
 K3S = Path("/var/lib/rancher/k3s")
 CURRENT = K3S / "data/current"
 sys.path.insert(0, str(CURRENT))
@@ -139,6 +140,8 @@ def init(options: argparse.Namespace) -> None:
     engine("mlsysops_embedded", "bootstrap", "--config", str(data / "bootstrap.json"))
     host = Api(options.kubeconfig)
     host.ensure("/api/v1/namespaces", {"metadata": {"name": "karmada-system"}})
+    # Its image says which version runs; a pod that says nothing more stands for it.
+    deploy(host, "karmada-controller-manager", [], image=f"docker.io/karmada/karmada-controller-manager:{VERSION}")
     deploy(host, "karmada-apiserver", ["controlplane", "--config", str(data / "controlplane.json")])
     karmada = Api(str(data / "karmada-apiserver.config"))
     deadline = time.monotonic() + options.wait_component_ready_timeout
@@ -243,7 +246,9 @@ def register(options: argparse.Namespace) -> None:
     path.parent.mkdir(exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(document), encoding="utf-8")
-    (K3S / "server/member.json").write_text(json.dumps({"cluster": name, "kubeconfig": str(path)}), encoding="utf-8")
+    Path("/etc/karmada/member.json").write_text(
+        json.dumps({"cluster": name, "kubeconfig": str(path)}), encoding="utf-8"
+    )
     shown = subprocess.run(
         ["systemctl", "show", "--property", "MainPID", "--value", "k3s.service"],
         capture_output=True,

@@ -12,4 +12,9 @@ sys.argv = sys.argv[1:]
 while "=" in sys.argv[0]:
     name, _, value = sys.argv.pop(0).partition("=")
     os.environ[name] = value
+if (version := os.environ.pop("STANDIN_VERSION", "")) and sys.argv[0] == "mlsysops_embedded":
+    from mlsysops_embedded.apiserver import app
+    from mlsysops_embedded.kubelet import node
+
+    app.VERSION["gitVersion"] = node._VERSION = version
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -54,14 +54,14 @@ before = look()
 from ansible.module_utils import mls_k3s as k3s, mls_k3s_removal as removal
 ours = k3s.K3s("lab", "agent")
 assert removal.remove(ours, check=False) == ([], []), "nothing was there"
-assert ours.claim(check=False) and not ours.claim(check=False)
+assert ours.claim("", check=False) and not ours.claim("", check=False)
 other = k3s.K3s("other", "agent").foreign()
 assert "slice lab has its k3s here" in other, other
 assert removal.remove(k3s.K3s("other", "agent"), check=False) == ([], []), "it is another slice's"
 # What containers, CNI and kube-proxy leave.
 sh("ip link add cni0 type bridge; ip link add v1 type veth peer name v2; ip link set v1 master cni0; ip link add v3 type veth peer name v4")
-sh("mkdir -p /var/lib/rancher/k3s/server /run/k3s/sandbox /run/flannel /var/lib/cni/x /var/log/pods/x /var/lib/kubelet/pods/x")
-sh("touch /etc/rancher/k3s/config.yaml /etc/systemd/system/k3s-agent.service /var/lib/rancher/k3s/server/token")
+sh("mkdir -p /var/lib/rancher/k3s/server /etc/rancher/node /run/k3s/sandbox /run/flannel /var/lib/cni/x /var/log/pods/x /var/lib/kubelet/pods/x")
+sh("touch /etc/rancher/node/password /etc/rancher/k3s/config.yaml /etc/systemd/system/k3s-agent.service /var/lib/rancher/k3s/server/token")
 sh("mount -t tmpfs tmpfs /run/k3s/sandbox; mount -t tmpfs tmpfs /var/lib/kubelet/pods/x")
 Path("/run/rules").write_text('''
 add table ip nat

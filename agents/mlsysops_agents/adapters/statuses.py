@@ -29,13 +29,12 @@ class Statuses:
         self._namespace = namespace
         self._interval = interval
         self._writers: dict[str, tuple[StatusWriter, asyncio.Task[None], object]] = {}
-        self._offered: dict[str, dict[str, Any]] = {}
 
     def before(self, obj: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the status an object has or is about to have."""
         name, uid = str(obj["metadata"]["name"]), obj["metadata"].get("uid")
         if name in self._writers and self._writers[name][2] == uid:
-            return self._offered[name]
+            return self._writers[name][0].wanted
         status: Mapping[str, Any] = obj.get("status") or {}
         return status
 
@@ -53,7 +52,6 @@ class Statuses:
             writer = StatusWriter(self._client, self._resource, name, self._namespace, interval=self._interval)
             task = asyncio.get_running_loop().create_task(writer.run(), name=f"status-{self._resource.plural}-{name}")
             known = self._writers[name] = (writer, task, uid)
-        self._offered[name] = dict(status)
         known[0].offer(status, urgent=urgent)
 
     async def flush(self) -> None:
@@ -68,7 +66,6 @@ class Statuses:
     def drop(self, name: str) -> None:
         """Forget an object that is gone."""
         known = self._writers.pop(name, None)
-        self._offered.pop(name, None)
         if known is not None:
             known[1].cancel()
 

@@ -18,7 +18,8 @@ from mlsysops_agents.adapters.telemetry import HostMetrics, HostSnapshot
 from mlsysops_agents.extension import PolicyManager, TargetedInputs, make_extensions
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
-from .settings import UNINSTALL, is_uninstalled, orphaned, put_back, tidy
+from .farewell import Farewell
+from .settings import UNINSTALL, is_uninstalled, orphaned, put_back, restore_node, tidy
 from .status import NodeReport
 from .world import NodeHandle, NodeWorld, components_here
 
@@ -70,6 +71,7 @@ class NodeAgent:
         self._mechanisms: Mapping[str, Mechanism] = {}
         self._settling: set[asyncio.Task[None]] = set()
         self._ready = (True, "AgentRunning", "")
+        self._farewell = Farewell(runtime.heartbeat)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -81,7 +83,32 @@ class NodeAgent:
             if not self._appeared.is_set():
                 _log.info("waiting for MLSysOpsNode %s to be registered", self._name)
             await self._appeared.wait()
-            await self._loop()
+            told = self._runtime.objects.follow(
+                "ConfigMap", self._farewell.on_config_map, namespace=self._runtime.identity.framework_namespace
+            )
+            await told.wait_synced()
+            await self._until_uninstalled()
+            self._ready = (False, "Uninstalled", "settings are put back, and no policy runs")
+            self._publish(urgent=True)
+            await self._farewell.serve(lambda: restore_node(self._runtime.config))
+            # Whoever keeps the process starts it anew; nothing of it is left then that could decide by accident.
+            raise MlsError("the agent is not uninstalled after all: it has to start anew")
+
+    async def _until_uninstalled(self) -> None:
+        """Run the loop until it ends, or the agent is told that it is uninstalled."""
+        if self._farewell.said:
+            return
+        loop = asyncio.create_task(self._loop(), name="loop")
+        told = asyncio.create_task(self._farewell.wait(), name="farewell")
+        try:
+            await asyncio.wait({loop, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            loop.cancel()
+            await asyncio.wait({loop})
+        if not loop.cancelled():
+            loop.result()
+            raise MlsError("the loop of the node's agent ended by itself")
 
     # -- the node's object ---------------------------------------------------------------------------------------
 
@@ -207,7 +234,7 @@ class NodeAgent:
                 tasks.create_task(self._put_back_orphans(manager), name="orphans")
         finally:
             self._engine = None
-            if is_uninstalled(config.state_dir):
+            if self._farewell.said or is_uninstalled(config.state_dir):
                 await self._settle("uninstalled", put_back(self._mechanisms))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LAST_WORDS_SECONDS):

@@ -24,6 +24,8 @@ __all__ = [
     "KEEP_REVISIONS",
     "MAX_POLICY_BYTES",
     "POLICY",
+    "UNINSTALL",
+    "UNINSTALLED",
     "AgentSettings",
     "PolicySettings",
     "Revision",
@@ -38,6 +40,11 @@ __all__ = [
 #: Label of the ConfigMaps; its value says what is in them.
 FOR_AGENTS = "mlsysops.eu/for-agents"
 POLICY, CONFIG = "policy", "config"
+#: ConfigMap of the framework's namespace whose presence says that node agents are uninstalled.
+UNINSTALL = "mlsysops-uninstall"
+#: Annotation of a node agent's Lease that answers it: JSON with ``request`` (the ConfigMap's uid) and ``fault`` (empty where all
+#: settings are put back).
+UNINSTALLED = "mlsysops.eu/uninstalled"
 #: Versions kept for a rollback; all of them share one object, which may hold 1 MiB.
 KEEP_REVISIONS = 5
 MAX_POLICY_BYTES = 128 * 1024

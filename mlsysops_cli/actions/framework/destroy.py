@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.errors import NotFound, PartialFailure, Refused, Unreachable
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
+from mlsysops_cli.actions.framework.farewell import put_settings_back, withdraw_request
 from mlsysops_cli.actions.framework.removal import purge, removal_plan, settle_applications
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import delete_context
@@ -83,6 +84,7 @@ def destroy(
         if existing:
             _settle(settings, plan, extent)
             write_private(directory / "removal.json", json.dumps({"mls_plan": removal_plan(plan, directory)}) + "\n")
+        altered = put_settings_back(plan, note=settings.note)
         if plan:
             title = f"destroy slice {state.name}"
             run = PlaybookRun(
@@ -106,6 +108,7 @@ def destroy(
         if result and not result.hosts and remote:
             left.append(str(result.error()))
         if existing:
+            withdraw_request(plan)
             if not extent.abandon:
                 left += [str(failure) for failure in failures if failure.host in plan.get("apis", {})]
             if extent.definitions and not left:
@@ -121,6 +124,11 @@ def destroy(
     for failure in failures:  # on the way, and made good by a later step
         settings.note(f"note: {failure}")
     write(f"slice {state.name} is gone\n")
+    if altered:
+        message = f"settings of {len(altered)} nodes were not put back: {'; '.join(altered)}"
+        if not extent.abandon:
+            raise PartialFailure(message, hint="restart these nodes: a kernel's settings do not outlive it")
+        settings.note(f"note: {message}")
 
 
 def _settle(settings: Settings, plan: dict[str, Any], extent: Extent) -> None:

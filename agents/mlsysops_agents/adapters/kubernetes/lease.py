@@ -86,7 +86,7 @@ class Heartbeat:
         self._duration = duration
         self._renew = renew
         self._labels = dict(labels or {})
-        self._annotations = dict(annotations or {})
+        self._annotations: dict[str, str | None] = dict(annotations or {})
         self._now = now
         self._holder = holder_identity()
         self._lease: dict[str, Any] | None = None
@@ -120,6 +120,15 @@ class Heartbeat:
                 self._complained = False
             backoff.reset()
             await asyncio.sleep(self._renew)
+
+    async def tell(self, annotations: Mapping[str, str | None]) -> None:
+        """Say more of the holder, now and with every renewal; what is None is said no longer.
+
+        Raises:
+            MlsError: The API did not take it; the next renewal tries again.
+        """
+        self._annotations |= annotations
+        await self.beat()
 
     async def beat(self) -> None:
         """Renew once.
@@ -167,7 +176,8 @@ class Heartbeat:
         if not self._annotations:
             return {**lease, "spec": spec}
         metadata = lease["metadata"]
-        told = {**(metadata.get("annotations") or {}), **self._annotations}
+        said = {**(metadata.get("annotations") or {}), **self._annotations}
+        told = {key: value for key, value in said.items() if value is not None}
         return {**lease, "metadata": {**metadata, "annotations": told}, "spec": spec}
 
 

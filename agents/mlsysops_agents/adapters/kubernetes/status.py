@@ -89,6 +89,11 @@ class StatusWriter:
         if urgent:
             self._urgent.set()
 
+    @property
+    def wanted(self) -> Mapping[str, Any]:
+        """What the status should be; not to be changed."""
+        return self._wanted
+
     def invalidate(self) -> None:
         """Forget what was written: the object was made anew, so everything must be written again."""
         self._written = None

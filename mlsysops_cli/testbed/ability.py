@@ -22,7 +22,7 @@ __all__ = ["check_ability"]
 
 #: Settings of the kernel that a testbed changes while it is up.
 _SETTINGS = (Path("/proc/sys/net/ipv4/ip_forward"), Path("/proc/sys/fs/inotify/max_user_instances"))
-_PRIVILEGED = "a container must be privileged (docker, podman: --privileged) to carry a testbed"
+_PRIVILEGED = "a container must be privileged to carry a testbed: --privileged of docker and podman"
 
 
 def check_ability(directory: Path) -> None:

@@ -9,73 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hosts import INVENTORY_OF_A_HOST, ON_HOSTS, Bed, boot
+from hosts import ON_HOSTS
+from k3s_bed import K3sBed, k3s_bed
 from newcomer import wait_for
-
-sys.path.insert(0, str(Path(__file__).parent / "standins"))
-
-from release_files import KARMADA, VERSION, publish
-from release_server import ReleaseServer, serving
+from release_files import KARMADA, VERSION
 
 pytestmark = [*ON_HOSTS, pytest.mark.timeout(900)]
 HOSTS = ("mgmt", "server", "worker1", "worker2")
 PINNED = "k3s/v1.36.4+k3s1"
 
 
-class K3sBed:
-    """The hosts, a server of released files on their network, and inventories of the engine k3s."""
-
-    def __init__(self, bed: Bed, server: ReleaseServer) -> None:
-        self.bed = bed
-        self.server = server
-        self.person = bed.person
-        self.artifacts = bed.person.work / "artifacts"
-
-    def inventory(self, name: str = "k3s", **shared: Any) -> Path:
-        """Write an inventory: worker2 is a second server of the cluster."""
-        document = yaml.safe_load(Path(self.bed.inventory).read_text(encoding="utf-8"))
-        every = document["all"]
-        del every["children"]["far_edge"]
-        every["vars"] |= {"mls_slice": "k3s", "mls_engine": "k3s", "mls_k3s_version": VERSION, **shared}
-        groups = every["children"]["cluster1"]["children"]
-        groups["master_nodes"]["hosts"]["worker2"] = groups["worker_nodes"]["hosts"].pop("worker2")
-        groups["master_nodes"]["hosts"]["server"] |= {"pod_cidr": "10.60.0.0/16", "service_cidr": "10.61.0.0/16"}
-        groups["worker_nodes"]["hosts"]["worker1"] |= {"labels": {"zone": "a"}, "taints": ["slow=yes:PreferNoSchedule"]}
-        path = self.person.work / f"{name}.yml"
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
-        return path
-
-    def deploy(self, inventory: Path, *options: str, **more: Any) -> Any:
-        command = f"mls framework deploy-all -q -i {inventory} -o json {' '.join(options)}"
-        return self.person.run(command, timeout=600, **more)
-
-    def state(self, host: str) -> set[str]:
-        return set(self.bed.ssh(host, INVENTORY_OF_A_HOST).splitlines())
-
-    def slice_directory(self) -> Path:
-        return Path(self.person.home, ".local/share/mlsysops/slices/k3s")
-
-    def kubectl(self, kubeconfig: Path, words: str) -> Any:
-        return self.person.run(f"kubectl --request-timeout=5s --kubeconfig {kubeconfig} {words} -o json").json()
-
-    def admin(self, host: str, name: str = "admin") -> Path:
-        return self.slice_directory() / "access" / host / "kubeconfigs" / f"{name}.kubeconfig"
-
-
 @pytest.fixture(scope="module")
 def k3s(tmp_path_factory: pytest.TempPathFactory) -> Iterator[K3sBed]:
-    for bed in boot(tmp_path_factory.mktemp("home")):
-        gateway = bed.address["mgmt"].rpartition(".")[0] + ".1"
-        with serving(tmp_path_factory.mktemp("released"), gateway) as server:
-            publish(server)
-            yield K3sBed(bed, server)
+    yield from k3s_bed(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("released"))
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlsysops_core.errors import NotFound, PartialFailure
+from mlsysops_core.errors import NotFound, PartialFailure, Refused
 
 from mlsysops_cli import __version__
 from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
 from mlsysops_cli.inventory import load_slice
+from mlsysops_cli.slice.state import host_roles
 
 if TYPE_CHECKING:
     from mlsysops_cli.runner import RunResult
@@ -31,6 +32,7 @@ def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, l
 
     Raises:
         NotFound: The slice is not deployed.
+        Refused: What runs cannot become what the inventory wants; nothing was done.
         PartialFailure: A host was not well afterwards; it runs what it ran before, and those after it were left alone.
     """
     if access.inventory and not slice_name:
@@ -39,7 +41,7 @@ def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, l
     if not plan_of(state):
         raise NotFound(f"slice {state.name} is not deployed", hint="run `mls framework deploy-all`")
     inventory = access.inventory or state.inventory
-    names = load_slice(inventory, vault_password_file=access.vault_password_file).hosts
+    names = host_roles(load_slice(inventory, vault_password_file=access.vault_password_file))
     newcomers = [name for name in names if name not in state.hosts]  # those join with `add-node`
     with prepared_change(settings, inventory, access, without=newcomers) as prepared:
         result = run_change(
@@ -56,7 +58,7 @@ def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, l
         if error := result.error():
             if not access.check:
                 prepared.state.model_copy(update={"version": state.version}).save()
-            raise _stopped(state, result) or error
+            raise (None if isinstance(error, Refused) else _stopped(state, result)) or error
     done = "would be changed" if access.check else "is upgraded"
     text = f"slice {state.name} {done} from {state.version} to {__version__}: {result.changed} changes, {result.seconds:.1f} s\n"
     report_change(settings, state.name, result, text, version=__version__, before=state.version)

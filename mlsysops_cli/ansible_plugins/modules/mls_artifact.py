@@ -147,7 +147,8 @@ def _keep(module: Any, one: Wanted, pins: Path, known: Pins) -> bool:
         return True
     digest = _fetch(module.params, one, _wanted_sum(one, known))
     make_executable(path, mode)
-    known[one["name"]] = {"sha256": digest, **({"member": file_digest(path)} if one["member"] else {})}
+    member = {"member": file_digest(path)} if one["member"] else {}
+    known[one["name"]] = {"sha256": digest, "path": str(path), **member}
     write_file(pins, json.dumps(known, indent=2, sort_keys=True) + "\n")
     return True
 
@@ -212,7 +213,8 @@ def _pins(path: Path) -> Pins:
 def _remove(module: Any, one: Wanted, known: Pins) -> bool:
     path = Path(one["path"])
     paths = [path.with_name(path.name + ".part"), path.with_name(f".{path.name}.archive")]
-    if one["name"] in known:  # what we did not put there is not ours to remove
+    # What we did not put there is not ours to remove; what we did may have been of another version.
+    if one["name"] in known or any(pin.get("path") == str(path) for pin in known.values()):
         paths.append(path)
     found = [there for there in paths if there.exists() or there.is_symlink()]
     if not module.check_mode:

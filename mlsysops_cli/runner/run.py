@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["PlaybookRun", "run_playbook"]
 
 _KEPT_LOGS = 10
+_FORKS_HERE = 10
+_FORKS_OVER_SSH = 50
 #: Variables of ours that Ansible and what it starts may see; anything else might hold a secret.
 _PASSED = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "NO_COLOR", "PATH", "SHELL", "SSH_AUTH_SOCK", "TERM", "TMPDIR", "TZ",
@@ -61,7 +63,7 @@ class PlaybookRun:
         start_at_task: Name of the task to start at.
         vault_password_file: File that decrypts vaulted parts.
         verbosity: Ansible's ``-v``, so many times.
-        forks: Hosts at a time.
+        forks: Hosts at a time; where 0, as many as ``ANSIBLE_FORKS`` says, else what suits this machine or SSH.
         local_only: All hosts are this machine, so temporary files may lie below `state`.
         known_hosts: Where SSH keys of hosts are recorded.
         accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
@@ -81,7 +83,7 @@ class PlaybookRun:
     start_at_task: str = ""
     vault_password_file: str | None = None
     verbosity: int = 0
-    forks: int = 10
+    forks: int = 0
     local_only: bool = False
     known_hosts: Path | None = None
     accept_host_keys: bool = False
@@ -256,7 +258,7 @@ def _settings(run: PlaybookRun, private: Path, sockets: Path) -> dict[str, str]:
         "ANSIBLE_LIBRARY": str(plugins / "modules"),
         "ANSIBLE_MODULE_UTILS": str(plugins / "module_utils"),
         "ANSIBLE_PIPELINING": "1",
-        "ANSIBLE_FORKS": str(run.forks),
+        "ANSIBLE_FORKS": str(run.forks or _forks(run)),
         "ANSIBLE_GATHERING": "explicit",
         "ANSIBLE_CACHE_PLUGIN": "memory",
         "ANSIBLE_INJECT_FACT_VARS": "0",
@@ -278,6 +280,14 @@ def _settings(run: PlaybookRun, private: Path, sockets: Path) -> dict[str, str]:
     # ansible-runner looks for ansible-playbook in this path; ours is beside the interpreter, whatever the shell knows.
     settings["PATH"] = os.pathsep.join([str(Path(_ansible_playbook()).parent), os.environ.get("PATH", os.defpath)])
     return settings | dict(run.environment)
+
+
+def _forks(run: PlaybookRun) -> int:
+    """Return how many hosts are worked on at a time: with hosts over SSH we mostly wait, hosts here share our processors."""
+    wanted = os.environ.get("ANSIBLE_FORKS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    return _FORKS_HERE if run.local_only else _FORKS_OVER_SSH
 
 
 def _only_passed(environment: Mapping[str, Any]) -> dict[str, Any]:

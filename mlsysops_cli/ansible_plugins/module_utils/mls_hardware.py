@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def collect(root: str = "/") -> dict[str, Any]:
     facts: dict[str, Any] = {
         # What an environment for this machine has to fit.
         "python": platform.python_version(),
-        "machine": platform.machine(),
+        "machine": machine(),
         "libc": " ".join(platform.libc_ver()).strip(),
         "cpu": _known(
             model=cpuinfo.get("model name"),
@@ -49,6 +50,20 @@ def collect(root: str = "/") -> dict[str, Any]:
         "container_runtime": [name for name in RUNTIMES if shutil.which(name)],
     }
     return _known(**facts)
+
+
+def machine(kernel: str = "", largest: int = sys.maxsize) -> str:
+    """Return the processor that programs of this machine are for, as ``uname -m`` names it.
+
+    Below a 64-bit kernel there may be a 32-bit system, as Raspberry Pi OS has it; then it is what such a kernel would say
+    to a 32-bit program that asks for it (``setarch linux32``).
+
+    Args:
+        kernel: What the kernel says; this one's where empty.
+        largest: Python's ``sys.maxsize``.
+    """
+    kernel = kernel or platform.machine()
+    return "armv8l" if kernel in ("aarch64", "arm64") and largest < 2**32 else kernel
 
 
 def _known(**values: Any) -> dict[str, Any]:

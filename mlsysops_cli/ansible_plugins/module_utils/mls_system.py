@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.mls_findings import Finding, fault, warning
+from ansible.module_utils.mls_hardware import machine as own_machine
 from ansible.module_utils.mls_hardware import os_release
 
 __all__ = [
@@ -72,7 +73,7 @@ def check_machine(machine: str = "", libc: str = "", *, part: str = "") -> list[
         libc: Its C library; this machine's where empty.
         part: ``control plane`` where the host shall run one of ours.
     """
-    machine = machine or platform.machine()
+    machine = machine or own_machine()
     libc = libc or platform.libc_ver()[0]
     found = []
     if machine not in MACHINES:

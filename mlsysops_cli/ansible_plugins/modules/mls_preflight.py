@@ -104,7 +104,7 @@ from typing import Any  # noqa: E402
 from ansible.module_utils import mls_network, mls_ports, mls_storage, mls_system  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.mls_findings import bounded, fault  # noqa: E402
-from ansible.module_utils.mls_hardware import os_release  # noqa: E402
+from ansible.module_utils.mls_hardware import machine, os_release  # noqa: E402
 
 
 def main() -> None:
@@ -163,7 +163,7 @@ def main() -> None:
 def _kind() -> dict[str, str]:
     """Return what an environment for this host has to fit."""
     libc = " ".join(platform.libc_ver()).strip()
-    return {"python": platform.python_version(), "machine": platform.machine(), "libc": libc}
+    return {"python": platform.python_version(), "machine": machine(), "libc": libc}
 
 
 def _serves(ports: list[dict[str, Any]]) -> bool:
@@ -173,7 +173,7 @@ def _serves(ports: list[dict[str, Any]]) -> bool:
 
 def _summary() -> str:
     name = os_release(Path("/")).get("PRETTY_NAME", platform.system())
-    return f"{name}, {platform.machine()}, Python {platform.python_version()}"
+    return f"{name}, {machine()}, Python {platform.python_version()}"
 
 
 def _ports(ports: list[dict[str, Any]], where: dict[str, Any], units: list[str]) -> list[Any]:

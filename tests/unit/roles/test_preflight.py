@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import mls_findings, mls_network, mls_storage, mls_system
+from ansible.module_utils import mls_findings, mls_hardware, mls_network, mls_storage, mls_system
 
 from mlsysops_cli.ansible_plugins.modules.mls_verdict import doubles
 
@@ -52,6 +52,19 @@ def test_processors_and_libraries() -> None:
     assert "no control plane" in mls_system.check_machine("armv7l", "glibc", part="control plane")[0]["found"]
     found = mls_system.check_machine("riscv64", "musl")
     assert [one["check"] for one in found] == ["processor", "C library"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "largest", "machine"),
+    [
+        ("aarch64", 2**63 - 1, "aarch64"),
+        ("aarch64", 2**31 - 1, "armv8l"),  # a 32-bit system below a 64-bit kernel
+        ("armv7l", 2**31 - 1, "armv7l"),
+        ("x86_64", 2**63 - 1, "x86_64"),
+    ],
+)
+def test_programs_are_for_the_system_and_not_for_the_kernel(kernel: str, largest: int, machine: str) -> None:
+    assert mls_hardware.machine(kernel, largest) == machine
 
 
 def test_systemd_must_run_the_host(tmp_path: Path) -> None:

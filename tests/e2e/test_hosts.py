@@ -85,11 +85,18 @@ def test_a_dry_run_leaves_bare_hosts_alone(bed: Bed, bare: dict[str, set[str]], 
 @pytest.fixture(scope="module")
 def first(bed: Bed, bare: dict[str, set[str]], small: str) -> Any:
     """The first deployment, by hosts that have no internet: its command and one host's SSH server are killed, and it is run again."""
-    unpacked = "ls /opt/mlsysops/hosts/venv/lib/python3*/site-packages/mlsysops.pth 2>/dev/null || true"
     server = bed.ssh("worker1", "systemctl show -P MainPID ssh")
     run = bed.start(f"framework deploy-all -i {small}")
+
+    def unpacked() -> str:
+        if run.poll() is not None:
+            raise RuntimeError(f"the run has ended by itself, with exit code {run.returncode}")
+        return bed.ssh(
+            "server", "ls /opt/mlsysops/hosts/venv/lib/python3*/site-packages/mlsysops.pth 2>/dev/null || true"
+        )
+
     try:
-        wait_for("an environment on the server", lambda: bed.ssh("server", unpacked), timeout=600)
+        wait_for("an environment on the server", unpacked, timeout=600)
         # Every process of it: the one that listens, and those that the run's connections are.
         bed.ssh("worker1", "systemd-run --quiet pkill -KILL --exact sshd", expect=None)
         assert run.poll() is None

@@ -10,8 +10,6 @@ One slice goes through all of it, so the tests stand in the order in which thing
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +99,7 @@ def first(bed: Bed, bare: dict[str, set[str]], small: str) -> Any:
         bed.ssh("worker1", "systemd-run --quiet pkill -KILL --exact sshd", expect=None)
         assert run.poll() is None
     finally:
-        os.kill(run.pid, signal.SIGKILL)
+        run.kill()
         bed.ended(run)
 
     def again() -> bool:

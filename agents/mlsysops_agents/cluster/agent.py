@@ -129,6 +129,8 @@ class ClusterAgent(UpperAgent):
             return
         self._dirty.mark(name)
         self._reach.poke()
+        if self._world.descriptions.fault(change.new):
+            return  # its status says so; policies could only fail at it, and would be held back once it is mended
         if asset in engine.assets:
             engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
         else:

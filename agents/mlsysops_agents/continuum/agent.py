@@ -125,6 +125,8 @@ class ContinuumAgent(UpperAgent):
             self._room(f"{name} is gone")
         elif intent_changed(change):
             self._dirty.mark(f"{APP}/{name}")
+            if self._world.descriptions.fault(change.new):
+                return  # its status says so; policies could only fail at it, and would be held back once it is mended
             if asset in engine.assets:
                 engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
             else:

@@ -118,6 +118,30 @@ async def test_an_application_that_fits_nowhere_waits_until_there_is_room(local_
     assert {item["node"] for item in status["components"]} == {"worker2"}
 
 
+async def test_a_description_that_was_edited_wrongly_fails_no_policy_and_works_again_at_once(
+    local_slice: LocalSlice,
+) -> None:
+    await local_slice.deploy(pair_application())
+    await local_slice.running(NAME)
+    before = pods_of(await local_slice.pods())
+    wrong = pair_application()
+    # The definition's schema takes it; that requests are within limits only the model of the descriptions knows.
+    wrong["components"][0]["containers"][0]["platform_requirements"]["cpu"] = {"requests": "100m", "limits": "50m"}
+    await local_slice.deploy(wrong)
+
+    async def told() -> bool:
+        conditions = (await local_slice.status(NAME)).get("conditions") or ()
+        return any(item["reason"] == "Invalid" and "above limits" in item["message"] for item in conditions)
+
+    await eventually(told, what="the status says what is wrong")
+    assert pods_of(await local_slice.pods()) == before
+    mended = pair_application()
+    mended["components"][0]["containers"][0]["platform_requirements"]["cpu"] = {"requests": "50m", "limits": "100m"}
+    await local_slice.deploy(mended)
+    status = await local_slice.running(NAME)
+    assert [item for item in status["decisions"] if item["verdict"] == "error"] == []
+
+
 async def test_components_of_a_lost_node_move_and_nothing_runs_twice(local_slice: LocalSlice) -> None:
     await local_slice.deploy(pair_application())
     status = await local_slice.running(NAME)

@@ -149,6 +149,16 @@ class Objects(Protocol):
         """Server-side apply (``apiVersion``, ``kind`` and ``metadata.name`` given), taking over the fields named."""
         ...
 
+    async def resize(self, pod: str, resources: Mapping[str, Mapping[str, Any]], *, field_manager: str) -> Object:
+        """Change CPU and memory of a pod's containers while they run (``resources`` by container, as in its spec).
+
+        Raises:
+            NotFound: The pod is gone, or the API server does not serve pods/resize (Kubernetes before 1.33).
+            Refused: The pod's node has less in all, or the agent may not.
+            InvalidInput: The change is none that can be made in place.
+        """
+        ...
+
     async def annotate(
         self, kind: str, name: str, annotations: Mapping[str, str | None], *, field_manager: str
     ) -> Object:

@@ -100,6 +100,10 @@ class ReadYourWrites:
         """Server-side apply."""
         return self._wrote(str(obj["kind"]), await self._objects.apply(obj, field_manager=field_manager))
 
+    async def resize(self, pod: str, resources: Mapping[str, Mapping[str, Any]], *, field_manager: str) -> Object:
+        """Resize a pod."""
+        return self._wrote("Pod", await self._objects.resize(pod, resources, field_manager=field_manager))
+
     async def annotate(
         self, kind: str, name: str, annotations: Mapping[str, str | None], *, field_manager: str
     ) -> Object:

@@ -86,7 +86,7 @@ class ClusterAgent(UpperAgent):
         objects = self._runtime.objects
         for kind in ("MLSysOpsCluster", "MLSysOpsNode", "Node", "Service", "Pod", APP):
             objects.follow(kind)
-        for kind in ("Deployment", "ConfigMap", "EndpointSlice"):
+        for kind in ("Deployment", "ReplicaSet", "ConfigMap", "EndpointSlice"):
             objects.follow(kind, label_selector=_MANAGED)
         await self._follow_common()
         async with self._app_statuses, self._cluster_statuses, asyncio.TaskGroup() as tasks:

@@ -126,6 +126,9 @@ class _NoObjects:
     async def apply(self, obj: Mapping[str, Any], *, field_manager: str) -> Object:
         raise self._error()
 
+    async def resize(self, pod: str, resources: Mapping[str, Mapping[str, Any]], *, field_manager: str) -> Object:
+        raise self._error()
+
     async def annotate(
         self, kind: str, name: str, annotations: Mapping[str, str | None], *, field_manager: str
     ) -> Object:

@@ -124,6 +124,19 @@ class KubernetesObjects:
         namespace = (obj["metadata"].get("namespace") or self._namespace) if resource.namespaced else None
         return await self.client.apply(resource, obj, namespace, field_manager=field_manager)
 
+    async def resize(self, pod: str, resources: Mapping[str, Mapping[str, Any]], *, field_manager: str) -> Object:
+        """Change CPU and memory of a pod's containers while they run."""
+        containers = [{"name": name, "resources": dict(wanted)} for name, wanted in resources.items()]
+        return await self.client.patch(
+            _resource("Pod"),
+            pod,
+            {"spec": {"containers": containers}},
+            self._namespace,
+            patch_type="strategic",
+            subresource="resize",
+            field_manager=field_manager,
+        )
+
     async def annotate(
         self, kind: str, name: str, annotations: Mapping[str, str | None], *, field_manager: str
     ) -> Object:

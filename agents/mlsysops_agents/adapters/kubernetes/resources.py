@@ -18,6 +18,7 @@ __all__ = [
     "NODES",
     "PODS",
     "PROPAGATION_POLICIES",
+    "REPLICA_SETS",
     "RESOURCE_BINDINGS",
     "SERVICES",
     "WELL_KNOWN",
@@ -80,6 +81,7 @@ SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 EVENTS = Resource("", "v1", "events", "Event")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 PROPAGATION_POLICIES = Resource("policy.karmada.io", "v1alpha1", "propagationpolicies", "PropagationPolicy")
@@ -101,6 +103,7 @@ WELL_KNOWN: dict[str, Resource] = {
         CONFIG_MAPS,
         EVENTS,
         DEPLOYMENTS,
+        REPLICA_SETS,
         ENDPOINT_SLICES,
         LEASES,
         PROPAGATION_POLICIES,

@@ -18,6 +18,7 @@ from mlsysops_core.permissions import ANY, is_permitted
 from pydantic import ValidationError
 
 from .actions import Action, Command, read_command
+from .inplace import InPlace
 from .partners import addresses_elsewhere, outdated, partners
 from .placements import Placements, described, node_of, raw_component
 from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, OVERRIDE, Workload, component_hash, workload_name
@@ -51,7 +52,8 @@ class Fluidity:
 
     def __init__(self, handle: PluginHandle) -> None:
         self._handle = handle
-        self._placements = Placements(handle)
+        self._deployments = InPlace(handle, _MANAGER)
+        self._placements = Placements(handle, self._deployments.busy)
 
     # -- acting ------------------------------------------------------------------------------------------------
 
@@ -77,8 +79,12 @@ class Fluidity:
         for item in written:
             self._must_be_ours(item)
         undo = self._undo(read)
+        in_place: dict[str, str] = {}
         for item in sorted(written, key=lambda item: item["kind"] == "Deployment"):
-            await self._handle.objects.apply(item, field_manager=_MANAGER)
+            if item["kind"] == "Deployment":
+                in_place[item["metadata"]["labels"][LABEL_COMPONENT]] = await self._deployments.write(item)
+            else:
+                await self._handle.objects.apply(item, field_manager=_MANAGER)
         for action in read.actions:
             if action.verb == "remove":
                 await self._remove(read.application, action.component, kept=elsewhere)
@@ -86,7 +92,7 @@ class Fluidity:
                 await self._drop(addresses_elsewhere(self._handle.objects, read.application, action.component))
             elif action.verb == "change_spec":
                 await self._drop_leftovers(read.application, action.component, written)
-        messages = [_sentence(action) for action in read.actions]
+        messages = [_sentence(action, in_place.get(action.component, "")) for action in read.actions]
         await asyncio.gather(
             *(
                 self._handle.objects.event(owner, kind="Normal", reason=_REASONS[action.verb], message=message)
@@ -302,7 +308,9 @@ def _without_acceleration(environment: Iterable[Mapping[str, Any]]) -> list[Mapp
     return [item for item in environment if not str(item["name"]).startswith(_ACCELERATION)]
 
 
-def _sentence(action: Action) -> str:
+def _sentence(action: Action, in_place: str) -> str:
+    if in_place:
+        return f"{action.component} {in_place}"
     match action.verb:
         case "deploy":
             return f"{action.component} placed on {action.host}"

@@ -5,7 +5,7 @@ It is shown at every analysis, so that what nobody looks at, or has not changed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mlsysops_core.contracts import PluginHandle
@@ -13,8 +13,9 @@ from mlsysops_core.errors import InvalidInput
 from mlsysops_core.lazy import LazyDict
 from mlsysops_core.model import Application, from_resource
 
+from .inplace import RESIZING
 from .partners import outdated, partners
-from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, component_hash
+from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, component_hash, workload_name
 
 __all__ = ["Placements", "described", "node_of", "raw_component"]
 
@@ -28,10 +29,12 @@ class Placements:
 
     Args:
         handle: The plug-in's handle.
+        busy: Names of the Deployments that are being written at the moment.
     """
 
-    def __init__(self, handle: PluginHandle) -> None:
+    def __init__(self, handle: PluginHandle, busy: Collection[str] = ()) -> None:
         self._handle = handle
+        self._busy = busy
         self._known: dict[str, tuple[tuple[Any, ...], _Components]] = {}
 
     def show(self) -> dict[str, Any]:
@@ -74,9 +77,19 @@ class Placements:
         if known is None or known[0] != version:
             known = self._known[name] = (version, _components(owner, assigned, deployments))
         return {
-            "components": {component: dict(entry) for component, entry in known[1].items()},
+            "components": {
+                component: {
+                    key: value
+                    for key, value in entry.items()
+                    if key != "unfinished" or not self._is_busy(name, component)
+                }
+                for component, entry in known[1].items()
+            },
             "disconnected": self._disconnected(owner, assigned),
         }
+
+    def _is_busy(self, application: str, component: str) -> bool:
+        return workload_name(application, component) in self._busy
 
     def _disconnected(self, owner: Mapping[str, Any], assigned: Sequence[str]) -> list[str]:
         """Return the components in other clusters whose Service here does not lead to where they are."""
@@ -129,6 +142,8 @@ def _components(
             "ready": _ready(deployment),
             "outdated": deployment is not None and bool(raw) and annotations.get(HASH) != component_hash(raw),
             "unwanted": name not in assigned,
+            # An agent that was killed while it resized the component left it so.
+            **({"unfinished": True} if RESIZING in annotations else {}),
         }
     return found
 

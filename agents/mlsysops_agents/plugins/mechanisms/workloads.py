@@ -29,6 +29,8 @@ OVERRIDE = "mlsysops.eu/component-spec"
 RESTART_POLICY = "mlsysops.eu/restart-policy"
 _HOSTNAME = "kubernetes.io/hostname"
 _GPU = "nvidia.com/gpu"
+#: Seconds that a program may take until it listens: as long as it wants, since one that is slow is not to be killed.
+_PATIENCE = 2**31 - 1
 _CONFIG_VOLUME = "runtime-configuration"
 
 
@@ -211,6 +213,14 @@ class Workload:
                 }
                 for port in container.ports
             ]
+        listening = next((port.container_port for port in container.ports if (port.protocol or "TCP") == "TCP"), None)
+        if listening is not None:
+            # The old pod goes when the new one is Ready, and that it is when it listens, not when its program has begun.
+            built["startupProbe"] = {
+                "tcpSocket": {"port": listening},
+                "periodSeconds": 1,
+                "failureThreshold": _PATIENCE,
+            }
         if resources := _resources(container):
             built["resources"] = resources
         configuration = self.component.runtime_configuration

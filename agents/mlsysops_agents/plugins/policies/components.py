@@ -107,6 +107,9 @@ class _PlacedComponents:
             for name, component in self._mine(application)
             if state.get(name, {}).get("outdated")
         }
+        for name, _ in self._mine(application):
+            if name not in actions and state.get(name, {}).get("unfinished"):
+                actions[name] = [{"action": "deploy", "host": state[name]["node_placed"]}]
         if not self._static:
             actions |= {name: [{"action": "connect"}] for name in disconnected}
             for name, item in state.items():

@@ -94,6 +94,7 @@ async def test_a_component_becomes_service_and_deployment() -> None:
                 {"name": "tcp-8080", "containerPort": 8080, "protocol": "TCP"},
                 {"name": "metrics", "containerPort": 9090, "protocol": "UDP"},
             ],
+            "startupProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 2**31 - 1},
             "resources": {
                 "requests": {"cpu": "250m", "memory": "64Mi"},
                 "limits": {"cpu": "500m", "memory": "128Mi", "nvidia.com/gpu": "1"},

@@ -68,6 +68,17 @@ class FakeObjects:
         self.writes.append(("apply", str(obj["kind"]), str(obj["metadata"]["name"])))
         return self.put(obj)
 
+    async def resize(
+        self, pod: str, resources: Mapping[str, Mapping[str, Any]], *, field_manager: str
+    ) -> dict[str, Any]:
+        self._maybe_fail()
+        self.writes.append(("resize", "Pod", pod))
+        obj = copy.deepcopy(self.stored[("Pod", pod)])
+        for container in obj["spec"]["containers"]:
+            if container["name"] in resources:
+                container["resources"] = copy.deepcopy(dict(resources[container["name"]]))
+        return self.put(obj)
+
     async def annotate(
         self, kind: str, name: str, annotations: Mapping[str, str | None], *, field_manager: str
     ) -> dict[str, Any]:

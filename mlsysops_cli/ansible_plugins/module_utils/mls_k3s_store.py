@@ -24,7 +24,7 @@ _SERVER = DATA / "server"
 _SNAPSHOT = "mls-backup"
 #: What both datastores need, and what an etcd snapshot holds by itself.
 _ALWAYS = (
-    _SERVER / "token", _SERVER / "agent-token", _SERVER / "manifests", CONFIG / "agent-token", Path("/etc/rancher/node/password"),
+    _SERVER / "token", _SERVER / "agent-token", _SERVER / "manifests", CONFIG / "agent-token", CONFIG.parent / "node" / "password",
 )  # fmt: skip
 _IN_SNAPSHOT = (_SERVER / "cred", _SERVER / "tls")
 _SECRETS = "/api/v1/namespaces/kube-system/secrets"

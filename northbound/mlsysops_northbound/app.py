@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from mlsysops_core.model import KINDS
 from mlsysops_core.model.api import Problem
 from pydantic.json_schema import models_json_schema
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from mlsysops_northbound import problems
 from mlsysops_northbound.config import Config, TokenFile
@@ -19,6 +20,7 @@ from mlsysops_northbound.deps import Services, authenticated
 from mlsysops_northbound.guard import Guard
 from mlsysops_northbound.idempotency import Idempotency
 from mlsysops_northbound.metrics import Metrics
+from mlsysops_northbound.page import api_page
 from mlsysops_northbound.routes import agents, apps, infra, legacy, manage, ml, probes
 from mlsysops_northbound.services import Agents, Applications, Infrastructure, SliceService
 from mlsysops_northbound.store import Store
@@ -84,7 +86,20 @@ def create_app(config: Config, store: Store) -> FastAPI:
     for router in (agents.router, apps.router, infra.router, manage.router, ml.router, legacy.router):
         app.include_router(router, dependencies=[Depends(authenticated)])
     _describe_problems(app)
+    _serve_page(app)
     return app
+
+
+def _serve_page(app: FastAPI) -> None:
+    """Serve the OpenAPI document to people, too."""
+
+    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    def page() -> str:
+        return api_page(app.openapi())
+
+    @app.get("/", include_in_schema=False)
+    def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsysops_northbound.app import create_app, description_schemas
+from mlsysops_northbound.catalogue import Operation, Type, fields, operations
 from mlsysops_northbound.config import Config
 from mlsysops_northbound.kubernetes_store import KubernetesStore
 
@@ -21,7 +22,7 @@ _HEAD = """\
 <!-- Generated from mlsysops_northbound by `python -m mlsysops_northbound.export`; edits here are lost. -->
 
 The northbound API serves one slice, on the management host, port 8000: plain HTTP on loopback addresses, TLS anywhere else.
-`GET /openapi.json` returns its OpenAPI 3.1 document (also in `templates/openapi.json`).
+`GET /openapi.json` returns its OpenAPI 3.1 document (also in `templates/openapi.json`), and a browser shows it at `/docs`.
 
 - **Token.** Every request but the probes carries `Authorization: Bearer TOKEN`. `mls framework deploy-all` makes the token and writes
   it into the context file, where `mls` finds it by itself.
@@ -67,9 +68,8 @@ def openapi_document() -> dict[str, Any]:
 def _reference(document: Mapping[str, Any]) -> str:
     parts = [_HEAD]
     by_tag: dict[str, list[str]] = {}
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            by_tag.setdefault(operation["tags"][0], []).append(_row(path, method, operation))
+    for operation in operations(document):
+        by_tag.setdefault(operation.tag, []).append(_row(operation))
     for tag, rows in by_tag.items():
         parts.append(f"## {tag}\n\n| request | does | parameters | answers |\n|---|---|---|---|\n" + "".join(rows))
     parts.append(
@@ -83,45 +83,24 @@ def _reference(document: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _row(path: str, method: str, operation: Mapping[str, Any]) -> str:
-    parameters = ", ".join(
-        f"`{item['name']}`" for item in operation.get("parameters", []) if item["in"] in {"query", "header"}
-    )
-    answers = []
-    for status, response in operation["responses"].items():
-        if status in {"401", "500", "503"}:
-            continue
-        schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-        name = _type(schema) if schema else ""
-        answers.append(f"{status} {name}".strip())
-    text = " ".join(str(operation.get("description", "")).split())
-    return f"| `{method.upper()} {path}` | {_cell(text)} | {parameters} | {_cell(', '.join(answers))} |\n"
+def _row(operation: Operation) -> str:
+    parameters = ", ".join(f"`{name}`" for name in operation.parameters)
+    answers = ", ".join(f"{status} {_type(kind)}".strip() for status, kind in operation.answers)
+    request = f"`{operation.method} {operation.path}`"
+    return f"| {request} | {_cell(operation.text)} | {parameters} | {_cell(answers)} |\n"
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield f"### {name}\n\n{schema.get('description', '')}\n"
-    properties = schema.get("properties")
-    if properties:
-        required = set(schema.get("required", []))
+    members = list(fields(schema))
+    if members:
         yield "\n| field | type | description |\n|---|---|---|\n"
-        for field, value in properties.items():
-            mark = "*" if field in required else ""
-            yield f"| `{field}`{mark} | {_cell(_type(value))} | {_cell(value.get('description', ''))} |\n"
+    for item in members:
+        yield f"| `{item.name}`{'*' if item.required else ''} | {_cell(_type(item.type))} | {_cell(item.text)} |\n"
 
 
-def _type(schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
-    if "enum" in schema or "const" in schema:
-        values = schema.get("enum") or [schema["const"]]
-        return " or ".join(f"`{value}`" for value in values)
-    if "anyOf" in schema:
-        return " or ".join(_type(item) for item in schema["anyOf"])
-    if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}))}"
-    name = str(schema.get("type", "any"))
-    return {"object": "mapping", "string": "text", "integer": "whole number"}.get(name, name)
+def _type(kind: Type) -> str:
+    return kind.text.format(*(f"[{name}](#{name.lower()})" for name in kind.names)) if kind.names else kind.text
 
 
 def _cell(text: str) -> str:

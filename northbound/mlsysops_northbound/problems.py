@@ -82,6 +82,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(MlsError, _mls_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(UnicodeEncodeError, _no_text)
     app.add_exception_handler(Exception, _internal_error)
 
 
@@ -149,10 +150,20 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class alone
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's only one
+        return problem_response(from_error(InvalidInput("the body is no JSON in UTF-8"), instance=_instance(request)))
     detail = f"{request.method} {request.url.path}: {error.detail}"
     hint = "the paths are in /openapi.json" if error.status_code in {404, 405} else ""
     problem = from_status(error.status_code, detail, instance=_instance(request), hint=hint)
     return problem_response(problem, dict(error.headers or {}))
+
+
+async def _no_text(request: Request, error: Exception) -> Response:
+    """JSON can write halves of surrogate pairs (RFC 8259 section 8.2); what has one in it is no text that can be kept."""
+    wrong = InvalidInput(
+        "the request holds half of a surrogate pair, which is no character", hint="send whole characters"
+    )
+    return problem_response(from_error(wrong, instance=_instance(request)))
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

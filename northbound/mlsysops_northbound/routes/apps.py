@@ -56,7 +56,11 @@ async def list_applications(services: ServicesDep, limit: Limit = 0, continue_: 
 
 
 @router.post(
-    "", status_code=201, response_model=DeployResult, responses=responses(403, 409, 413, 415, 422), openapi_extra=_BODY
+    "",
+    status_code=201,
+    response_model=DeployResult,
+    responses={200: {"model": DeployResult}, **responses(403, 409, 413, 415, 422)},
+    openapi_extra=_BODY,
 )
 async def deploy_application(
     request: Request,
@@ -157,7 +161,7 @@ async def get_application_decisions(
     return await services.applications.decisions(app_id, limit=limit, decision=decision, since=since)
 
 
-@router.get("/{app_id}/source", response_class=PlainTextResponse, responses=responses(404))
+@router.get("/{app_id}/source", response_class=PlainTextResponse, responses={204: {}, **responses(404)})
 async def get_application_source(app_id: str, services: ServicesDep) -> Response:
     """Return the text an application was deployed from, comments and all; 204 where none was kept."""
     text, version = await services.applications.source(app_id)

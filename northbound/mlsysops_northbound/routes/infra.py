@@ -38,7 +38,7 @@ async def list_infrastructure(
     "",
     status_code=201,
     response_model=list[RegisterResult],
-    responses=responses(403, 409, 413, 415, 422),
+    responses={200: {"model": list[RegisterResult]}, **responses(403, 409, 413, 415, 422)},
     openapi_extra=description_schema("InfrastructureDocument"),
 )
 async def register_infrastructure(

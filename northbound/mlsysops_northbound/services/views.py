@@ -84,7 +84,7 @@ def infrastructure_item(obj: Mapping[str, Any]) -> InfrastructureItem:
         id=metadata["name"],
         cluster=str((metadata.get("labels") or {}).get(CLUSTER_LABEL, "")),
         ready={"True": True, "False": False}.get(state),
-        message="" if state == "True" else str(ready.get("message", "")),
+        message="" if state == "True" else str(ready.get("message") or "nothing has been heard of it yet"),
         created_at=str(metadata.get("creationTimestamp") or ""),
         status=dict(status),
         description=_document(obj),

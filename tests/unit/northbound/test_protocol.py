@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,63 @@ def test_a_token_file_that_is_not_safe_is_refused(tmp_path: Path, text: str, mod
     path.chmod(mode)
     with pytest.raises(InvalidInput):
         TokenFile(path).read()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/agents/policies/torn", r'{"target": "all", "text": "\ud800"}'),
+        ("PUT", "/v1/agents/config/torn", r'{"target": "all", "text": "\ud800"}'),
+        ("PUT", "/v1/settings/system-targets", r'{"metric": "\ud800", "target": 1}'),
+        ("POST", "/v1/apps", r'{"yaml": "\ud800"}'),
+        ("POST", "/apps/deploy", r'{"MLSysOpsApp": {"name": "\ud800"}}'),
+        ("PUT", "/v1/settings/system-targets", b'{"metric": "\xff"}'),
+    ],
+)
+async def test_what_is_no_text_is_the_clients_fault(
+    api: httpx.AsyncClient, method: str, path: str, body: str | bytes
+) -> None:
+    answer = await api.request(method, path, content=body, headers={"Content-Type": "application/json"})
+    assert is_problem(answer, 422)["code"] == "invalid-input"
+
+
+class Page(HTMLParser):
+    """Texts, links and ids of a page; every element has to be closed in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: set[str] = set()
+        self.ids: set[str] = set()
+        self.texts: set[str] = set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        assert "src" not in found, "it needs something from elsewhere"
+        self.links |= {found["href"] or ""} if "href" in found else set()
+        self.ids |= {found["id"] or ""} if "id" in found else set()
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.add(data)
+
+
+async def test_a_browser_is_shown_every_request_and_schema_and_needs_nothing_from_elsewhere(
+    api: httpx.AsyncClient,
+) -> None:
+    assert (await api.get("/")).headers["location"] == "/docs"
+    del api.headers["Authorization"]  # as openapi.json: it tells nothing of the slice
+    answer = await api.get("/docs")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    page, document = Page(answer.text), (await api.get("/openapi.json")).json()
+    assert page.open == []
+    for path, methods in document["paths"].items():
+        assert {f"{method.upper()} {path}" for method in methods} <= page.texts
+    assert set(document["components"]["schemas"]) <= page.ids
+    assert page.links <= {f"#{name}" for name in page.ids} | {"openapi.json"}

@@ -29,13 +29,13 @@ SliceName = Annotated[str | None, typer.Option("--slice", metavar="NAME", help="
 @app.command("add-node")
 def add_node(
     ctx: typer.Context,
-    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers of the inventory that join.")],
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers of the inventory that join; on k3s also further servers.")],
     inventory: Inventory = None,
     check: Check = False,
     vault_password_file: Vault = None,
     accept_host_keys: AcceptKeys = False,
 ) -> None:
-    """Let workers join a running slice; no other hosts than they and their clusters' servers are touched."""
+    """Let hosts join a running slice; no others than they and their clusters' servers are touched."""
     from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.actions.framework.nodes import add_nodes
 
@@ -46,7 +46,7 @@ def add_node(
 @app.command("remove-node")
 def remove_node(
     ctx: typer.Context,
-    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers that leave.")],
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers that leave; on k3s also servers that joined.")],
     inventory: Inventory = None,
     force: Annotated[
         bool, typer.Option("--force", help="The hosts are dead: do not ask them, and wait for nothing.")
@@ -58,7 +58,7 @@ def remove_node(
     vault_password_file: Vault = None,
     slice_name: SliceName = None,
 ) -> None:
-    """Take workers out of a running slice: what runs there moves first."""
+    """Take hosts out of a running slice: what runs there moves first."""
     from mlsysops_cli.actions.framework.change import HostAccess
     from mlsysops_cli.actions.framework.nodes import remove_nodes
 

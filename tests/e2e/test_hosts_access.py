@@ -6,6 +6,7 @@ import os
 import re
 import select
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,26 +187,15 @@ def test_logs_come_from_the_hosts_journals(bed: Bed, slice_: Run) -> None:
 def test_progress_on_a_terminal(bed: Bed, inventory: str, slice_: Run) -> None:
     session = f"mls-test-{os.getpid()}"
     command = f"mls framework deploy-all -i {inventory} --vault-password-file vault-password; echo over $?; cat"
-    environment = [
+    words = [
         word for key, value in bed.person.environment.items() if key != "TERM" for word in ("-e", f"{key}={value}")
     ]
-    start = [
-        "tmux",
-        "-L",
-        session,
-        "new-session",
-        "-d",
-        "-x",
-        "120",
-        "-y",
-        "30",
-        "-c",
-        str(bed.person.work),
-        *environment,
-    ]
-    if subprocess.run(["which", "tmux"], capture_output=True, check=False).returncode:
-        pytest.skip("no tmux on this machine")
-    subprocess.run([*start, f"bash -c {shlex.quote(command)}"], check=True)
+    window = ["-x", "120", "-y", "30", "-c", str(bed.person.work)]
+    start = ["tmux", "-L", session, "new-session", "-d", *window, *words, f"bash -c {shlex.quote(command)}"]
+    if not shutil.which("tmux"):
+        pytest.skip("no tmux in PATH")
+    # Whatever it is told with -e, tmux gives a command the PATH of whoever starts it.
+    subprocess.run(start, check=True, env={**os.environ, "PATH": bed.person.environment["PATH"]})
 
     def screen() -> str:
         show = ["tmux", "-L", session, "capture-pane", "-p"]
@@ -216,7 +206,10 @@ def test_progress_on_a_terminal(bed: Bed, inventory: str, slice_: Run) -> None:
         return text if all(word in text for word in words) else ""
 
     try:
-        live = wait_for("hosts on the screen", lambda: showing("worker1", "running"), timeout=120)
+        try:
+            live = wait_for("hosts on the screen", lambda: showing("worker1", "running"), timeout=120)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{screen()}") from error
         assert re.search(r"deploy all of slice access · .+ · \d+ s", live)
         assert re.search(r"^ host +done +task +state +seconds$", live, re.MULTILINE)
         end = wait_for("the end", lambda: showing("over 0"), timeout=300)

@@ -91,7 +91,7 @@ def complete_pod(pod: Obj, reader: Reader | None) -> None:
     """Completes a new pod in place.
 
     Raises:
-        ApiError: 403 where its ServiceAccount or its PriorityClass does not exist.
+        ApiError: 403 where its ServiceAccount or its PriorityClass does not exist, or it has overhead: no runtime class has.
     """
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
@@ -103,6 +103,9 @@ def complete_pod(pod: Obj, reader: Reader | None) -> None:
         if reader.read("serviceaccounts", metadata["namespace"], name) is None:
             why = f'error looking up service account {metadata["namespace"]}/{name}: serviceaccount "{name}" not found'
             raise ApiError.forbidden("pods", metadata.get("name", ""), why)
+    if spec.get("overhead"):
+        why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+        raise ApiError.forbidden("pods", pod["metadata"].get("name", ""), why)
     spec.setdefault("enableServiceLinks", True)
     _priority(pod, spec)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlsysops_embedded.apiserver import podrules
 from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.machinery import shapes
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import definition, semantics
 from mlsysops_embedded.validation.resize import check_resize
@@ -145,11 +146,11 @@ class Strategies:
         elif bucket == "secrets":
             _merge_string_data(obj)
         elif bucket == "events":
-            obj.setdefault("source", {})
+            shapes.fill_unset(info.api_version, info.kind, obj)
         elif bucket == "customresourcedefinitions.apiextensions.k8s.io":
             definition.complete(obj, None, self.reader)
         elif info.group == "rbac.authorization.k8s.io":
-            _subject_defaults(obj)
+            _rbac_defaults(info, obj)
 
     @staticmethod
     def without_admitted(info: ResourceInfo, obj: Obj, asked: set[str]) -> Obj:
@@ -181,10 +182,12 @@ class Strategies:
             self._service(new, old)
         elif bucket == "secrets":
             _merge_string_data(new)
+        elif bucket == "events":
+            shapes.fill_unset(info.api_version, info.kind, new)
         elif bucket == "customresourcedefinitions.apiextensions.k8s.io":
             definition.complete(new, old, self.reader)
         elif info.group == "rbac.authorization.k8s.io":
-            _subject_defaults(new)
+            _rbac_defaults(info, new)
 
     @staticmethod
     def _name_label(obj: Obj) -> None:
@@ -313,7 +316,8 @@ def _merge_string_data(obj: Obj) -> None:
             data[key] = base64.b64encode(value.encode()).decode()
 
 
-def _subject_defaults(obj: Obj) -> None:
+def _rbac_defaults(info: ResourceInfo, obj: Obj) -> None:
+    shapes.fill_unset(info.api_version, info.kind, obj)
     for subject in obj.get("subjects") or ():
         if subject.get("kind") in ("User", "Group"):
             subject.setdefault("apiGroup", "rbac.authorization.k8s.io")

@@ -301,6 +301,8 @@ class _Controller:
             status["collisionCount"] = before["collisionCount"]
         posts = fenceposts(deployment["spec"].get("strategy"), wanted)
         conditions = before.get("conditions") or []
+        if deployment["spec"].get("paused"):  # told first, before anything is counted (checkPausedConditions)
+            conditions = _paused(conditions)
         if available >= wanted - posts.unavailable:
             conditions = _set(
                 conditions, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
@@ -319,8 +321,6 @@ class _Controller:
         name = f'ReplicaSet "{new["metadata"]["name"]}"' if new else f'Deployment "{deployment["metadata"]["name"]}"'
         known = condition(conditions, "Progressing")
         if deployment["spec"].get("paused"):
-            if known is None or known.get("reason") != "DeploymentPaused":
-                return _set(conditions, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")
             return conditions
         complete = (
             int(status.get("updatedReplicas") or 0) == wanted
@@ -357,11 +357,20 @@ class _Controller:
         return conditions
 
 
+def _paused(conditions: list[Object]) -> list[Object]:
+    known = condition(conditions, "Progressing")
+    if known is not None and known.get("reason") == "DeploymentPaused":
+        return conditions
+    return _set(conditions, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")
+
+
 def _set(conditions: list[Object], kind: str, status: str, reason: str, message: str) -> list[Object]:
     known = condition(conditions, kind)
     if known and (known["status"], known.get("reason"), known.get("message")) == (status, reason, message):
         return [dict(c) for c in conditions]
-    return set_condition(conditions, kind, status, reason, message, lastUpdateTime=now())
+    changed = set_condition(conditions, kind, status, reason, message, lastUpdateTime=now())
+    # What changed last comes last (deploymentutil.SetDeploymentCondition).
+    return sorted(changed, key=lambda c: bool(c["type"] == kind))
 
 
 async def run(context: Context) -> None:

@@ -25,8 +25,9 @@ _FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 def _last_seen(event: Object) -> Object:
     """All that expiry needs of an event."""
     series = event.get("series") or {}
-    candidates = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
-    stamp = next((c for c in candidates if c), None) or event["metadata"].get("creationTimestamp")
+    # It lives as long after it was written last, whatever time it is about.
+    stamps = (series.get("lastObservedTime"), event.get("lastTimestamp"), event["metadata"].get("creationTimestamp"))
+    stamp = max((s for s in stamps if s), default=None)
     metadata = {k: event["metadata"].get(k) for k in ("name", "namespace", "uid", "resourceVersion")}
     return {"kind": "Event", "metadata": metadata, "seen": stamp}
 

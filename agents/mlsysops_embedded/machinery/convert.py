@@ -32,6 +32,7 @@ def to_stored(info: ResourceInfo, obj: Obj) -> tuple[Obj, ResourceInfo]:
     if info.group == "events.k8s.io":
         renamed = {new: old for old, new in _EVENT_FIELDS}
         obj = {renamed.get(key, key): value for key, value in obj.items()}
+        obj = {"reportingComponent": "", "reportingInstance": "", **obj}
         return obj, replace(info, group="", version="v1")
     group, _, version = info.stored.rpartition("/")
     return obj, info if info.stored == info.api_version else replace(info, group=group, version=version)
@@ -45,6 +46,9 @@ def from_stored(info: ResourceInfo, data: bytes) -> bytes:
         obj = orjson.loads(data)
         renamed = dict(_EVENT_FIELDS)
         obj = {renamed.get(key, key): value for key, value in obj.items()}
+        for name in ("reportingController", "reportingInstance"):
+            if not obj.get(name):
+                obj.pop(name, None)
         obj["apiVersion"] = info.api_version
         return orjson.dumps(obj)
     prefix = b'{"apiVersion":"'

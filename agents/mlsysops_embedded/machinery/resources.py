@@ -94,7 +94,9 @@ class ResourceInfo:
 _FEW: Final = {"c": ("create",), "r": ("get", "list")}
 _VERBS: Final = {"namespaces": tuple(verb for verb in _ALL if verb != "deletecollection")}
 
-# group/version kind plural scope(n|c) shortNames subresources flags(g: generation, s: scale, a: category all, c: create alone, r: read alone)
+_CATEGORIES: Final = {"a": "all", "x": "api-extensions"}
+
+# group/version kind plural scope(n|c) shortNames subresources flags(g: generation, s: scale, a: category all, x: category api-extensions, c: create alone, r: read alone)
 _TABLE: Final = """
 v1 Namespace namespaces c ns status,finalize
 v1 Node nodes c no status,proxy
@@ -117,7 +119,7 @@ rbac.authorization.k8s.io/v1 Role roles n
 rbac.authorization.k8s.io/v1 RoleBinding rolebindings n
 rbac.authorization.k8s.io/v1 ClusterRole clusterroles c
 rbac.authorization.k8s.io/v1 ClusterRoleBinding clusterrolebindings c
-apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions c crd,crds status g
+apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions c crd,crds status gx
 metrics.k8s.io/v1beta1 NodeMetrics nodes c - - r
 metrics.k8s.io/v1beta1 PodMetrics pods n - - r
 authentication.k8s.io/v1 TokenReview tokenreviews c - - c
@@ -144,7 +146,7 @@ def _built_ins() -> Iterator[ResourceInfo]:
             namespaced=scope == "n",
             singular=kind.lower(),
             short_names=tuple(short.split(",")) if short != "-" else (),
-            categories=("all",) if "a" in flags else (),
+            categories=tuple(name for flag, name in _CATEGORIES.items() if flag in flags),
             verbs=_FEW.get(flags) or _VERBS.get(plural, _ALL),
             subresources=subs,
             bucket="events" if twin else f"{plural}.{group}".rstrip("."),

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mlsysops_embedded.machinery.protobuf import message_fields, message_name
 
-__all__ = ["blank", "tidy"]
+__all__ = ["blank", "fill_unset", "tidy"]
 
 Obj = dict[str, Any]
 #: Plain fields that are written though they are empty. Names that have to be there anyway are not listed.
@@ -52,6 +52,25 @@ _KEPT: Final = {
 _FILLED: Final = {"Lease": "spec", "Endpoint": "conditions"}
 #: Lists of a blank object that are there, though empty.
 _BLANK_LISTS: Final = {"PodSpec": "containers"}
+#: What is written though nobody gave it: times are structures in Go, and a list without an `omitempty` is null.
+_UNSET: Final[dict[tuple[str, str], Obj]] = {
+    ("v1", "Event"): {
+        "source": {},
+        "eventTime": None,
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "reportingComponent": "",
+        "reportingInstance": "",
+    },
+    ("events.k8s.io/v1", "Event"): {
+        "deprecatedSource": {},
+        "eventTime": None,
+        "deprecatedFirstTimestamp": None,
+        "deprecatedLastTimestamp": None,
+    },
+    ("rbac.authorization.k8s.io/v1", "Role"): {"rules": None},
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): {"rules": None},
+}
 _NOTHING: Final[frozenset[str]] = frozenset()
 #: What is empty, by the flag of a field or else its type; other types have nothing that is left out.
 _EMPTY: Final[dict[str, Any]] = {"*": [], "%": {}, "s": "", "i": 0, "b": False}
@@ -105,7 +124,14 @@ def blank(api_version: str, kind: str) -> Obj:
     if kind == "CustomResourceDefinition":
         return {"spec": {"names": {}}}
     name = message_name(api_version, kind)
-    return _blank(name) if name else {}
+    return {**(_blank(name) if name else {}), **_UNSET.get((api_version, kind), {})}
+
+
+def fill_unset(api_version: str, kind: str, obj: Obj) -> None:
+    """Puts into an object, in place, what is written of its kind though nobody gave it."""
+    for key, value in _UNSET.get((api_version, kind), {}).items():
+        if not obj.get(key):
+            obj[key] = value if not isinstance(value, dict) else {}
 
 
 def _blank(name: str) -> Obj:

@@ -17,7 +17,8 @@ _SCALARS: Final[dict[str, Schema]] = {
     "": {"type": "string"},
     "bool": {"type": "boolean"},
     "num": {"type": "number"},
-    "q": {"x-kubernetes-int-or-string": True, "x-quantity": True},
+    # Finest unit of a quantity, as a power of ten.
+    "q": {"x-kubernetes-int-or-string": True, "x-quantity": -9},
     "ios": {"x-kubernetes-int-or-string": True, "format": "int-or-string"},
     "time": {"type": "string", "format": "date-time"},
     "micro": {"type": "string", "format": "micro-time"},
@@ -25,7 +26,7 @@ _SCALARS: Final[dict[str, Schema]] = {
     "any": {"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     "map": {"type": "object", "additionalProperties": {"type": "string"}},
     "bmap": {"type": "object", "additionalProperties": {"type": "string", "format": "byte"}},
-    "qmap": {"type": "object", "additionalProperties": {"x-kubernetes-int-or-string": True, "x-quantity": True}},
+    "qmap": {"type": "object", "additionalProperties": {"x-kubernetes-int-or-string": True, "x-quantity": -3}},
 }
 
 #: Schemas by type name; types share the nested dictionaries.

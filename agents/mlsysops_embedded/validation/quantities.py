@@ -44,8 +44,12 @@ def exact_quantity(value: str) -> Decimal:
 
 
 @lru_cache(maxsize=4096)
-def canonical_quantity(value: str) -> str:
-    """A quantity as Kubernetes writes it: the largest unit that leaves no fraction, none finer than nano, rounded up.
+def canonical_quantity(value: str, finest: int = -9) -> str:
+    """A quantity as Kubernetes writes it: the largest unit that leaves no fraction, rounded up to the finest one.
+
+    Args:
+        value: The quantity.
+        finest: Power of ten of the finest unit: nano, and milli in lists of resources (`SetDefaults_ResourceList`).
 
     Source: apimachinery `pkg/api/resource/quantity.go`, `CanonicalizeBytes`.
 
@@ -61,7 +65,7 @@ def canonical_quantity(value: str) -> str:
         while number % 1024 == 0 and power < len(_BINARY):
             number, power = number // 1024, power + 1
         return f"{number}{next((name for name, size in _BINARY.items() if size == power), '')}"
-    number, exponent = int(exact.scaleb(9).to_integral_value(ROUND_UP)), -9
+    number, exponent = int(exact.scaleb(-finest).to_integral_value(ROUND_UP)), finest
     while number % 1000 == 0 and exponent < 18:
         number, exponent = number // 1000, exponent + 3
     if unit[:1] in ("e", "E") and len(unit) > 1:
@@ -82,7 +86,7 @@ def quantity_faults(value: Any, schema: Mapping[str, Any], path: str = "") -> li
             place = f"{path}.{key}" if path else key
             if "x-quantity" in sub:
                 try:
-                    value[key] = canonical_quantity(str(item))
+                    value[key] = canonical_quantity(str(item), sub["x-quantity"])
                 except ValueError as exc:
                     causes.append(Cause("FieldValueInvalid", place, f'Invalid value: "{item}": {exc}'))
             elif isinstance(item, (dict, list)):

@@ -85,6 +85,8 @@ def test_core_resources(api: Api) -> None:
     assert pods["singularName"] == "pod"
     assert pods["shortNames"] == ["po"]
     assert pods["categories"] == ["all"]
+    definitions = {item["name"]: item for item in api.read("/apis/apiextensions.k8s.io/v1")["resources"]}
+    assert definitions["customresourcedefinitions"]["categories"] == ["api-extensions"]
     assert set(pods["verbs"]) == {
         "create",
         "delete",

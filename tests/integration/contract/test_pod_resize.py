@@ -344,6 +344,52 @@ class TestOnANode:
         assert resources(pods()[0])["limits"]["cpu"] == "400m"
 
 
+def test_templates_that_follow_make_no_rollout(api: Api, namespace: str, nodes: list[str]) -> None:
+    """A Deployment whose template changes together with that of its ReplicaSet, while it is paused, has nothing to roll out."""
+    body = deployment("d", revisionHistoryLimit=2)
+    body["spec"]["template"]["spec"]["containers"][0]["resources"] = BURSTABLE
+    url = path("deployments", namespace, "d")
+    api.apply(url, body, "owner")
+
+    def pods() -> list[Obj]:
+        listed = api.read(path("pods", namespace), labelSelector="app=d")["items"]
+        return [p for p in listed if "deletionTimestamp" not in p["metadata"] and p["status"]["phase"] == "Running"]
+
+    (first,) = wait_for("running", pods)
+    new = {**BURSTABLE, "limits": {"cpu": "300m", "memory": "96Mi"}}
+    answer(api.patch(f"{path('pods', namespace, first['metadata']['name'])}/resize", change(**new), STRATEGIC), 200)
+    body["spec"]["template"]["spec"]["containers"][0]["resources"] = new
+    api.apply(url, {**body, "spec": {**body["spec"], "paused": True}}, "owner", force="true")
+    (replica_set,) = api.read(path("replicasets", namespace))["items"]
+    name = replica_set["metadata"]["name"]
+    follows = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name}}
+    rs_url = path("replicasets", namespace, name)
+    written = api.apply(rs_url, {**follows, "spec": {"template": change(**new)}}, "owner", force="true")
+    generation = written["metadata"]["generation"]
+    wait_for("seen", lambda: api.read(rs_url)["status"].get("observedGeneration") == generation)
+    made = api.apply(url, body, "owner", force="true")
+    assert "paused" not in made["spec"]
+
+    def goes_on() -> bool:
+        now = api.read(url)
+        done = now["status"].get("observedGeneration") == now["metadata"]["generation"]
+        return bool(done and now["status"].get("updatedReplicas") == now["status"].get("availableReplicas") == 1)
+
+    wait_for("it goes on", goes_on)
+    (replica_set,) = api.read(path("replicasets", namespace))["items"]
+    assert (replica_set["metadata"]["name"], replica_set["spec"]["replicas"]) == (name, 1)
+    (still,) = pods()
+    assert still["metadata"]["uid"] == first["metadata"]["uid"]
+    api.remove(path("pods", namespace, first["metadata"]["name"]), {"gracePeriodSeconds": 0})
+    (second,) = wait_for("made anew", lambda: [p for p in pods() if p["metadata"]["uid"] != first["metadata"]["uid"]])
+    assert resources(second) == new
+    # Back to what it was: the hash of that template is taken, and Kubernetes knows what to do about it.
+    body["spec"]["template"]["spec"]["containers"][0]["resources"] = BURSTABLE
+    api.apply(url, body, "owner", force="true")
+    wait_for("rolled out", lambda: [resources(p) for p in pods()] == [BURSTABLE])
+    assert api.read(url)["status"].get("collisionCount") == 1
+
+
 def test_kubectl_patches_it(kubectl: Kubectl, api: Api, namespace: str, nodes: list[str]) -> None:
     body = asking("p", BURSTABLE, nodeName=nodes[0])
     api.create(path("pods", namespace), body)

@@ -150,3 +150,8 @@ def test_annotations_of_a_deployment_make_a_generation(api: Api, namespace: str)
     made = api.create(path("deployments", namespace), deployment("d", replicas=0, paused=True))
     now = api.merge(path("deployments", namespace, "d"), {"metadata": {"annotations": {"a": "b"}}})
     assert now["metadata"]["generation"] == made["metadata"]["generation"] + 1
+
+
+def test_overhead_is_that_of_a_runtime_class(api: Api, namespace: str) -> None:
+    body = pod("q", nodeName="nowhere", overhead={"cpu": "100m"})
+    failure(api.post(path("pods", namespace), body), 403, "Forbidden")

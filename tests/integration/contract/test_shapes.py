@@ -61,6 +61,30 @@ class TestEmptyFields:
         del body["spec"]
         assert api.create(path("leases", namespace), body)["spec"] == {}
 
+    def test_times_of_events_are_null(self, api: Api, namespace: str) -> None:
+        involved = {"kind": "Pod", "namespace": namespace, "name": "p"}
+        made = api.create(path("events", namespace), {"metadata": {"name": "e"}, "involvedObject": involved})
+        assert owned(made) == {"f:involvedObject": {}}
+        unset: Obj = {"eventTime": None, "firstTimestamp": None, "lastTimestamp": None, "source": {}}
+        unset |= {"reportingComponent": "", "reportingInstance": ""}
+        assert {key: made[key] for key in unset} == unset
+        patched = api.merge(path("events", namespace, "e"), {"count": 2})
+        assert {key: patched[key] for key in unset} == unset
+        new = api.read(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/e")
+        unset = {"eventTime": None, "deprecatedFirstTimestamp": None, "deprecatedLastTimestamp": None}
+        assert {key: new[key] for key in unset} == unset
+        assert not {"reportingController", "reportingInstance"} & set(new)
+
+    @pytest.mark.parametrize("rules", [None, []])
+    def test_rules_of_roles_are_null(self, api: Api, namespace: str, rules: Any) -> None:
+        made = api.create(path("roles", namespace), {"metadata": {"name": "r"}, "rules": rules})
+        assert made["rules"] is None
+        if rules is None:
+            assert "managedFields" not in made["metadata"]
+        rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+        assert api.merge(path("roles", namespace, "r"), {"rules": [rule]})["rules"] == [rule]
+        assert api.merge(path("roles", namespace, "r"), {"rules": None})["rules"] is None
+
     def test_type_of_secrets(self, api: Api, namespace: str) -> None:
         made = api.create(path("secrets", namespace), {"metadata": {"name": "s"}, "type": ""})
         assert made["type"] == "Opaque"
@@ -90,6 +114,13 @@ class TestQuantities:
         resources = made["spec"]["containers"][0]["resources"]
         assert resources["limits"]["memory"] == written
         assert resources["requests"]["memory"] == written
+
+    def test_lists_of_resources_are_rounded_up_to_milli(self, api: Api, namespace: str) -> None:
+        body = deployment("d", replicas=0)
+        container = body["spec"]["template"]["spec"]["containers"][0]
+        container["resources"] = {"limits": {"cpu": "0.1234567", "memory": "1.5"}, "requests": {"cpu": "1u"}}
+        made = api.create(path("deployments", namespace), body)["spec"]["template"]["spec"]["containers"][0]
+        assert made["resources"] == {"limits": {"cpu": "124m", "memory": "1500m"}, "requests": {"cpu": "1m"}}
 
     def test_quality_of_service_compares_them(self, api: Api, namespace: str) -> None:
         body = pod("p", nodeName="nowhere")

@@ -42,6 +42,20 @@ def replica_sets(api: Api, namespace: str) -> dict[str, Obj]:
     return {item["metadata"]["annotations"]["deployment.kubernetes.io/revision"]: item for item in items}
 
 
+def test_a_paused_deployment_says_so_first(api: Api, namespace: str) -> None:
+    api.create(path("deployments", namespace), deployment("d", replicas=0, paused=True))
+    url = path("deployments", namespace, "d")
+
+    def told() -> list[tuple[str, str]]:
+        listed = api.read(url)["status"].get("conditions", ())
+        return [(c["type"], c["reason"]) for c in listed]
+
+    first = [("Progressing", "DeploymentPaused"), ("Available", "MinimumReplicasAvailable")]
+    wait_for("told", lambda: told() == first)
+    api.merge(url, {"spec": {"paused": False}})
+    wait_for("what changed last comes last", lambda: told() == [first[1], ("Progressing", "NewReplicaSetAvailable")])
+
+
 class TestPods:
     def test_run_where_there_is_room(self, api: Api, namespace: str, nodes: list[str]) -> None:
         api.create(path("pods", namespace), pod("p"))

@@ -8,25 +8,21 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import Refused
 
 from mlsysops_cli.testbed import cgroups
 from mlsysops_cli.testbed.tools import run
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["check_ability"]
+__all__ = ["check_network", "check_rights"]
 
 #: Settings of the kernel that a testbed changes while it is up.
 _SETTINGS = (Path("/proc/sys/net/ipv4/ip_forward"), Path("/proc/sys/fs/inotify/max_user_instances"))
 _PRIVILEGED = "a container must be privileged to carry a testbed: --privileged of docker and podman"
 
 
-def check_ability(directory: Path) -> None:
-    """Try, in namespaces of their own that end at once, what a testbed does.
+def check_rights(directory: Path) -> None:
+    """Try what only the rights of this process decide, with programs that every Debian has.
 
     Args:
         directory: Where the hosts' disks will be.
@@ -34,22 +30,30 @@ def check_ability(directory: Path) -> None:
     Raises:
         Refused: This machine does not let a testbed be made; says what it refuses.
     """
-    for what, argv, hint in _trials():
-        done = run("unshare", "--net", "--mount", *argv, check=False)
-        if done.returncode != 0:
-            raise Refused(f"this machine refuses {what}: {_said(done.stderr)}", hint=hint)
+    _try("network namespaces and mounts", ("true",), _PRIVILEGED)
     for path in (*cgroups.roots(), *_SETTINGS):
         if not os.access(path, os.W_OK):  # also where the file system is mounted read-only
             raise Refused(f"this machine refuses to change {path}: it is read-only", hint=_PRIVILEGED)
     _check_overlay(directory)
 
 
-def _trials() -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield what is tried, the command that tries it, and what to do where it fails."""
-    yield "network namespaces and mounts", ("true",), _PRIVILEGED
-    yield "veth pairs", ("ip", "link", "add", "mlstb-a", "type", "veth", "peer", "name", "mlstb-b"), _PRIVILEGED
-    yield "network bridges", ("ip", "link", "add", "mlstb-a", "type", "bridge"), "load the kernel module bridge"
-    yield "packet filter rules", ("nft", "add", "table", "ip", "mls_trial"), "load the kernel module nf_tables"
+def check_network() -> None:
+    """Try what the kernel must have for the hosts' network, with the programs that make it.
+
+    Raises:
+        Refused: This machine does not let a testbed be made; says what it refuses.
+    """
+    veth = ("ip", "link", "add", "mlstb-a", "type", "veth", "peer", "name", "mlstb-b")
+    _try("veth pairs", veth, "load the kernel module veth")
+    _try("network bridges", ("ip", "link", "add", "mlstb-a", "type", "bridge"), "load the kernel module bridge")
+    _try("packet filter rules", ("nft", "add", "table", "ip", "mls_trial"), "load the kernel module nf_tables")
+
+
+def _try(what: str, argv: tuple[str, ...], hint: str) -> None:
+    """Run a command in namespaces of its own, which end with it."""
+    done = run("unshare", "--net", "--mount", *argv, check=False)
+    if done.returncode != 0:
+        raise Refused(f"this machine refuses {what}: {_said(done.stderr)}", hint=hint)
 
 
 def _check_overlay(directory: Path) -> None:

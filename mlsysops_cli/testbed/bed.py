@@ -14,9 +14,9 @@ from mlsysops_core.errors import NotFound, UsageError
 from mlsysops_cli.files import write_private
 from mlsysops_cli.slice.state import locked
 from mlsysops_cli.testbed import cgroups, image, machine, network
-from mlsysops_cli.testbed.ability import check_ability
+from mlsysops_cli.testbed.ability import check_network, check_rights
 from mlsysops_cli.testbed.model import HOSTS
-from mlsysops_cli.testbed.tools import require, run
+from mlsysops_cli.testbed.tools import require, require_root, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,10 @@ def up(bed: Testbed, note: Callable[[str], None], *, install: bool = False, isol
         Refused: This machine does not let a testbed be made.
         Unreachable: The packages that it is made of cannot be had.
     """
+    require_root()
+    check_rights(bed.directory)  # before packages are installed in vain
     require(install=install)
-    check_ability(bed.directory)
+    check_network()
     with locked(bed.directory, "the testbed"):
         started = time.monotonic()
         write_private(bed.directory / "subnet", f"{bed.subnet}\n")

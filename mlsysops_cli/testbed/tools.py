@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlsysops_core.errors import MlsError, Refused, TimedOut, Unreachable, UsageError
 
-__all__ = ["PROGRAMS", "missing", "require", "run"]
+__all__ = ["PROGRAMS", "missing", "require", "require_root", "run"]
 
 #: Programs and the Debian packages that hold them.
 PROGRAMS = {
@@ -41,6 +41,7 @@ def run(
     Raises:
         MlsError: It failed.
         TimedOut: It did not come to an end.
+        UsageError: It is not installed.
     """
     environment = {**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8"}
     source = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
@@ -50,6 +51,11 @@ def run(
         )
     except subprocess.TimeoutExpired as exc:
         raise TimedOut(f"{' '.join(argv[:3])} does not end within {timeout:.0f} s") from exc
+    except FileNotFoundError as exc:
+        package = PROGRAMS.get(argv[0], argv[0])
+        raise UsageError(
+            f"{argv[0]} is not installed", hint=f"a testbed is made on Debian or Ubuntu: {package}"
+        ) from exc
     if check and done.returncode != 0:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         shown = " ".join(argv) if len(argv) < 12 else " ".join(argv[:3]) + " …"
@@ -63,6 +69,16 @@ def missing() -> list[str]:
     return sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=_PATH)})
 
 
+def require_root() -> None:
+    """Make sure that we are root.
+
+    Raises:
+        Refused: We are not.
+    """
+    if os.geteuid() != 0:
+        raise Refused("a testbed needs root: it makes network namespaces and mounts", hint="run it with sudo")
+
+
 def require(*, install: bool) -> None:
     """Make sure that this machine can carry a testbed.
 
@@ -74,8 +90,7 @@ def require(*, install: bool) -> None:
         UsageError: Something is missing, and may or can not be installed.
         Unreachable: Debian's packages cannot be had.
     """
-    if os.geteuid() != 0:
-        raise Refused("a testbed needs root: it makes network namespaces and mounts", hint="run it with sudo")
+    require_root()
     packages = missing()
     if not packages:
         return

@@ -63,3 +63,8 @@ def test_nobody_but_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(Refused, match="needs root"):
         tools.require(install=False)
+
+
+def test_a_program_that_is_missing_is_named() -> None:
+    with pytest.raises(UsageError, match="no-such-program is not installed"):
+        tools.run("no-such-program")

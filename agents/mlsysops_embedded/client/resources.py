@@ -5,7 +5,6 @@ from __future__ import annotations
 from mlsysops_embedded.client.protocol import Resource
 
 __all__ = [
-    "BUILTIN",
     "CLUSTERS",
     "CLUSTER_OVERRIDE_POLICIES",
     "CLUSTER_POLICIES",
@@ -64,23 +63,4 @@ WORKS = Resource("work.karmada.io", "v1alpha1", "works", True, "Work")
 RESOURCE_BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", True, "ResourceBinding")
 CLUSTER_RESOURCE_BINDINGS = Resource(
     "work.karmada.io", "v1alpha2", "clusterresourcebindings", False, "ClusterResourceBinding"
-)
-
-BUILTIN: tuple[Resource, ...] = (
-    NAMESPACES,
-    NODES,
-    PODS,
-    SERVICES,
-    ENDPOINTS,
-    CONFIG_MAPS,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    EVENTS,
-    DEPLOYMENTS,
-    REPLICA_SETS,
-    DAEMON_SETS,
-    CONTROLLER_REVISIONS,
-    ENDPOINT_SLICES,
-    LEASES,
-    CUSTOM_RESOURCE_DEFINITIONS,
 )

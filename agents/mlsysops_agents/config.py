@@ -33,6 +33,18 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _without_credentials(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.username or url.password:
+        raise ValueError("must have no user and password in it: it is seen in the list of processes")
+    return url
+
+
+def _secure(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.scheme != "https" and url.host not in ("localhost", "127.0.0.1", "[::1]"):
+        raise ValueError("must be https: pip believes no other host, unless it is this one")
+    return url
+
+
 def _public_key(line: str) -> str:
     read_signer(line)
     return line
@@ -125,12 +137,16 @@ class PackagesConfig(_Strict):
         plugins: Requirements by name of the plug-in that has them without saying so.
         wheelhouse: Directory with wheels, from which alone is installed.
         timeout: Longest time of one installation in seconds.
+        index: URL of the package index; where pip is set up for one, that is taken by default.
+        proxy: URL of the proxy on the way to it.
     """
 
     allowed: tuple[str, ...] = ()
     plugins: dict[str, tuple[str, ...]] = {}
     wheelhouse: AbsolutePath | None = None
     timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    index: Annotated[AnyHttpUrl, AfterValidator(_without_credentials), AfterValidator(_secure)] | None = None
+    proxy: Annotated[AnyHttpUrl, AfterValidator(_without_credentials)] | None = None
 
 
 class WorkerConfig(_Strict):

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mlsysops_cli.slice.plugins import PluginSettings
 
@@ -22,7 +23,7 @@ __all__ = ["read_plugins"]
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}")
 #: A project's name as the core metadata have it, alone: versions are the policies' to say.
 _PACKAGE = re.compile(r"\*|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_OF_HOSTS = ("mls_plugin_dirs", "mls_policy_wheelhouse")
+_OF_HOSTS = ("mls_plugin_dirs",)
 _KEY_TYPE = b"ssh-ed25519"
 #: RFC 8709, section 4: two strings, each with four bytes of length; the second is the key of 32 bytes.
 _KEY_BYTES = 4 + len(_KEY_TYPE) + 4 + 32
@@ -43,12 +44,16 @@ def read_plugins(raw: RawInventory, faults: list[Fault], form: AgentsForm) -> Pl
         if (found := read.of_host(host, "mls_plugin_dirs", _is_absolute, "an absolute path")) is not None
     }
     houses = read.shared("mls_policy_wheelhouse", _is_absolute, "an absolute path") or ()
+    indices = read.shared("mls_policy_index", _is_index, "an https URL without user and password") or ()
+    proxies = read.shared("mls_policy_proxy", _is_plain_url, "an http or https URL without user and password") or ()
     return PluginSettings(
         directories=directories,
         digests=read.shared("mls_policy_digests", _DIGEST.fullmatch, "the SHA-256 of a policy: sha256:…"),
         signers=read.shared("mls_policy_signers", _is_public_key, "a public key of the form ssh-ed25519 AAAA… comment"),
         packages=read.shared("mls_policy_packages", _PACKAGE.fullmatch, "the name of a package, or *") or (),
         wheelhouse=houses[0] if houses else "",
+        index=indices[0] if indices else "",
+        proxy=proxies[0] if proxies else "",
     )
 
 
@@ -88,6 +93,20 @@ class _Lists:
         fault = self._raw.fault(key, message=f"{key} {message}", hint=hint, path=f"{host}.{key}")
         if not any(known.path.endswith(key) and known.message == fault.message for known in self._faults):
             self._faults.append(fault)
+
+
+def _is_index(text: str) -> bool:
+    """Say whether pip would ask there: a host without TLS it believes only where that is its own."""
+    local = _is_plain_url(text) and urlsplit(text).hostname in ("localhost", "127.0.0.1", "::1")
+    return local or (_is_plain_url(text) and text.startswith("https:"))
+
+
+def _is_plain_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def _is_absolute(text: str) -> bool:

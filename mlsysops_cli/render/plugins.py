@@ -28,5 +28,9 @@ def plugin_config(settings: PluginSettings, host: str) -> dict[str, Any]:
         packages: dict[str, Any] = {"allowed": list(settings.packages)}
         if settings.wheelhouse:
             packages["wheelhouse"] = settings.wheelhouse
+        if settings.index:
+            packages["index"] = settings.index
+        if settings.proxy:
+            packages["proxy"] = settings.proxy
         config["worker"] = {"packages": packages}
     return config

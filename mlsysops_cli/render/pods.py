@@ -7,10 +7,12 @@ names. So that one node can take all of them, each has a port of its own.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, agent_config, northbound_config
+from mlsysops_cli.render.plugins import plugin_config
 from mlsysops_cli.render.templates import dump_documents, render_objects
 from mlsysops_cli.slice.layout import NORTHBOUND_PORT, OTLP_PORT
 
@@ -25,6 +27,8 @@ NODE_AGENT_LABEL = "mlsysops.eu/agent"
 #: Where a pod finds what it gets in a Secret: its kubeconfig, the northbound API also its token and certificate.
 SECRETS = "/etc/mlsysops-secrets"
 _STATE = "/var/lib/mlsysops"
+#: Where a pod finds the wheels of its node.
+_WHEELS = "/srv/wheels"
 
 Object = dict[str, Any]
 
@@ -69,6 +73,7 @@ def management_pods(layout: SliceLayout) -> list[Object]:
             "framework_namespace": FRAMEWORK_NAMESPACE,
             "node": host.host.node_name or host.host.name,
             "northbound_port": NORTHBOUND_PORT,
+            "packages": _packages(layout),
             "parts": parts,
         },
     )
@@ -92,6 +97,7 @@ def cluster_pods(layout: SliceLayout, cluster: str) -> list[Object]:
             "server": server.host.node_name or server.host.name,
             "port": server.otlp_port,
             "node_port": OTLP_PORT,
+            "packages": _packages(layout),
             "workers": workers,
             "node_label": NODE_AGENT_LABEL if slice_.engine == "k3s" else "",
             "writes": slice_.node_agent_writes,
@@ -99,7 +105,7 @@ def cluster_pods(layout: SliceLayout, cluster: str) -> list[Object]:
             # A node that joins changes no other node's configuration, so only what all share restarts them.
             "digests": {
                 "cluster-agent": _digest(*configs["cluster-agent"].values()),
-                "node-agent": _digest(f"{server.otlp_url} {slice_.node_agent_writes}"),
+                "node-agent": _digest(f"{server.otlp_url} {slice_.node_agent_writes}", *_plugins(layout)),
             },
         },
     )
@@ -114,7 +120,25 @@ def _in_pod(layout: SliceLayout, host: HostLayout) -> Object:
         del config["telemetry"]["export"]  # its headers are a secret that pods do not get yet
     if host.host.role == "worker" and layout.slice.node_agent_writes:
         config["host_root"] = "/host"
+    if layout.slice.plugins.packages and layout.slice.plugins.wheelhouse:
+        config["worker"]["packages"]["wheelhouse"] = _WHEELS
     return config
+
+
+def _packages(layout: SliceLayout) -> dict[str, Any]:
+    """Return what pods of agents need for packages of plug-ins: room, and the directory of their nodes that has wheels."""
+    plugins = layout.slice.plugins
+    return {
+        "allowed": bool(plugins.packages),
+        "wheelhouse": plugins.wheelhouse if plugins.packages else "",
+        "mount": _WHEELS,
+    }
+
+
+def _plugins(layout: SliceLayout) -> list[str]:
+    """Return what all agents are told of plug-ins; nothing where nothing is."""
+    told = plugin_config(layout.slice.plugins, "")
+    return [json.dumps([told, layout.slice.plugins.wheelhouse], sort_keys=True)] if told else []
 
 
 def _listen(layout: SliceLayout, host: HostLayout) -> str:

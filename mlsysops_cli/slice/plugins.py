@@ -16,6 +16,8 @@ class PluginSettings(BaseModel):
         signers: OpenSSH public keys of those whose policies may be sent (``mls_policy_signers``).
         packages: Python packages that policies may have installed (``mls_policy_packages``).
         wheelhouse: Directory of the hosts with wheels, from which alone is installed (``mls_policy_wheelhouse``).
+        index: URL of the package index that is asked (``mls_policy_index``).
+        proxy: URL of the proxy on the way to it (``mls_policy_proxy``).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,3 +27,5 @@ class PluginSettings(BaseModel):
     signers: tuple[str, ...] | None = None
     packages: tuple[str, ...] = ()
     wheelhouse: str = ""
+    index: str = ""
+    proxy: str = ""

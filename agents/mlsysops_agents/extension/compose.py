@@ -36,7 +36,14 @@ def make_extensions(
     config = runtime.config
     limits = WorkerLimits(memory=config.worker.memory, cpu_seconds=config.worker.cpu_seconds)
     wanted = config.worker.packages
-    settings = PackageSettings(wanted.allowed, wanted.plugins, wanted.wheelhouse, wanted.timeout)
+    settings = PackageSettings(
+        wanted.allowed,
+        wanted.plugins,
+        wanted.wheelhouse,
+        wanted.timeout,
+        index=str(wanted.index) if wanted.index is not None else None,
+        proxy=str(wanted.proxy) if wanted.proxy is not None else None,
+    )
     packages = PackageEnvironments(config.state_dir / "packages", settings)
     mechanisms = Mechanisms(
         handle, config.plugin_dirs, config.state_dir, limits=limits, packages=packages, listener=listener

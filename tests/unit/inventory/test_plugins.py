@@ -58,6 +58,8 @@ def test_settings_reach_the_agents(tmp_path: Path) -> None:
             mls_policy_signers=[key],
             mls_policy_packages=["numpy", "scikit-learn"],
             mls_policy_wheelhouse="/var/lib/wheels",
+            mls_policy_index="https://packages.lab/simple",
+            mls_policy_proxy="http://proxy.lab:3128",
         )
     )
     value = {
@@ -73,6 +75,8 @@ def test_settings_reach_the_agents(tmp_path: Path) -> None:
     assert config.policy_signers == (key,)
     assert config.worker.packages.allowed == ("numpy", "scikit-learn")
     assert str(config.worker.packages.wheelhouse) == "/var/lib/wheels"
+    assert str(config.worker.packages.index) == "https://packages.lab/simple"
+    assert str(config.worker.packages.proxy) == "http://proxy.lab:3128/"
     assert [str(path) for path in config.plugin_dirs] == ["/opt/plugins"]
     assert "plugin_dirs" not in plugin_config(slice_.plugins, "worker2")
 
@@ -97,6 +101,9 @@ def test_nobody_is_trusted_where_the_list_is_empty(tmp_path: Path) -> None:
         ("mls_policy_packages", {"numpy": 2}, "the name of a package"),
         ("mls_policy_wheelhouse", "wheels", "an absolute path"),
         ("mls_plugin_dirs", ["plugins"], "an absolute path"),
+        ("mls_policy_index", "http://packages.lab/simple", "an https URL"),
+        ("mls_policy_index", "https://me:secret@packages.lab/simple", "without user and password"),
+        ("mls_policy_proxy", "socks5://proxy.lab", "an http or https URL"),
     ],
 )
 def test_what_cannot_be_meant_is_told_once(tmp_path: Path, variable: str, value: object, hint: str) -> None:

@@ -48,6 +48,8 @@ _ENVIRONMENT = (
     "VIRTUAL_ENV",
 )
 _ENVIRONMENT_PREFIXES = ("PIP_",)
+#: Settings of pip that name further places to take packages from.
+_PLACES = frozenset({"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"})
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"})
 
 
@@ -64,12 +66,16 @@ class PackageSettings:
         plugins: Packages, by name of the plug-in, that it needs without saying so; they are allowed to it.
         wheelhouse: Directory with wheels, from which alone is installed; None asks the package index that pip is set up for.
         timeout: Longest time of one installation in seconds.
+        index: URL of the package index (PEP 503) that is asked; None asks the one that pip is set up for.
+        proxy: URL of the proxy on the way there; None takes the environment's.
     """
 
     allowed: tuple[str, ...] = ()
     plugins: Mapping[str, Sequence[str]] = field(default_factory=dict)
     wheelhouse: Path | None = None
     timeout: float = 300.0
+    index: str | None = None
+    proxy: str | None = None
 
 
 class PackageEnvironments:
@@ -109,12 +115,17 @@ class PackageEnvironments:
             return None
         async with self._turn:
             place = self._directory / self._key(wanted)
-            if place.is_dir():
-                os.utime(place)
-            else:
-                await self._make(subject, wanted, place)
-            self._used.add(place.name)
-            await asyncio.to_thread(self._tidy)
+            try:
+                if place.is_dir():
+                    os.utime(place)
+                else:
+                    await self._make(subject, wanted, place)
+                self._used.add(place.name)
+                await asyncio.to_thread(self._tidy)
+            except OSError as exc:
+                raise PluginError(
+                    f"{subject}: its packages cannot be installed: {exc.filename or self._directory}: {exc.strerror or exc}"
+                ) from exc
         return place
 
     def _must_be_allowed(self, subject: str, wanted: Sequence[Requirement]) -> None:
@@ -137,7 +148,8 @@ class PackageEnvironments:
             wheels = sorted(path.name for path in house.glob("*.whl")) if house is not None else None
         except OSError:
             wheels = []
-        facts = [list(wanted), sys.implementation.cache_tag, sysconfig.get_platform(), str(house or ""), wheels]
+        place = str(house or self._settings.index or "")
+        facts = [list(wanted), sys.implementation.cache_tag, sysconfig.get_platform(), place, wheels]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
     async def _make(self, subject: str, wanted: Sequence[str], place: Path) -> None:
@@ -163,6 +175,10 @@ class PackageEnvironments:
         command += ["--target", str(target), "--no-warn-script-location", "--root-user-action", "ignore"]
         if house is not None:
             command += ["--no-index", "--find-links", str(house)]
+        elif self._settings.index is not None:
+            command += ["--index-url", self._settings.index]
+        if house is None and self._settings.proxy is not None:
+            command += ["--proxy", self._settings.proxy]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -174,7 +190,7 @@ class PackageEnvironments:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=self._directory,
-            env=_environment(os.environ, offline=house is not None),
+            env=_environment(os.environ, offline=house is not None, index=self._settings.index),
             start_new_session=True,
         )
         try:
@@ -228,14 +244,17 @@ def _is_met(wanted: Requirement) -> bool:
         return False
 
 
-def _environment(ours: Mapping[str, str], *, offline: bool) -> dict[str, str]:
-    """Return pip's environment: without an index, nothing that could name one."""
+def _environment(ours: Mapping[str, str], *, offline: bool, index: str | None = None) -> dict[str, str]:
+    """Return pip's environment: where the configuration says where packages are, nothing that could name another place."""
     kept = {key: value for key, value in ours.items() if key in _ENVIRONMENT}
     if offline:
         return kept | {"PIP_CONFIG_FILE": os.devnull}
     settings = {
         key: value for key, value in ours.items() if key.startswith(_ENVIRONMENT_PREFIXES) or key.upper() in _PROXIES
     }
+    if index is not None:
+        settings = {key: value for key, value in settings.items() if key not in _PLACES}
+        settings["PIP_CONFIG_FILE"] = os.devnull
     return kept | settings
 
 

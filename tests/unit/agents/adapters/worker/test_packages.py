@@ -17,6 +17,7 @@ from mlsysops_agents.adapters.worker import (
     WorkerLimits,
     load_in_worker,
 )
+from mlsysops_agents.adapters.worker.packages import _environment
 from mlsysops_core.contracts import PolicyContext
 from mlsysops_core.plugins import PluginError
 from mlsysops_core.plugins.requirements import declared_packages
@@ -172,6 +173,32 @@ async def test_what_a_policy_works_out_at_run_time_is_installed_too(tmp_path: Pa
     finally:
         await policy.close()
     assert context["sum"] == 42
+
+
+async def test_where_nothing_can_be_written_it_says_so_in_one_line(tmp_path: Path, house: Path) -> None:
+    (tmp_path / "packages").write_text("a file in the way")
+    with pytest.raises(
+        PluginError, match=r"policy p: its packages cannot be installed: \S+packages: File exists"
+    ) as caught:
+        await environments(tmp_path, house, "*").prepare("policy", "p", ["abacus-of-tests"])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_is_configured_is_the_only_one() -> None:
+    ours = {
+        "PATH": "/bin",
+        "PIP_INDEX_URL": "x",
+        "PIP_EXTRA_INDEX_URL": "x",
+        "PIP_FIND_LINKS": "x",
+        "PIP_CERT": "/ca",
+        "https_proxy": "p",
+        "SECRET": "s",
+    }
+    assert _environment(ours, offline=False, index="http://a") == {
+        "PATH": "/bin", "PIP_CERT": "/ca", "https_proxy": "p", "PIP_CONFIG_FILE": "/dev/null",
+    }  # fmt: skip
+    assert _environment(ours, offline=False) == {key: value for key, value in ours.items() if key != "SECRET"}
+    assert _environment(ours, offline=True) == {"PATH": "/bin", "PIP_CONFIG_FILE": "/dev/null"}
 
 
 def test_packages_are_found_without_running_anything() -> None:

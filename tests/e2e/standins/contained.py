@@ -4,6 +4,9 @@ The embedded kubelet has no mount namespaces: mounts are links below ``$EMBEDDED
 at the root, so this rewrites the paths in its configuration, points it to its ServiceAccount's token, and runs it.
 
     python contained.py 127.0.0.1:6443 mlsysops_agents node --config /etc/mlsysops/node-a.yaml
+
+With ``--machines=DIR`` before the program's arguments each node has a disk that outlives its pods, ``DIR/<node>/disk``, and a
+recorded machine to turn knobs of, ``DIR/<node>/root``, in the place of this one.
 """
 
 from __future__ import annotations
@@ -19,16 +22,18 @@ import yaml
 MOUNTS = ("/etc/mlsysops-secrets/", "/etc/mlsysops/", "/var/lib/mlsysops")
 
 
-def moved(value: Any, rootfs: Path) -> Any:
+def moved(value: Any, rootfs: Path, machine: Path | None = None) -> Any:
     """A configuration with every path below a mount where the mount is; a node's own disk is its pod's directory here."""
     if isinstance(value, dict):
-        return {key: moved(item, rootfs) for key, item in value.items()}
+        return {key: moved(item, rootfs, machine) for key, item in value.items()}
     if isinstance(value, list):
-        return [moved(item, rootfs) for item in value]
+        return [moved(item, rootfs, machine) for item in value]
+    if machine is not None and value == "/host":
+        return str(machine / "root")
     if value == "0.0.0.0":  # a pod's own address, where it shares the node's with the addresses of Services
         return os.environ.get("STANDIN_LISTEN", value)
     if isinstance(value, str) and value.startswith("/var/lib/mlsysops"):
-        return str(rootfs / "disk")
+        return str((machine or rootfs) / "disk")
     if isinstance(value, str) and value.startswith(MOUNTS):
         return str(rootfs / value.lstrip("/"))
     return value
@@ -37,11 +42,14 @@ def moved(value: Any, rootfs: Path) -> Any:
 def main() -> None:
     """Run the program that the arguments name."""
     api, module, *arguments = sys.argv[1:]
-    rootfs = Path(os.environ["EMBEDDED_ROOTFS"])
+    rootfs, machines = Path(os.environ["EMBEDDED_ROOTFS"]), ""
+    if arguments[0].startswith("--machines="):
+        machines = arguments.pop(0).partition("=")[2]
     place = arguments.index("--config") + 1
     given = rootfs / arguments[place].lstrip("/")
     config = rootfs / given.name
-    config.write_text(yaml.safe_dump(moved(yaml.safe_load(given.read_text()), rootfs)))
+    machine = Path(machines) / given.stem if machines else None
+    config.write_text(yaml.safe_dump(moved(yaml.safe_load(given.read_text()), rootfs, machine)))
     arguments[place] = str(config)
     host, _, port = api.rpartition(":")
     os.environ |= {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}

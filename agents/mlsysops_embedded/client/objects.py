@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from mlsysops_embedded.validation.quantities import parse_quantity
+from mlsysops_embedded.machinery.meta import NAME_ALPHABET, now, parse_time
+from mlsysops_embedded.machinery.meta import clone as copy
+from mlsysops_embedded.validation.quantities import parse_quantity as quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,34 +34,10 @@ __all__ = [
     "set_condition",
 ]
 
-#: The alphabet of apimachinery's rand.SafeEncodeString: no vowels, so no words.
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
-
-
-def quantity(value: Any) -> float:
-    """Parse a resource.Quantity (``250m``, ``64Mi``, ``1e3``) to a float in its base unit; raises ValueError."""
-    return parse_quantity(value)
-
-
-def now() -> str:
-    """The current time as metav1.Time (RFC 3339, seconds, UTC)."""
-    return format_time(dt.datetime.now(dt.UTC))
-
 
 def format_time(time: dt.datetime, *, micro: bool = False) -> str:
     """Format as metav1.Time, or as metav1.MicroTime."""
     return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_time(text: str) -> dt.datetime:
-    """Parse an RFC 3339 time; raises ValueError."""
-    return dt.datetime.fromisoformat(text)
-
-
-def copy(obj: Object) -> Object:
-    """A deep copy of a JSON object."""
-    result: Object = orjson.loads(orjson.dumps(obj))
-    return result
 
 
 def safe_hash(value: Any) -> str:
@@ -67,8 +45,8 @@ def safe_hash(value: Any) -> str:
     number = int.from_bytes(hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()[:6], "big")
     text = ""
     for _ in range(10):
-        number, digit = divmod(number, len(_SAFE))
-        text += _SAFE[digit]
+        number, digit = divmod(number, len(NAME_ALPHABET))
+        text += NAME_ALPHABET[digit]
     return text
 
 

@@ -30,6 +30,8 @@ SILENT = (
     "import signal, socket; heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
     "heard.bind(('127.0.0.53', 53)); signal.pause()"
 )
+#: Waits on a host until something listens.
+LISTENING = "timeout 30 sh -c 'until ss {} | grep -qF \"{} \"; do sleep 0.1; done'"
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +46,16 @@ def bare(bed: Bed) -> dict[str, set[str]]:
 
 
 def test_planted_faults_are_found(bed: Bed, bare: dict[str, set[str]]) -> None:
-    bed.ssh("server", "systemd-run --quiet --unit squatter python3 -m http.server 6443")
+    bed.ssh(
+        "server",
+        f"systemd-run --quiet --unit squatter python3 -m http.server 6443; {LISTENING.format('-ltn', ':6443')}",
+    )
     bed.ssh("worker1", "hostname server")
-    bed.ssh("worker2", f'systemd-run --quiet --unit silent python3 -c "{SILENT}"; cp /etc/resolv.conf /run/kept')
-    bed.ssh("worker2", "echo nameserver 127.0.0.53 > /etc/resolv.conf")
+    bed.ssh(
+        "worker2",
+        f'systemd-run --quiet --unit silent python3 -c "{SILENT}"; {LISTENING.format("-lun", "127.0.0.53:53")}',
+    )
+    bed.ssh("worker2", "cp /etc/resolv.conf /run/kept; echo nameserver 127.0.0.53 > /etc/resolv.conf")
     try:
         run = bed.person.run(f"mls framework preflight -q -i {bed.inventory} -o json", timeout=120, expect=1)
     finally:

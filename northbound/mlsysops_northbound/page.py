@@ -52,7 +52,7 @@ def api_page(document: Mapping[str, Any]) -> str:
                 f"<code>{escape(f'{item.method} {item.path}')}</code>",
                 _prose(item.text),
                 " ".join(f"<code>{escape(name)}</code>" for name in item.parameters),
-                "<br>".join(f"{status} {_type(kind)}".strip() for status, kind in item.answers),
+                ", ".join(f"{status} {_type(kind)}".strip() for status, kind in item.answers),
             )
             for item in items
         ]

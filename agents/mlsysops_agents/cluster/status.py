@@ -156,6 +156,14 @@ def _newest(pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     )
 
 
+def _in_name_only(status: Mapping[str, Any]) -> str:
+    """Return what the embedded engine says of a pod behind which there is no program; empty on any other."""
+    for item in status.get("conditions") or ():
+        if item.get("type") == "embedded.kubernetes.local/Simulated" and item.get("status") == "True":
+            return str(item.get("message") or item.get("reason") or "")
+    return ""
+
+
 def _pod_state(pod: Mapping[str, Any] | None, deployment: Mapping[str, Any]) -> tuple[str, bool, str]:
     """Return phase, readiness and message of a component with a Deployment."""
     if pod is None:
@@ -171,7 +179,7 @@ def _pod_state(pod: Mapping[str, Any] | None, deployment: Mapping[str, Any]) -> 
     if pod["metadata"].get("deletionTimestamp"):
         return "Deploying", False, "pod is being replaced"
     if ready and status.get("phase") == "Running":
-        return "Running", True, str(status.get("message") or "")
+        return "Running", True, str(status.get("message") or _in_name_only(status))
     for item in status.get("conditions") or ():
         if item.get("type") == "PodScheduled" and item.get("status") == "False":
             return "Deploying", False, str(item.get("message") or item.get("reason") or "")

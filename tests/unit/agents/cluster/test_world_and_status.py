@@ -236,6 +236,16 @@ async def test_status_from_pending_to_running_to_degraded() -> None:
     assert broken["components"][1]["message"] == "CrashLoopBackOff: back-off"
 
 
+async def test_a_component_that_runs_in_name_only_says_so() -> None:
+    cluster = Cluster()
+    cluster.app("app", component("a"), clusters={"a": "c1"})
+    await cluster.deploy("app", a="n1")
+    told = {"type": "embedded.kubernetes.local/Simulated", "status": "True", "message": "no program stands behind a"}
+    cluster.pod("app", "a", "n1", conditions=[{"type": "Ready", "status": "True"}, told])
+    (found,) = cluster.status("app")["components"]
+    assert (found["phase"], found["ready"], found["message"]) == ("Running", True, "no program stands behind a")
+
+
 async def test_an_application_that_fits_nowhere_says_so() -> None:
     cluster = Cluster()
     cluster.app("app", component("a", "64"))

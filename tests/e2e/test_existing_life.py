@@ -118,6 +118,13 @@ def test_a_backup_of_processes_brings_back_what_people_made(
     person.run(f"mls framework create-app-test-description -i {file} --force")
     person.run("mls apps deploy-app --path mlsysops-app-test-description.yaml --wait --timeout 120", timeout=180)
     person.run("mls manage set-mode --mode 1")
+    person.run(
+        f"kubectl --kubeconfig {clusters.kubeconfig('member1')} create configmap own -n mlsysops --from-literal=a=b"
+    )
+    ours = "app.kubernetes.io/part-of=mlsysops"
+    person.run(f"kubectl --kubeconfig {clusters.kubeconfig('member1')} label configmap own -n mlsysops {ours}")
+    settings = clusters.json(CONTINUUM, "configmap", "mlsysops-settings", "-n", "mlsysops-framework")["data"]
+    assert settings["mode"] == "1"
     token = person.run("mls context show -o json").json()
     archive = tmp_path / "x.tar"
     taken = mls(person, f"backup --file {archive} -o json").json()
@@ -135,8 +142,8 @@ def test_a_backup_of_processes_brings_back_what_people_made(
 
     wait_for("the application's pods", running, timeout=120)
     assert person.run("mls manage ping -o json", expect=None).json()
-    settings = clusters.json(CONTINUUM, "configmaps", "-n", "mlsysops-framework")["items"]
-    assert [one["data"]["mode"] for one in settings if "mode" in (one.get("data") or {})] == ["1"] or settings
+    assert clusters.json(CONTINUUM, "configmap", "mlsysops-settings", "-n", "mlsysops-framework")["data"] == settings
+    assert clusters.json("member1", "configmap", "own", "-n", "mlsysops")["data"] == {"a": "b"}
     assert person.run("mls context show -o json").json() == token
     assert foreign(clusters) == before
 

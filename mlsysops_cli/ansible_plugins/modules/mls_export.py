@@ -65,11 +65,13 @@ from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableErr
 from ansible.module_utils.mls_parcel import ParcelError, pack, unpack  # noqa: E402
 
 _FILE = "objects.json"
-_NOT_FOUND = 404
+_NOT_FOUND, _CONFLICT = 404, 409
 #: Of an object's metadata, what its author wrote.
 _METADATA = ("name", "namespace", "labels", "annotations")
-#: Bookkeeping of others in labels and annotations, and marks of what Karmada brought to a cluster.
+#: Bookkeeping of others in labels and annotations.
 _BOOKKEEPING = ("kubectl.kubernetes.io/", "deployment.kubernetes.io/", "karmada.io/")
+#: With what Karmada marks the objects that it brings to a member; it brings them again.
+_BROUGHT = {"work.karmada.io/namespace", "work.karmada.io/name", "karmada.io/managed"}
 _TOKEN = "kubernetes.io/service-account-token"  # noqa: S105 - a type, no token
 _MERGE = "application/merge-patch+json"
 
@@ -124,14 +126,17 @@ def _listed(api: Any, kind: dict[str, str]) -> list[Object]:
             return []
         raise
     name = str(listed["kind"]).removesuffix("List")
-    wanted = [
-        obj for obj in listed["items"] if not obj["metadata"].get("ownerReferences") and obj.get("type") != _TOKEN
-    ]
+    wanted = [obj for obj in listed["items"] if obj.get("type") != _TOKEN and not _made_by_others(obj["metadata"])]
     return [
         {"apiVersion": kind["api_version"], "kind": name, **_content(obj), "metadata": _authored(obj["metadata"])}
         for obj in wanted
-        if not obj["metadata"].get("deletionTimestamp")
     ]
+
+
+def _made_by_others(metadata: Object) -> bool:
+    """Whether somebody makes an object again by himself, or is about to remove it."""
+    marks = [*(metadata.get("labels") or {}), *(metadata.get("annotations") or {})]
+    return bool(metadata.get("ownerReferences") or metadata.get("deletionTimestamp") or not _BROUGHT.isdisjoint(marks))
 
 
 def _content(obj: Object) -> Object:
@@ -152,13 +157,23 @@ def _put_back(api: Any, obj: Object, timeout: float) -> bool:
     path = api.path(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"], timeout)
     found = api.get(path)
     try:
-        if found is None:
-            api.request("POST", path.rpartition("/")[0], body=obj)
+        if found is None and _create(api, path, obj):
             return True
         after = api.request("PATCH", path, body=obj, content_type=_MERGE)
     except ApiError as exc:
         raise ApiError(exc.code, f"{_name(obj)}: {exc}") from exc
-    return bool(essence(found) != essence(after))
+    return found is None or bool(essence(found) != essence(after))
+
+
+def _create(api: Any, path: str, obj: Object) -> bool:
+    """Create an object; return whether nobody else did meanwhile."""
+    try:
+        api.request("POST", path.rpartition("/")[0], body=obj)
+    except ApiError as exc:
+        if exc.code == _CONFLICT:
+            return False
+        raise
+    return True
 
 
 def _name(obj: Object) -> str:

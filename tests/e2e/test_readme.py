@@ -25,6 +25,14 @@ def readme_commands(repository: Path) -> list[str]:
     return [line for line in block.group(1).splitlines() if line.strip()]
 
 
+def tutorial_block(repository: Path, heading: str) -> str:
+    """The commands of a section of the tutorial."""
+    text = (repository / "docs" / "tutorial" / "first-slice.md").read_text()
+    block = re.search(rf"^## {re.escape(heading)}$.*?^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert block, f"the tutorial has no commands under {heading!r}"
+    return block.group(1)
+
+
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory: pytest.TempPathFactory):
     person = Newcomer(tmp_path_factory.mktemp("home"), Path(__file__).parents[2])
@@ -116,6 +124,23 @@ def test_kubectl_sees_it_all(transcript: dict[str, Run]) -> None:
     assert "mlsysopsnode.mlsysops.eu/worker1" in out
     assert "deployment.apps/test-application-server-app" in out
     assert "Running" in out
+
+
+def test_the_tutorial_asks_for_what_cannot_be_had_beside_the_test_application(
+    newcomer: Newcomer, transcript: dict[str, Run]
+) -> None:
+    block = tutorial_block(Path(__file__).parents[2], "5. Ask for what cannot be had")
+    deploy, _, rest = block.partition("mls apps get-app-status")
+    newcomer.run(deploy)
+
+    def refused() -> bool:
+        return "removed by memory" in newcomer.run("mls apps get-app-status too-big").out
+
+    wait_for("the agents to say why", refused, timeout=30)
+    run = newcomer.run(f"mls apps get-app-status{rest}")
+    assert re.search(r"^Phase: +Pending$", run.out, re.MULTILINE)
+    assert "removed by memory:" in run.out, "explain says nothing"
+    assert "application/too-big removed" in run.out
 
 
 def test_a_second_deploy_all_changes_nothing(newcomer: Newcomer, transcript: dict[str, Run]) -> None:

@@ -17,7 +17,7 @@ app=$(mls apps list-all -o name | head -n 1)
 run mls apps get-app-status "${app##*/}"
 # The first metrics take a few seconds on their way up.
 for _ in $(seq 30); do
-    mls apps get-app-performance "${app##*/}" -o json | grep -q '"satisfied": true' && break
+    [ "$(mls apps get-app-performance "${app##*/}" -o jsonpath='{.satisfaction.satisfied}')" = true ] && break
     sleep 1
 done
 run mls apps get-app-performance "${app##*/}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["NODE_AGENT_LABEL", "SECRETS", "cluster_pods", "management_pods"]
 
 #: Label of nodes that are ours and run a node agent: one that joins changes nothing of what the others run.
-NODE_AGENT_LABEL = "mlsysops.eu/agent"
+NODE_AGENT_LABEL = "mlsysops.eu/node-agent"
 
 #: Where a pod finds what it gets in a Secret: its kubeconfig, the northbound API also its token and certificate.
 SECRETS = "/etc/mlsysops-secrets"

@@ -72,7 +72,7 @@ def test_labels_and_taints_reach_the_node(tmp_path: Path) -> None:
     layout = layout_of(inventory(tmp_path, w1={"taints": ["gpu=yes:NoSchedule"]}))
     config = part(layout, "w1")["k3s"]["config"]
     assert config["node-label"] == [
-        "mlsysops.eu/cluster=c1", "mlsysops.eu/continuumLayer=node", "zone=a",
+        "mlsysops.eu/cluster=c1", "mlsysops.eu/continuumLayer=node", "mlsysops.eu/node-agent=node", "zone=a",
     ]  # fmt: skip
     assert config["node-taint"] == ["gpu=yes:NoSchedule"]
 

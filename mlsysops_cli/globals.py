@@ -6,6 +6,7 @@ adds them to every command of a group, also to one whose author knows nothing of
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "attach", "global_options", "lighten_help", "options"]
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
+_CLAUSE_END = re.compile(r"[.;:\n]")
 
 
 def _setter(name: str) -> Callable[[typer.Context, Any], Any]:
@@ -144,20 +146,27 @@ def password_options(
     """Declare the options that ask for passwords: for every command that reads an inventory which may be vaulted."""
 
 
-def attach(command: Any) -> Any:
-    """Add the global options to a command and to everything below it.
+def attach(command: Any, path: str) -> Any:
+    """Add the global options and the examples to a command and to everything below it.
 
     An option whose name the command uses itself is left to the command. The added ones are not repeated in the
     command's help, except ``--output``, which is about its data.
 
     Args:
         command: What `typer.main.get_command` returned.
+        path: Its names below ``mls``.
 
     Returns:
         The same command.
     """
-    for child in getattr(command, "commands", {}).values():
-        attach(child)
+    from mlsysops_cli.examples import EXAMPLES
+
+    for name, child in getattr(command, "commands", {}).items():
+        attach(child, f"{path} {name}")
+    # The list of a group shows the first clause, whole: cut after so many letters it says nothing.
+    command.short_help = command.short_help or f"{_CLAUSE_END.split(command.help or '', maxsplit=1)[0]}."
+    if path in EXAMPLES:
+        command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[path])
     for parameter in command.params:
         _lighten(parameter)
     taken = {name for parameter in command.params for name in parameter.opts}

@@ -71,7 +71,7 @@ class RootGroup(typer.core.TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the module of a group and return its command; None where there is no such group."""
         if cmd_name not in self.commands and cmd_name in GROUPS:
-            command = attach(typer.main.get_command(import_module(GROUPS[cmd_name][0]).app))
+            command = attach(typer.main.get_command(import_module(GROUPS[cmd_name][0]).app), cmd_name)
             command.name = cmd_name
             self.commands[cmd_name] = command
         return self.commands.get(cmd_name)

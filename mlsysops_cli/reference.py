@@ -12,7 +12,8 @@ from typing import Any
 import typer
 import typer.main
 
-from mlsysops_cli.globals import options
+from mlsysops_cli.examples import EXAMPLES
+from mlsysops_cli.globals import attach, options
 from mlsysops_cli.main import EXIT_CODES, GROUPS
 
 __all__ = ["generated_files", "main"]
@@ -63,7 +64,7 @@ def generated_files() -> dict[str, str]:
     """Return the text of each generated file, by its path in the repository."""
     parts = [_HEAD, _global_options(), _exit_codes(), _SETTINGS]
     for group, (module, text) in GROUPS.items():
-        command: Any = typer.main.get_command(import_module(module).app)
+        command = attach(typer.main.get_command(import_module(module).app), group)
         parts.append(f"## mls {group}\n\n{text}\n")
         children = getattr(command, "commands", None)
         if children is None:
@@ -91,7 +92,11 @@ def _exit_codes() -> str:
 def _command(path: str, command: Any) -> Iterator[str]:
     text = inspect.cleandoc(command.help or "").replace("\b\n", "")
     arguments = [item for item in command.params if item.param_type_name == "argument" and not item.hidden]
-    own = [item for item in command.params if item.param_type_name == "option" and not item.hidden]
+    own = [
+        item
+        for item in command.params
+        if item.param_type_name == "option" and not item.hidden and "--output" not in item.opts[:1]
+    ]
     usage = " ".join(
         [path, *(item.metavar or item.name.upper() for item in arguments), *(["[OPTIONS]"] if own else [])]
     )
@@ -100,6 +105,8 @@ def _command(path: str, command: Any) -> Iterator[str]:
     yield f"{' '.join(first.split())}\n"
     if rest.strip():
         yield f"\n```text\n{rest.strip()}\n```\n"
+    if examples := EXAMPLES.get(path.removeprefix("mls ")):
+        yield "\n```sh\n" + "".join(f"{line}\n" for line in examples) + "```\n"
     if arguments or own:
         yield "\n| parameter | default | does |\n|---|---|---|\n"
         for item in arguments:

@@ -121,7 +121,9 @@ def remove_app(
 def explain(
     ctx: typer.Context,
     app_id: Id,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Only the newest decisions; 0 for all.")] = 0,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, metavar="N", help="Only the newest decisions; 0 for all.")
+    ] = 0,
     decision: Annotated[
         str,
         typer.Option(

@@ -22,14 +22,16 @@ class Shell(StrEnum):
 
 
 @app.command()
-def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell to complete for.")]) -> None:
-    r"""Print a completion script for bash, zsh or fish.
+def completion(
+    ctx: typer.Context, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell to complete for.")]
+) -> None:
+    """Print a completion script for bash, zsh or fish.
 
     \b
     bash:  source <(mls completion bash)                                # in ~/.bashrc
     zsh:   source <(mls completion zsh)                                 # in ~/.zshrc
     fish:  mls completion fish > ~/.config/fish/completions/mls.fish
-    """
+    """  # noqa: D301 - not raw: the first is the character that keeps the lines as they are
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     from mlsysops_cli.output import write

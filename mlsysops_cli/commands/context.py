@@ -59,7 +59,8 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command("use")
 def use(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Name of the context.", autocompletion=_names)]
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the context.", autocompletion=_names)],
 ) -> None:
     """Make a context the one in use."""
     from mlsysops_cli.context import use_context
@@ -72,7 +73,8 @@ def use(
 def show(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Name of the context; the one in use without.", autocompletion=_names)
+        str | None,
+        typer.Argument(metavar="NAME", help="Name of the context; the one in use without.", autocompletion=_names),
     ] = None,
 ) -> None:
     """Show a context, without its token."""

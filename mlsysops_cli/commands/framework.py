@@ -32,7 +32,9 @@ Diff = Annotated[bool, typer.Option("--diff", help="Show the differences.")]
 Limit = Annotated[str, typer.Option("--limit", metavar="HOSTS", help="Only these hosts, as Ansible takes them.")]
 Tags = Annotated[
     str,
-    typer.Option("--tags", metavar="TAGS", help="Only these parts: controlplane, nodes, agents, services, ready, far_edge."),
+    typer.Option(
+        "--tags", metavar="TAGS", help="Only these parts: controlplane, nodes, agents, services, ready, far_edge."
+    ),
 ]
 StartAt = Annotated[str, typer.Option("--start-at-task", metavar="TASK", help="Start at the task of this name.")]
 Vault = Annotated[
@@ -125,7 +127,7 @@ def deploy_continuum(
 @app.command("deploy-cluster")
 def deploy_cluster(
     ctx: typer.Context,
-    cluster: Annotated[str | None, typer.Argument(help="Only this cluster.")] = None,
+    cluster: Annotated[str | None, typer.Argument(metavar="CLUSTER", help="Only this cluster.")] = None,
     inventory: Inventory = None,
     path: Descriptions = None,
     check: Check = False,
@@ -140,7 +142,7 @@ def deploy_cluster(
 @app.command("deploy-node")
 def deploy_node(
     ctx: typer.Context,
-    node: Annotated[str | None, typer.Argument(help="Only this node.")] = None,
+    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Only this node.")] = None,
     inventory: Inventory = None,
     path: Descriptions = None,
     check: Check = False,
@@ -262,7 +264,9 @@ def preflight(
 @app.command()
 def logs(
     ctx: typer.Context,
-    process: Annotated[str | None, typer.Argument(help="A process, or a part of its name; all by default.")] = None,
+    process: Annotated[
+        str | None, typer.Argument(metavar="PROCESS", help="A process, or a part of its name; all by default.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are added.")] = False,
     tail: Annotated[int, typer.Option("--tail", min=-1, metavar="LINES", help="Last lines; -1 is all.")] = 100,
     slice_name: SliceName = None,

@@ -29,7 +29,10 @@ SliceName = Annotated[str | None, typer.Option("--slice", metavar="NAME", help="
 @app.command("add-node")
 def add_node(
     ctx: typer.Context,
-    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers of the inventory that join; on k3s also further servers.")],
+    hosts: Annotated[
+        list[str],
+        typer.Argument(metavar="HOST...", help="Workers of the inventory that join; on k3s also further servers."),
+    ],
     inventory: Inventory = None,
     check: Check = False,
     vault_password_file: Vault = None,
@@ -46,7 +49,9 @@ def add_node(
 @app.command("remove-node")
 def remove_node(
     ctx: typer.Context,
-    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Workers that leave; on k3s also servers that joined.")],
+    hosts: Annotated[
+        list[str], typer.Argument(metavar="HOST...", help="Workers that leave; on k3s also servers that joined.")
+    ],
     inventory: Inventory = None,
     force: Annotated[
         bool, typer.Option("--force", help="The hosts are dead: do not ask them, and wait for nothing.")

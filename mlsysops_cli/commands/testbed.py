@@ -83,9 +83,12 @@ def status(ctx: typer.Context) -> None:
 def ctl(
     ctx: typer.Context,
     action: Annotated[
-        str, typer.Argument(help="crash (power cut), stop, start, cut, heal, partition (two hosts), mend.")
+        str,
+        typer.Argument(
+            metavar="ACTION", help="crash (power cut), stop, start, cut, heal, partition (two hosts), mend."
+        ),
     ],
-    hosts: Annotated[list[str] | None, typer.Argument(help="The hosts it concerns.")] = None,
+    hosts: Annotated[list[str] | None, typer.Argument(metavar="HOST...", help="The hosts it concerns.")] = None,
 ) -> None:
     """Break a host or its link, and mend it again."""
     from mlsysops_cli.testbed.bed import fault

@@ -7,7 +7,9 @@ the slice, nothing of them is installed, cordoned or removed.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -79,6 +81,21 @@ def with_variables(person: Newcomer, file: str, **more: Any) -> str:
     return file
 
 
+def by_hand(person: Newcomer, file: str, playbook: str, **variables: Any) -> int:
+    """Run a playbook with the slice's plan as somebody without `mls` does; returns how much it changed."""
+    root = Path(__file__).parents[2]
+    state = person.home / ".local/share/mlsysops/slices/xprocesses"
+    plugins = root / "mlsysops_cli/ansible_plugins"
+    person.environment |= {
+        "ANSIBLE_ROLES_PATH": str(root / "roles"),
+        "ANSIBLE_LIBRARY": str(plugins / "modules"),
+        "ANSIBLE_MODULE_UTILS": str(plugins / "module_utils"),
+    }
+    words = f"-i {file} -i {state}/hosts.json -e @{state}/plan.json -e '{json.dumps(variables)}' {root}/playbooks/{playbook}.yml"
+    said = person.run(f"ansible-playbook {words}", timeout=300).out
+    return sum(int(number) for number in re.findall(r"changed=(\d+)", said))
+
+
 def test_hosts_of_processes_join_and_leave_and_their_nodes_stay(person: Newcomer, clusters: Clusters) -> None:
     mls(person, f"deploy-all -i {inventory(person, clusters, 'processes', workers=('node-a',))}")
     before = foreign(clusters)
@@ -90,6 +107,7 @@ def test_hosts_of_processes_join_and_leave_and_their_nodes_stay(person: Newcomer
     assert "mlsysops-node-agent-node-b" in names(clusters, "member1", "serviceaccounts")
     assert names(clusters, CONTINUUM, "mlsnode") == {"node-a", "node-b"}
     assert mls(person, f"deploy-all -i {file} -o json").json()["changed"] == 0
+    assert by_hand(person, file, "add_nodes", mls_nodes=["node-b"]) == 0
     assert "no worker" in mls(person, f"add-node api1 -i {file}", expect=NOT_FOUND).err
 
     left = mls(person, "remove-node node-b -o json").json()
@@ -115,6 +133,10 @@ def test_a_backup_of_processes_brings_back_what_people_made(
     file = inventory(person, clusters, "processes")
     mls(person, f"deploy-all -i {file}")
     before = foreign(clusters)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    assert by_hand(person, file, "backup", mls_backup_directory=str(parts)) == 0
+    assert {path.name for path in parts.iterdir()} == {"mgmt.tar.gz", "api1.tar.gz", "+host.tar.gz", "+state.tar.gz"}
     person.run(f"mls framework create-app-test-description -i {file} --force")
     person.run("mls apps deploy-app --path mlsysops-app-test-description.yaml --wait --timeout 120", timeout=180)
     person.run("mls manage set-mode --mode 1")

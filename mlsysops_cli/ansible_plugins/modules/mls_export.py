@@ -6,8 +6,8 @@ DOCUMENTATION = r"""
 module: mls_export
 short_description: Copy what is of the slice in an API, or put a copy back
 description:
-  - With C(state=taken) writes a gzipped tar, mode 0600, of the objects of given kinds. What has an owner is left out, because
-    its owner makes it again; so are tokens, which are made anew, and what Karmada brought there.
+  - With C(state=taken) writes a gzipped tar, mode 0600, of the objects of given kinds. What has an owner that is not among them
+    is left out, because its owner makes it again; so are tokens, which are made anew, and what Karmada brought there.
   - With C(state=restored) creates what is missing, and gives what is there the content that it had. Nothing is deleted.
     Statuses are not written; whoever they belong to does.
 options:
@@ -17,7 +17,7 @@ options:
     required: true
   kinds:
     description: >-
-      Which objects, each with C(api_version), C(plural), C(namespace) (all of them where empty) and C(selector) (of labels).
+      Which objects, owners before what they own, each with C(api_version), C(plural), C(namespace) (all of them where empty) and C(selector) (of labels).
     type: list
     elements: dict
     default: []
@@ -67,7 +67,7 @@ from ansible.module_utils.mls_parcel import ParcelError, pack, unpack  # noqa: E
 _FILE = "objects.json"
 _NOT_FOUND, _CONFLICT = 404, 409
 #: Of an object's metadata, what its author wrote.
-_METADATA = ("name", "namespace", "labels", "annotations")
+_METADATA = ("name", "namespace", "labels", "annotations", "ownerReferences")
 #: Bookkeeping of others in labels and annotations.
 _BOOKKEEPING = ("kubectl.kubernetes.io/", "deployment.kubernetes.io/", "karmada.io/")
 #: With what Karmada marks the objects that it brings to a member; it brings them again.
@@ -96,7 +96,7 @@ def main() -> None:
     try:
         api = Api(module.params["kubeconfig"])
         if module.params["state"] == "taken":
-            objects = [obj for kind in module.params["kinds"] for obj in _listed(api, kind)]
+            objects = _with_owners([obj for kind in module.params["kinds"] for obj in _listed(api, kind)])
             with tempfile.TemporaryDirectory(prefix=".backup-", dir=file.parent) as scratch:
                 Path(scratch, _FILE).write_text(json.dumps(objects, indent=1) + "\n", encoding="utf-8")
                 pack(file, {_FILE: Path(scratch, _FILE)})
@@ -134,9 +134,36 @@ def _listed(api: Any, kind: dict[str, str]) -> list[Object]:
 
 
 def _made_by_others(metadata: Object) -> bool:
-    """Whether somebody makes an object again by himself, or is about to remove it."""
+    """Whether Karmada brings an object again, or somebody is about to remove it."""
     marks = [*(metadata.get("labels") or {}), *(metadata.get("annotations") or {})]
-    return bool(metadata.get("ownerReferences") or metadata.get("deletionTimestamp") or not _BROUGHT.isdisjoint(marks))
+    return bool(metadata.get("deletionTimestamp") or not _BROUGHT.isdisjoint(marks))
+
+
+def _with_owners(objects: list[Object]) -> list[Object]:
+    """Return the objects whose owners, if they have any, are among them."""
+    known: set[tuple[str, ...]] = set()
+    kept = []
+    for obj in objects:
+        if all(_owner(one) in known for one in obj["metadata"].get("ownerReferences") or ()):
+            known.add((obj["apiVersion"], obj["kind"], obj["metadata"]["name"]))
+            kept.append(obj)
+    return kept
+
+
+def _owner(reference: Object) -> tuple[str, ...]:
+    return reference["apiVersion"], reference["kind"], reference["name"]
+
+
+def _owned(api: Any, obj: Object) -> Object:
+    """Return an object with its owners as they are now: who was made again has another UID."""
+    metadata = dict(obj["metadata"])
+    references = []
+    for one in metadata.get("ownerReferences") or ():
+        found = api.get(api.path(*_owner(one)[:2], metadata.get("namespace", ""), one["name"]))
+        references += [{**one, "uid": found["metadata"]["uid"]}] if found else []
+    if references:
+        metadata["ownerReferences"] = references
+    return {**obj, "metadata": metadata}
 
 
 def _content(obj: Object) -> Object:
@@ -156,6 +183,7 @@ def _put_back(api: Any, obj: Object, timeout: float) -> bool:
     metadata = obj["metadata"]
     path = api.path(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"], timeout)
     found = api.get(path)
+    obj = _owned(api, obj)
     try:
         if found is None and _create(api, path, obj):
             return True

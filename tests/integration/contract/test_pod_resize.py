@@ -294,6 +294,7 @@ class TestOnANode:
         api.remove(other)
         now = wait_for("resized when there is room", lambda: self.resized(api, url))
         assert now["status"]["containerStatuses"][0]["resources"] == {"requests": {"cpu": more}}
+        api.remove(url, {"gracePeriodSeconds": 0})  # the next test wants the room
 
     def test_the_scheduler_counts_what_is_asked(self, api: Api, namespace: str, nodes: list[str]) -> None:
         """A pod that still has more than it asks for takes no room away from others twice."""
@@ -301,7 +302,8 @@ class TestOnANode:
         cores = int(api.read(path("nodes", name=node))["status"]["allocatable"]["cpu"])
         url = self.run(api, namespace, asking("p", {"requests": {"cpu": "10m"}}), node)
         answer(api.patch(f"{url}/resize", change(requests={"cpu": f"{cores * 1000 - 400}m"}), STRATEGIC), 200)
-        wait_for("resized", lambda: self.resized(api, url))
+        # Pods of other tests may still be on their way out.
+        wait_for("resized", lambda: self.resized(api, url), timeout=60)
         selector = {"kubernetes.io/hostname": node}
         api.create(path("pods", namespace), asking("q", {"requests": {"cpu": "500m"}}, nodeSelector=selector))
         waiting = path("pods", namespace, "q")

@@ -158,7 +158,7 @@ def _owned(api: Any, obj: Object) -> Object:
     """Return an object with its owners as they are now: who was made again has another UID."""
     metadata = dict(obj["metadata"])
     references = []
-    for one in metadata.get("ownerReferences") or ():
+    for one in metadata.pop("ownerReferences", None) or ():
         found = api.get(api.path(*_owner(one)[:2], metadata.get("namespace", ""), one["name"]))
         references += [{**one, "uid": found["metadata"]["uid"]}] if found else []
     if references:

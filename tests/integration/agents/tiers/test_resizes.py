@@ -196,8 +196,17 @@ async def test_clients_notice_nothing(local_slice: LocalSlice) -> None:
     fourth = await eventually(made_anew, seconds=60, what="made anew")
     assert fourth["metadata"]["generation"] == 1
 
-    # Without the policy everything is as described.
+    # The node asks for the image no more: replaced; without its policy for no amounts either: in place.
+    commands["change_container_image"] = [{**command, "command": "reset"}, None]
+    told.write_text(json.dumps(commands))
+
+    async def the_described_image() -> Object | None:
+        pod = await resized(local_slice, "200m")
+        return pod if pod and pod["spec"]["containers"][0]["image"] == "example.com/echo:1" else None
+
+    fifth = await eventually(the_described_image, seconds=90, what="replaced again")
     policy.unlink()
     restart(local_slice, "agent")
-    fifth = await eventually(lambda: resized(local_slice, "100m"), seconds=60, what="as described again")
-    assert fifth["spec"]["containers"][0]["image"] == "example.com/echo:1"
+    sixth = await eventually(lambda: resized(local_slice, "100m"), seconds=60, what="as described again")
+    assert sixth["metadata"]["uid"] == fifth["metadata"]["uid"]
+    assert sixth["status"]["containerStatuses"][0]["restartCount"] == 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import subprocess
 import sys
 import tomllib
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import MlsError, TimedOut, UsageError
 from packaging.requirements import Requirement
@@ -18,6 +20,9 @@ from packaging.utils import canonicalize_name
 import mlsysops_cli
 from mlsysops_cli import __version__
 from mlsysops_cli.assets import assets_root
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["NAME", "constraints", "make_wheel", "pip", "requirements", "source_digest"]
 
@@ -108,8 +113,13 @@ def make_wheel(directory: Path) -> Path:
     return _from_installed(directory)
 
 
-def pip(*arguments: str, timeout: float = 900) -> None:
+def pip(*arguments: str, timeout: float = 900, environment: Mapping[str, str] | None = None) -> None:
     """Run pip of this environment.
+
+    Args:
+        arguments: Of pip.
+        timeout: Seconds.
+        environment: Further variables, for what builds a wheel.
 
     Raises:
         UsageError: This environment has none.
@@ -119,8 +129,9 @@ def pip(*arguments: str, timeout: float = 900) -> None:
     argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False
-        )
+            argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False,
+            env={**os.environ, **(environment or {})},
+        )  # fmt: skip
     except subprocess.TimeoutExpired as exc:
         raise TimedOut(f"pip {arguments[0]} does not end within {timeout:.0f} s") from exc
     if done.returncode == 0:

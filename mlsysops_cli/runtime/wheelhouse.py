@@ -25,6 +25,9 @@ __all__ = ["WheelsMissing", "lacking_wheels", "options", "wheelhouse"]
 _NOTHING_FOR = re.compile(r"No matching distribution found for ([A-Za-z0-9._-]+)")
 #: Packages, from the first, that are looked for in vain until this machine is taken to have no index at all.
 _ENOUGH = 3
+#: Packages whose compiled part only makes them faster, and what keeps their source from having it compiled: such a wheel
+#: can be built here for any processor. Ours do without it wherever they read YAML.
+_PURE = {"pyyaml": {"PYYAML_FORCE_LIBYAML": "0"}}
 
 
 class WheelsMissing(InvalidInput):
@@ -61,22 +64,35 @@ def wheelhouse(kept: Path, work: Path, target: Target, extras: str, versions: Se
         pins, found = work / "constraints.txt", work / "wheels"
         pins.write_text("\n".join(versions) + "\n", encoding="utf-8")
         needed = [line for line in requirements(extras) if Requirement(line).name not in target.without]
+        fetch = ("download", "--quiet", "--dest", str(found), "--constraint", str(pins), *options(target), *needed)
         try:
-            pip("download", "--quiet", "--dest", str(found), "--constraint", str(pins), *options(target), *needed)
+            pip(*fetch)
         except MlsError as exc:
-            if missing := lacking_wheels(target, versions):
-                raise WheelsMissing(target, missing) from exc
-            raise
+            missing = _missing(target, versions)
+            if hopeless := [pin for pin in missing if _name(pin) not in _PURE]:
+                raise WheelsMissing(target, hopeless) from exc
+            if not missing:
+                raise
+            pip(*fetch, "--find-links", str(_build_pure(missing, work / "pure")))
         found.replace(kept)
     os.utime(kept)
     return kept
 
 
-def lacking_wheels(target: Target, versions: Sequence[str]) -> list[str]:
-    """Return which of the versions have no wheel for a kind of host; nothing is kept of what is found.
+def _build_pure(pins: Sequence[str], directory: Path) -> Path:
+    """Build wheels without a compiled part from the packages' sources; return their directory."""
+    for pin in pins:
+        argv = ("wheel", "--quiet", "--no-deps", "--no-binary", _name(pin), "--wheel-dir", str(directory), pin)
+        pip(*argv, environment=_PURE[_name(pin)])
+    return directory
 
-    pip names one at a time. Where it names nothing, or every one from the first, something else is wrong, and none is
-    returned.
+
+def _name(pin: str) -> str:
+    return str(canonicalize_name(pin.partition("==")[0]))
+
+
+def lacking_wheels(target: Target, versions: Sequence[str]) -> list[str]:
+    """Return which of the versions have no wheel for a kind of host, and can get none here.
 
     Args:
         target: The kind of host.
@@ -85,7 +101,16 @@ def lacking_wheels(target: Target, versions: Sequence[str]) -> list[str]:
     Raises:
         TimedOut: The index does not answer.
     """
-    left = {canonicalize_name(pin.partition("==")[0]): pin for pin in versions}
+    return [pin for pin in _missing(target, versions) if _name(pin) not in _PURE]
+
+
+def _missing(target: Target, versions: Sequence[str]) -> list[str]:
+    """Return which of the versions no index has a wheel of; nothing is kept of what is found.
+
+    pip names one at a time. Where it names nothing, or every one from the first, something else is wrong, and none is
+    returned.
+    """
+    left = {_name(pin): pin for pin in versions}
     for name in target.without:
         left.pop(canonicalize_name(name), None)
     first = list(left.values())[:_ENOUGH]

@@ -36,11 +36,15 @@ BLOCKED = """
 import importlib, sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("cel_expr_python", "re2", "httptools", "uvloop"):
+        if name.split(".")[0] in ("cel_expr_python", "re2", "httptools", "uvloop") or name == "yaml._yaml":
             raise ImportError(name)
 sys.meta_path.insert(0, Block())
 for name in ("mlsysops_embedded.kubelet", "mlsysops_agents.__main__", "mlsysops_agents.node.agent"):
     importlib.import_module(name)
+import yaml
+assert not hasattr(yaml, "CSafeLoader")
+from mlsysops_core.yaml import load_yaml
+assert load_yaml("a: [1]").value == {"a": [1]}
 """
 
 

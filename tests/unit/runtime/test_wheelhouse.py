@@ -26,8 +26,15 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[tuple[str, ..
     asked: list[tuple[str, ...]] = []
 
     def make(lacks: str) -> list[tuple[str, ...]]:
-        def pip(*arguments: str, timeout: float = 0) -> None:
-            asked.append(arguments)
+        def pip(*arguments: str, timeout: float = 0, environment: dict[str, str] | None = None) -> None:
+            asked.append((*arguments, *(environment or {})))
+            if arguments[0] == "wheel":
+                return
+            if arguments[0] == "download":
+                if lacks and "--find-links" not in arguments:
+                    raise MlsError("pip download: ERROR: No matching distribution found for something")
+                Path(arguments[arguments.index("--dest") + 1]).mkdir()
+                return
             for pin in (one for one in arguments if "==" in one):
                 if pin.partition("==")[0].lower() in lacks.split():
                     raise MlsError(f"pip install: ERROR: No matching distribution found for {pin}")
@@ -44,9 +51,25 @@ def test_every_package_is_named_and_nothing_that_a_worker_does_without(
     index: Callable[[str], list[tuple[str, ...]]],
 ) -> None:
     asked = index("cffi pyyaml cel-expr-python")
-    assert wheelhouse.lacking_wheels(ARMHF, PINS) == ["cffi==2.1.1", "PyYAML==6.0.3"]
-    assert len(asked) == 3
+    assert wheelhouse.lacking_wheels(ARMHF, PINS) == ["cffi==2.1.1"]
+    assert len(asked) == 3  # PyYAML has none either, and does without what is compiled of it
     assert all("--dry-run" in one for one in asked)
+
+
+def test_what_runs_uncompiled_is_built_here(index: Callable[[str], list[tuple[str, ...]]], tmp_path: Path) -> None:
+    asked = index("pyyaml")
+    kept = wheelhouse.wheelhouse(tmp_path / "kept", tmp_path, ARMHF, "agents", PINS)
+    assert kept.is_dir()
+    (built,) = [one for one in asked if one[0] == "wheel"]
+    assert built[-2:] == ("PyYAML==6.0.3", "PYYAML_FORCE_LIBYAML")
+    assert asked[-1][-2:] == ("--find-links", str(tmp_path / "pure"))
+
+
+def test_nothing_is_built_where_it_is_of_no_use(index: Callable[[str], list[tuple[str, ...]]], tmp_path: Path) -> None:
+    asked = index("pyyaml cffi")
+    with pytest.raises(WheelsMissing, match=r"of: cffi==2\.1\.1 "):
+        wheelhouse.wheelhouse(tmp_path / "kept", tmp_path, ARMHF, "agents", PINS)
+    assert not [one for one in asked if one[0] == "wheel"]
 
 
 def test_an_index_that_has_all(index: Callable[[str], list[tuple[str, ...]]]) -> None:

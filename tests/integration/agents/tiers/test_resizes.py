@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -88,8 +90,8 @@ class Traffic:
             await asyncio.sleep(0)  # transports close in the next turn
 
 
-def application() -> Object:
-    needs = {"cpu": {"requests": "100m"}, "memory": {"requests": "64Mi"}}
+def application(cpu: str = "100m") -> Object:
+    needs = {"cpu": {"requests": cpu}, "memory": {"requests": "64Mi"}}
     container = {"image": "example.com/echo:1", "ports": [{"container_port": 10000}], "platform_requirements": needs}
     component = {
         "metadata": {"name": "echo"},
@@ -210,3 +212,32 @@ async def test_clients_notice_nothing(local_slice: LocalSlice) -> None:
     sixth = await eventually(lambda: resized(local_slice, "100m"), seconds=60, what="as described again")
     assert sixth["metadata"]["uid"] == fifth["metadata"]["uid"]
     assert sixth["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_whoever_is_killed_while_it_resizes_finishes_when_it_is_back(local_slice: LocalSlice) -> None:
+    """The owner's own change of amounts is made in place, too, and the cluster's agent is killed at some moment of it."""
+    for worker in local_slice.workers:
+        teach(local_slice, worker)
+    restart(local_slice, "kubelet")
+    await local_slice.deploy(application())
+    await local_slice.running("shop")
+    first = await eventually(lambda: resized(local_slice, "100m"), what="one pod runs")
+    agent = local_slice.processes["server1-agent"]
+    chance = random.Random(36)
+    for number in range(5):
+        cpu = f"{110 + 10 * number}m"
+        await local_slice.deploy(application(cpu))
+
+        async def arrived(cpu: str = cpu) -> bool:
+            found = await local_slice.app("shop", local_slice.member)
+            needs = found["spec"]["components"][0]["containers"][0]["platform_requirements"]
+            return bool(needs["cpu"]["requests"] == cpu)
+
+        await eventually(arrived, what="the member knows")
+        await asyncio.sleep(chance.uniform(0.0, 0.6))  # the instant of the kill is the test's input
+        agent.stop(signal.SIGKILL)
+        agent.start()
+        now = await eventually(lambda cpu=cpu: resized(local_slice, cpu), seconds=60, what=f"resized to {cpu}")
+        assert now["metadata"]["uid"] == first["metadata"]["uid"]
+        annotations = (await local_slice.deployments())["shop-echo"]["metadata"]["annotations"]
+        assert "mlsysops.eu/resizing" not in annotations

@@ -110,6 +110,15 @@ async def test_outdated_components_change_and_unwanted_ones_go() -> None:
     assert await Runner(StaticPlacedComponents(made))(app(component("web")), state) is None
 
 
+async def test_what_a_killed_agent_left_unfinished_is_written_again() -> None:
+    made = handle(web="n1")
+    state = fluidity(web={"node_placed": "n1", "ready": True, "outdated": False, "unfinished": True})
+    plan = await Runner(DynamicPlacedComponents(made))(app(component("web")), state)
+    assert plan is not None
+    assert plan["fluidity"]["deployment_plan"]["web"] == [{"action": "deploy", "host": "n1"}]
+    assert await Runner(StaticPlacedComponents(made))(app(component("web")), state) is None
+
+
 async def test_what_is_as_it_should_be_is_left_alone() -> None:
     made = handle(web="n1")
     state = fluidity(web={"node_placed": "n1", "ready": True, "outdated": False, "unwanted": False})

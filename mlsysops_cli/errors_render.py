@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from mlsysops_cli.terminal import printable, silence
 
 if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
@@ -31,7 +32,7 @@ def render(error: BaseException, settings: Settings) -> int:
         settings: Global options of the run (``--debug`` adds the traceback).
     """
     if isinstance(error, BrokenPipeError) or type(error).__name__ == "ClosedPipe":
-        _silence(sys.stdout)
+        silence(sys.stdout)
         return _BROKEN_PIPE
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _INTERRUPTED
@@ -83,14 +84,4 @@ def _usage(error: Any) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _silence(stream: Any) -> None:
-    """Point a closed stream at nothing, so that the interpreter's last flush is quiet."""
-    try:
-        descriptor = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(descriptor, stream.fileno())
-        os.close(descriptor)
-    except (OSError, ValueError):
-        return  # not a real file (a test's buffer): there is nothing to flush into
+    return printable(" ".join(text.split()))

@@ -66,6 +66,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "manage ping": ("mls manage ping",),
     "manage set-mode": ("mls manage set-mode --mode ml",),
     "manage set-system-target": ("mls manage set-system-target --metric energy --target 250",),
+    "manage delete-system-target": ("mls manage delete-system-target --metric energy",),
     "manage config-trust": ("mls manage config-trust",),
     "agent set-policy": (
         "mls agent set-policy --agent cluster --file policy-calm.py",

@@ -138,8 +138,16 @@ def _root(
     """Deploy and operate applications over cloud, edge and far-edge machines as one slice."""
 
 
+def _open_streams() -> None:
+    """Give a stream that the caller closed (``mls … 2>&-``) something to write to: Python leaves None in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - for as long as we run
+
+
 def main() -> None:
     """Entry point of the console scripts."""
+    _open_streams()
     typer.main.get_command(app).main()
 
 

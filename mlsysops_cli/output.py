@@ -12,10 +12,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_core.errors import InvalidInput
+
+from mlsysops_cli.terminal import printable, silence
+
 if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
 
-__all__ = ["ClosedPipe", "Column", "Table", "age", "emit", "emit_document", "render_table", "to_yaml", "write"]
+__all__ = [
+    "ClosedPipe",
+    "Column",
+    "Table",
+    "age",
+    "emit",
+    "emit_document",
+    "render_table",
+    "to_yaml",
+    "write",
+]
 
 _NONE = "<none>"
 
@@ -72,7 +86,7 @@ def emit(settings: Settings, answer: Mapping[str, Any], table: Table) -> None:
             return
         columns = [column for column in table.columns if settings.output == "wide" or not column.wide]
         cells = [[column.cell(row) for column in columns] for row in rows]
-        write(render_table([column.title for column in columns], cells))
+        write(printable(render_table([column.title for column in columns], cells)))
     elif settings.output == "name":
         write("".join(f"{row.get('kind', table.kind).lower()}/{_dig(row, table.name)}\n" for row in rows))
     else:
@@ -92,7 +106,7 @@ def emit_document(
         text: What ``table`` and ``wide`` show; YAML where None.
     """
     if settings.output in {"table", "wide"}:
-        write(to_yaml(document) if text is None else text)
+        write(printable(to_yaml(document) if text is None else text))
     elif settings.output == "name":
         write(f"{kind}/{_dig(document, name)}\n")
     else:
@@ -146,12 +160,17 @@ def write(text: str) -> None:
 
     Raises:
         ClosedPipe: Nobody reads any more, as after ``| head``.
+        InvalidInput: It cannot be written, as on a full disk.
     """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError as exc:  # Typer would make it exit code 1, which means something here
         raise ClosedPipe from exc
+    except OSError as exc:
+        silence(sys.stdout)  # what it could not take would be tried again when we end
+        reason = (exc.strerror or str(exc)).lower()
+        raise InvalidInput(f"standard output cannot be written: {reason}", hint="send it elsewhere") from exc
 
 
 def _structured(output: str, document: Any) -> None:

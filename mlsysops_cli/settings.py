@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlsysops_cli.terminal import printable
+
 if TYPE_CHECKING:
     import typer
 
@@ -41,7 +43,7 @@ class Settings:
             level: Shown when ``-v`` was given at least this often.
         """
         if not self.quiet and self.verbose >= level:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place for status text
+            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - the one place for status text
 
     def load_context(self) -> Context:
         """Load the context that ``--context``, the environment or the configuration names.

@@ -13,6 +13,7 @@ __all__ = [
     "INFRASTRUCTURE",
     "PERFORMANCE",
     "RELATIONS",
+    "SYSTEM_TARGETS",
     "details_text",
     "explain_text",
     "status_text",
@@ -87,6 +88,13 @@ INFRASTRUCTURE = Table(
         Column("MESSAGE", "message", wide=True),
     ),
     empty="nothing is registered: `mls infra register-infra --path FILE`",
+)
+
+SYSTEM_TARGETS = Table(
+    kind="systemtarget",
+    name="metric",
+    columns=(Column("METRIC", "metric"), Column("RELATION", "relation"), Column("TARGET", "target")),
+    empty="the slice has no targets",
 )
 
 AGENTS = Table(

@@ -45,7 +45,7 @@ def list_(ctx: typer.Context) -> None:
     table = Table(
         kind="context",
         columns=(
-            Column("CURRENT", lambda row: "*" if row["current"] else ""),
+            Column("CURRENT", lambda row: "*" if row["current"] else " "),  # nothing at all, as kubectl shows it
             Column("NAME", "name"),
             Column("ENGINE", "engine"),
             Column("API", "api"),

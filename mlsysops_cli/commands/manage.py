@@ -91,14 +91,32 @@ def set_system_target(
     import json
 
     from mlsysops_cli.client.session import connect
-    from mlsysops_cli.output import Column, Table, emit
+    from mlsysops_cli.output import emit
+    from mlsysops_cli.views import SYSTEM_TARGETS
 
     settings = settings_of(ctx)
     body = json.dumps({"metric": metric, "relation": relation.value, "target": target}).encode()
     with connect(settings) as api:
         answer = api.send("PUT", "/v1/settings/system-targets", body, media_type="application/json")
-    columns = (Column("METRIC", "metric"), Column("RELATION", "relation"), Column("TARGET", "target"))
-    emit(settings, {"items": answer}, Table(kind="systemtarget", name="metric", columns=columns))
+    emit(settings, {"items": answer}, SYSTEM_TARGETS)
+
+
+@app.command("delete-system-target")
+def delete_system_target(
+    ctx: typer.Context,
+    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="Name of the metric, e.g. energy.")],
+) -> None:
+    """Take a target of the whole slice back; the others are shown."""
+    from urllib.parse import quote
+
+    from mlsysops_cli.client.session import connect
+    from mlsysops_cli.output import emit
+    from mlsysops_cli.views import SYSTEM_TARGETS
+
+    settings = settings_of(ctx)
+    with connect(settings) as api:
+        answer = api.send("DELETE", f"/v1/settings/system-targets/{quote(metric, safe='')}")
+    emit(settings, {"items": answer}, SYSTEM_TARGETS)
 
 
 @app.command("config-trust")

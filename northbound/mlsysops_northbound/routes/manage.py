@@ -51,3 +51,11 @@ async def get_system_targets(services: ServicesDep) -> list[SystemTarget]:
 async def set_system_target(target: SystemTarget, services: ServicesDep) -> list[SystemTarget]:
     """Set a target of the whole slice; one for the same metric is replaced."""
     return await services.slice.set_target(target)
+
+
+@router.delete("/settings/system-targets/{metric:path}", responses=responses(404, 409, 422))
+async def remove_system_target(
+    metric: Annotated[str, Path(max_length=253, description="Name of the metric.")], services: ServicesDep
+) -> list[SystemTarget]:
+    """Take a target of the whole slice back; the others are returned."""
+    return await services.slice.remove_target(metric)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from mlsysops_core.errors import Conflict, NotFound
@@ -77,7 +77,7 @@ class SliceService:
 
     async def set_mode(self, mode: Literal[0, 1]) -> Mode:
         """Set the mode for the whole slice."""
-        return _mode(await self._set("mode", str(mode)))
+        return _mode(await self._change("mode", lambda _: str(mode)))
 
     async def targets(self) -> list[SystemTarget]:
         """Return the targets of the whole slice."""
@@ -85,9 +85,30 @@ class SliceService:
 
     async def set_target(self, target: SystemTarget) -> list[SystemTarget]:
         """Set a target of the whole slice; one for the same metric is replaced."""
-        others = [item for item in await self.targets() if item.metric != target.metric]
-        wanted = sorted([*others, target], key=lambda item: item.metric)
-        return _targets(await self._set("system-targets", _TARGETS.dump_json(wanted, by_alias=True).decode()))
+        return await self._change_targets(lambda others: [*others, target], target.metric)
+
+    async def remove_target(self, metric: str) -> list[SystemTarget]:
+        """Take a target of the whole slice back.
+
+        Raises:
+            NotFound: There is none for this metric.
+        """
+        known = [item.metric for item in await self.targets()]
+        if metric not in known:
+            raise NotFound(f"the slice has no target for {metric!r}", hint=f"targets: {', '.join(known) or 'none'}")
+        return await self._change_targets(lambda others: others, metric)
+
+    async def _change_targets(
+        self, change: Callable[[list[SystemTarget]], list[SystemTarget]], metric: str
+    ) -> list[SystemTarget]:
+        """Write the targets of all metrics but one as they are, and what is made of them."""
+
+        def changed(present: Mapping[str, str]) -> str:
+            others = [item for item in _targets(present) if item.metric != metric]
+            wanted = sorted(change(others), key=lambda item: item.metric)
+            return _TARGETS.dump_json(wanted, by_alias=True).decode()
+
+        return _targets(await self._change("system-targets", changed))
 
     async def _items(self, kind: str) -> list[Object]:
         return (await self._store.list(resource_of(kind), self._namespace)).items
@@ -98,17 +119,17 @@ class SliceService:
         except NotFound:
             return {}
 
-    async def _set(self, key: str, value: str) -> Mapping[str, str]:
-        """Write one setting, and try again where somebody else wrote another meanwhile."""
+    async def _change(self, key: str, make: Callable[[Mapping[str, str]], str]) -> Mapping[str, str]:
+        """Write one setting, made of the present ones, and try again where somebody else wrote meanwhile."""
         for attempt in range(_ATTEMPTS):
             try:
-                return await self._set_once(key, value)
+                return await self._change_once(key, make)
             except Conflict:
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError  # the loop returns or raises
 
-    async def _set_once(self, key: str, value: str) -> Mapping[str, str]:
+    async def _change_once(self, key: str, make: Callable[[Mapping[str, str]], str]) -> Mapping[str, str]:
         try:
             present = await self._store.get(CONFIG_MAPS, SETTINGS, self._framework)
         except NotFound:
@@ -117,11 +138,12 @@ class SliceService:
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": SETTINGS, "namespace": self._framework, "labels": labels},
-                "data": {key: value},
+                "data": {key: make({})},
             }
             written = await self._store.create(CONFIG_MAPS, obj, self._framework)
         else:
-            data = {**(present.get("data") or {}), key: value}
+            before = present.get("data") or {}
+            data = {**before, key: make(before)}
             written = await self._store.update(CONFIG_MAPS, {**present, "data": data}, self._framework)
         return written.get("data") or {}
 

@@ -68,3 +68,7 @@ def test_settings(mls: Any) -> None:
     assert json.loads(mls("manage", "set-mode", "--mode", "0", "-o", "json").out) == {"mode": 0, "name": "heuristic"}
     result = mls("manage", "set-system-target", "--metric", "energy", "--target", "100")
     assert result.out == "METRIC  RELATION        TARGET\nenergy  lower_or_equal  100\n"
+    mls("manage", "set-system-target", "--metric", "carbon", "--target", "5")
+    assert mls("manage", "delete-system-target", "--metric", "energy", "-o", "name").out == "systemtarget/carbon\n"
+    result = mls("manage", "delete-system-target", "--metric", "energy")
+    assert (result.code, result.errors) == (6, ["error: the slice has no target for 'energy' (targets: carbon)"])

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +166,21 @@ def test_shells_complete(mls: Any, words: str, expected: set[str]) -> None:
     command = [sys.executable, "-c", "import sys; sys.argv[0] = 'mls'; from mlsysops_cli.main import main; main()"]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert set(run.stdout.split()) == expected, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "words"),
+    [
+        (">/dev/full", 3, "standard output cannot be written: no space left on device"),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&-", 0, ""),
+    ],
+    ids=["full disk", "no stdout", "no stderr", "no stdin"],
+)
+def test_streams_that_are_full_or_closed(tmp_path: Path, redirection: str, code: int, words: str) -> None:
+    environment = {**os.environ, "MLS_CONFIG": str(tmp_path)}
+    command = f'"{sys.executable}" -m mlsysops_cli completion bash {redirection}'
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1 if words else 0), done.stderr
+    assert words in done.stderr

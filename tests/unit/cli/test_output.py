@@ -9,7 +9,8 @@ import pytest
 from mlsysops_core.errors import UsageError
 
 from mlsysops_cli.jsonpath import compile_template
-from mlsysops_cli.output import age, render_table, to_yaml
+from mlsysops_cli.output import Column, Table, age, emit, emit_document, render_table, to_yaml
+from mlsysops_cli.settings import Settings
 
 DATA: dict[str, Any] = {
     "items": [
@@ -101,3 +102,16 @@ def test_a_closed_pipe_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         write("text")
     monkeypatch.undo()
     assert render(caught.value, Settings()) == 141
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b[2Jgone\x9b31m"
+    table = Table(kind="thing", columns=(Column("NAME", "name"),))
+    emit(Settings(), {"items": [{"name": hostile}]}, table)
+    emit_document(Settings(), {"name": hostile}, kind="thing", text=f"Name: {hostile}\n")
+    Settings().note(hostile)
+    shown = capsys.readouterr()
+    assert "gone" in shown.out
+    assert not {"\x1b", "\x9b"} & {*shown.out, *shown.err}
+    emit_document(Settings(output="jsonpath={.name}"), {"name": hostile}, kind="thing")
+    assert capsys.readouterr().out == hostile, "data for programs is as it is"

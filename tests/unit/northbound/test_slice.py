@@ -82,6 +82,34 @@ async def test_settings_live_in_a_config_map(api: httpx.AsyncClient, store: Any)
     assert (await api.get("/v1/settings/system-targets")).json() == []
 
 
+async def test_a_target_can_be_taken_back(api: httpx.AsyncClient) -> None:
+    for metric in ("energy", "carbon/kWh"):
+        await api.put("/v1/settings/system-targets", json={"metric": metric, "target": 1})
+    left = (await api.delete("/v1/settings/system-targets/carbon%2FkWh")).json()
+    assert [item["metric"] for item in left] == ["energy"]
+    again = await api.delete("/v1/settings/system-targets/carbon%2FkWh")
+    assert (again.status_code, again.json()["hint"]) == (404, "targets: energy")
+
+
+async def test_targets_for_two_metrics_that_are_set_at_once_are_both_kept(
+    api: httpx.AsyncClient, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.put("/v1/settings/mode/0")
+    get, times = store.get, []
+
+    async def overtaken(*args: Any, **kwargs: Any) -> Any:
+        found = await get(*args, **kwargs)
+        times.append(1)
+        if len(times) == 1:  # somebody else sets another target between our reading and our writing
+            monkeypatch.setattr(store, "get", get)
+            await api.put("/v1/settings/system-targets", json={"metric": "carbon", "target": 2})
+        return found
+
+    monkeypatch.setattr(store, "get", overtaken)
+    answer = await api.put("/v1/settings/system-targets", json={"metric": "energy", "target": 1})
+    assert [item["metric"] for item in answer.json()] == ["carbon", "energy"]
+
+
 async def test_two_who_set_at_once_both_win(
     api: httpx.AsyncClient, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,19 +134,21 @@ class RichProgress:
         self._live.__exit__(*details)
 
     def _table(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         now = time.monotonic()
-        table = Table(
-            title=f"{self._title} · {self._play} · {now - self._started:.0f} s", title_justify="left", box=None
-        )
+        # Not the table's title, which would be as narrow as its columns are.
+        title = Text(f"{self._title} · {self._play} · {now - self._started:.0f} s", overflow="ellipsis", no_wrap=True)
+        table = Table(box=None)
         for column in ("host", "done", "task", "state", "seconds"):
             table.add_column(column, justify="right" if column in ("done", "seconds") else "left", no_wrap=True)
         for host, (task, state, since) in self._hosts.items():
             colour = {"failed": "red", "unreachable": "red", "changed": "yellow", "running": "cyan"}.get(state, "green")
             seconds = f"{now - since:.1f}" if state == "running" else ""
             table.add_row(host, str(self._done.get(host, 0)), task, f"[{colour}]{state}[/]", seconds)
-        return table
+        return Group(title, table)
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Change a row."""

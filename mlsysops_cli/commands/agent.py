@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -10,7 +10,7 @@ from mlsysops_cli.settings import settings_of
 
 app = typer.Typer(help="Policies and configuration of running agents.", rich_markup_mode=None, add_completion=False)
 
-__all__ = ["app", "refuse"]
+__all__ = ["app"]
 
 Agent = Annotated[
     str, typer.Option("--agent", metavar="TARGET", help="all, a tier, tier/name, or a label selector (key=value).")
@@ -27,19 +27,6 @@ Revision = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check with the API and write nothing.")]
 Plugin = Annotated[str, typer.Argument(metavar="NAME", help="Name of the plug-in.")]
 Directory = Annotated[str, typer.Option("--dir", metavar="DIR", help="Directory to write to.")]
-
-
-def refuse(what: str, instead: str = "") -> NoReturn:
-    """Say that this version cannot do something.
-
-    Raises:
-        Refused: Always.
-    """
-    from mlsysops_core.errors import Refused
-
-    from mlsysops_cli import __version__
-
-    raise Refused(f"mls {__version__} has no {what} yet", hint=instead or "see the change log for when it comes")
 
 
 @app.command("set-policy")

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from mlsysops_cli.commands.options import DryRun, Path, Uri
 from mlsysops_cli.settings import settings_of
 
 app = typer.Typer(
     help="Deploy applications, and see and explain what they do.", rich_markup_mode=None, add_completion=False
 )
 
-__all__ = ["DryRun", "app"]
-
-
-class DryRun(StrEnum):
-    """Who checks a write that is not done."""
-
-    NONE = "none"
-    CLIENT = "client"
-    SERVER = "server"
+__all__ = ["app"]
 
 
 def _ids(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -37,8 +29,6 @@ def _ids(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Name or uid of the application.", autocompletion=_ids)]
-Path = Annotated[str | None, typer.Option("--path", "-f", metavar="FILE", help="Description; - is standard input.")]
-Uri = Annotated[str | None, typer.Option("--uri", metavar="ADDRESS", help="Address to fetch the description from.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Longest wait.")]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mlsysops_cli.commands.lifecycle import app as lifecycle
+from mlsysops_cli.commands.options import AcceptKeys, Check, Inventory, Limit, SliceName, Vault
 from mlsysops_cli.settings import settings_of
 
 app = typer.Typer(
@@ -17,19 +18,13 @@ __all__ = ["app"]
 
 app.add_typer(lifecycle)  # without a name: its commands are this group's
 
-Inventory = Annotated[
-    str | None,
-    typer.Option("--inventory", "-i", metavar="FILE", help="Ansible inventory; that of the slice in use by default."),
-]
 Descriptions = Annotated[
     str | None,
     typer.Option(
         "--path", metavar="DIR", help="Descriptions of nodes, clusters, continuum that replace rendered ones."
     ),
 ]
-Check = Annotated[bool, typer.Option("--check", help="Change nothing; say what would change.")]
 Diff = Annotated[bool, typer.Option("--diff", help="Show the differences.")]
-Limit = Annotated[str, typer.Option("--limit", metavar="HOSTS", help="Only these hosts, as Ansible takes them.")]
 Tags = Annotated[
     str,
     typer.Option(
@@ -37,18 +32,11 @@ Tags = Annotated[
     ),
 ]
 StartAt = Annotated[str, typer.Option("--start-at-task", metavar="TASK", help="Start at the task of this name.")]
-Vault = Annotated[
-    str | None, typer.Option("--vault-password-file", metavar="FILE", help="Decrypts vaulted parts of the inventory.")
-]
-AcceptKeys = Annotated[
-    bool, typer.Option("--accept-host-keys", help="Trust SSH keys of hosts that are seen for the first time.")
-]
-SliceName = Annotated[str | None, typer.Option("--slice", metavar="NAME", help="The slice; the one in use by default.")]
 
 
 def _deploy(
-    ctx: typer.Context, part: str, name: str | None, inventory: str | None, path: str | None, check: bool, diff: bool,
-    limit: str, tags: str, start_at_task: str, vault: str | None, accept: bool,
+    ctx: typer.Context, part: str, name: str | None = None, *, inventory: str | None, path: str | None, check: bool,
+    diff: bool, vault: str | None, accept: bool, limit: str = "", tags: str = "", start_at_task: str = "",
 ) -> None:  # fmt: skip
     from mlsysops_cli.actions.framework.deploy import DeployOptions, deploy
 
@@ -81,19 +69,9 @@ def deploy_all(
 ) -> None:
     """Deploy a whole slice; again and again without harm."""
     _deploy(
-        ctx,
-        "all",
-        None,
-        inventory,
-        path,
-        check,
-        diff,
-        limit,
-        tags,
-        start_at_task,
-        vault_password_file,
-        accept_host_keys,
-    )
+        ctx, "all", inventory=inventory, path=path, check=check, diff=diff, vault=vault_password_file,
+        accept=accept_host_keys, limit=limit, tags=tags, start_at_task=start_at_task,
+    )  # fmt: skip
 
 
 @app.command("deploy-services")
@@ -107,7 +85,10 @@ def deploy_services(
     accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the northbound API of the management host."""
-    _deploy(ctx, "services", None, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
+    _deploy(
+        ctx, "services", inventory=inventory, path=path, check=check, diff=diff, vault=vault_password_file,
+        accept=accept_host_keys,
+    )  # fmt: skip
 
 
 @app.command("deploy-continuum")
@@ -121,7 +102,10 @@ def deploy_continuum(
     accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the continuum's control plane and agent."""
-    _deploy(ctx, "continuum", None, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
+    _deploy(
+        ctx, "continuum", inventory=inventory, path=path, check=check, diff=diff, vault=vault_password_file,
+        accept=accept_host_keys,
+    )  # fmt: skip
 
 
 @app.command("deploy-cluster")
@@ -136,7 +120,10 @@ def deploy_cluster(
     accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the control planes and agents of clusters."""
-    _deploy(ctx, "cluster", cluster, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
+    _deploy(
+        ctx, "cluster", cluster, inventory=inventory, path=path, check=check, diff=diff, vault=vault_password_file,
+        accept=accept_host_keys,
+    )  # fmt: skip
 
 
 @app.command("deploy-node")
@@ -151,7 +138,10 @@ def deploy_node(
     accept_host_keys: AcceptKeys = False,
 ) -> None:
     """Deploy the kubelets and agents of nodes."""
-    _deploy(ctx, "node", node, inventory, path, check, diff, "", "", "", vault_password_file, accept_host_keys)
+    _deploy(
+        ctx, "node", node, inventory=inventory, path=path, check=check, diff=diff, vault=vault_password_file,
+        accept=accept_host_keys,
+    )  # fmt: skip
 
 
 @app.command("fetch-artifacts")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mlsysops_cli.commands.options import Vault
 from mlsysops_cli.settings import settings_of
 
 app = typer.Typer(
@@ -16,9 +17,6 @@ __all__ = ["app"]
 
 Inventory = Annotated[str | None, typer.Option("--inventory", "-i", metavar="FILE", help="Ansible inventory.")]
 Argument = Annotated[str | None, typer.Argument(metavar="FILE", help="Ansible inventory.")]
-Vault = Annotated[
-    str | None, typer.Option("--vault-password-file", metavar="FILE", help="Decrypts vaulted parts of the inventory.")
-]
 
 
 @app.command()

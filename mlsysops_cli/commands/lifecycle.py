@@ -6,24 +6,12 @@ from typing import Annotated
 
 import typer
 
+from mlsysops_cli.commands.options import AcceptKeys, Check, Inventory, Limit, SliceName, Vault
 from mlsysops_cli.settings import settings_of
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 __all__ = ["app"]
-
-Inventory = Annotated[
-    str | None,
-    typer.Option("--inventory", "-i", metavar="FILE", help="Ansible inventory; that of the slice in use by default."),
-]
-Check = Annotated[bool, typer.Option("--check", help="Change nothing; say what would change.")]
-Vault = Annotated[
-    str | None, typer.Option("--vault-password-file", metavar="FILE", help="Decrypts vaulted parts of the inventory.")
-]
-AcceptKeys = Annotated[
-    bool, typer.Option("--accept-host-keys", help="Trust SSH keys of hosts that are seen for the first time.")
-]
-SliceName = Annotated[str | None, typer.Option("--slice", metavar="NAME", help="The slice; the one in use by default.")]
 
 
 @app.command("add-node")
@@ -76,9 +64,7 @@ def upgrade(
     ctx: typer.Context,
     slice_name: SliceName = None,
     inventory: Inventory = None,
-    limit: Annotated[
-        str, typer.Option("--limit", metavar="HOSTS", help="Only these hosts, as Ansible takes them.")
-    ] = "",
+    limit: Limit = "",
     check: Check = False,
     vault_password_file: Vault = None,
     accept_host_keys: AcceptKeys = False,

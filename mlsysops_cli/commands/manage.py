@@ -122,6 +122,8 @@ def delete_system_target(
 @app.command("config-trust")
 def config_trust(ctx: typer.Context) -> None:
     """Set what makes a node trusted (not in this version)."""
-    from mlsysops_cli.commands.agent import refuse
+    from mlsysops_core.errors import Refused
 
-    refuse("trust assessment")
+    from mlsysops_cli import __version__
+
+    raise Refused(f"mls {__version__} has no trust assessment yet", hint="see the change log for when it comes")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlsysops_cli.commands.apps import Path, Uri
+from mlsysops_cli.commands.options import Path, Uri
 from mlsysops_cli.settings import settings_of
 
 app = typer.Typer(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mlsysops_core.contracts import Clock, Sample, Scope
 from mlsysops_core.model import Application
 
+from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.statuses import Statuses
@@ -21,7 +22,7 @@ from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
 from mlsysops_agents.upper.told import is_urgent
 
-from .changes import app_changed, deployment_changed, node_changed, spec_changed
+from .changes import app_changed, deployment_changed, may_have_room, node_changed, spec_changed
 from .handle import ClusterHandle
 from .health import cluster_status
 from .optimiser import Optimiser
@@ -39,6 +40,9 @@ _CLUSTER = "cluster"
 #: Least seconds between status writes in which only measurements differ.
 _APP_STATUS_SECONDS = 10.0
 _CLUSTER_STATUS_SECONDS = 30.0
+#: For how long changes that may make room are gathered, and how many of them a trigger names.
+_ROOM_SECONDS = 0.3
+_ROOMS_TOLD = 3
 
 
 async def run(runtime: Runtime) -> None:
@@ -79,6 +83,8 @@ class ClusterAgent(UpperAgent):
         self._cluster_statuses = Statuses(client, "MLSysOpsCluster", namespace, interval=_CLUSTER_STATUS_SECONDS)
         self._reach = Reach(self._clock, self._partners, lambda name: self._dirty.mark(name))
         self._waiting: set[str] = set()
+        self._changed_room: dict[str, None] = {}
+        self._rooms = DirtySet(self._clock, self._offer_room, delay=_ROOM_SECONDS)
         self._metrics: dict[str, set[str]] = {}
 
     async def run(self) -> None:
@@ -90,7 +96,7 @@ class ClusterAgent(UpperAgent):
             objects.follow(kind, label_selector=_MANAGED)
         await self._follow_common()
         async with self._app_statuses, self._cluster_statuses, asyncio.TaskGroup() as tasks:
-            await self._run_with(tasks, self._optimiser.run, self._reach.run)
+            await self._run_with(tasks, self._optimiser.run, self._reach.run, self._rooms.run)
 
     def _subscribe(self, engine: Engine) -> None:
         self._optimiser.on_found = lambda name: engine.notify(
@@ -148,8 +154,10 @@ class ClusterAgent(UpperAgent):
             return
         name = str(change.new["metadata"]["name"])
         self._dirty.mark(_CLUSTER)
-        trigger = Trigger("change", f"{change.new['kind']} {name}")
-        self._notify(self._world.on_node(name) | self._waiting, trigger)
+        why = f"{change.new['kind']} {name}"
+        self._notify(self._world.on_node(name), Trigger("change", why))
+        if may_have_room(change):
+            self._room(why)
 
     def _on_deployment(self, change: Change) -> None:
         labels = change.new["metadata"].get("labels") or {}
@@ -185,7 +193,14 @@ class ClusterAgent(UpperAgent):
         return [ASSET + name for name in names] if names else None
 
     def _room(self, why: str) -> None:
-        self._notify(set(self._waiting), Trigger("change", why))
+        """Have those who wait look for room soon, together: after an outage a thousand nodes come back one by one."""
+        self._changed_room[why] = None
+        self._rooms.mark("")
+
+    def _offer_room(self, _: str) -> None:
+        why, more = list(self._changed_room)[:_ROOMS_TOLD], len(self._changed_room) - _ROOMS_TOLD
+        self._changed_room.clear()
+        self._notify(set(self._waiting), Trigger("change", ", ".join(why) + (f" and {more} more" if more > 0 else "")))
 
     def _notify(self, names: Iterable[str], trigger: Trigger) -> None:
         for name in names:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 
-__all__ = ["app_changed", "deployment_changed", "node_changed", "spec_changed"]
+__all__ = ["app_changed", "deployment_changed", "may_have_room", "node_changed", "spec_changed"]
 
 
 def spec_changed(change: Change) -> bool:
@@ -25,6 +25,16 @@ def node_changed(change: Change) -> bool:
     if change.kind is not ChangeKind.MODIFIED or change.old is None:
         return True
     return _node(change.old) != _node(change.new)
+
+
+def may_have_room(change: Change) -> bool:
+    """Say whether a node that changed may take what it did not take before; one that is not ready takes nothing."""
+    if change.kind is ChangeKind.DELETED:
+        return False
+    if change.new.get("kind") != "Node":
+        return True
+    conditions = (change.new.get("status") or {}).get("conditions") or ()
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
 
 
 def deployment_changed(change: Change) -> bool:

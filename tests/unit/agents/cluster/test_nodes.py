@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from agent_fakes import FakeObjects, FakeTelemetry
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+from mlsysops_agents.cluster.changes import may_have_room
 from mlsysops_agents.cluster.world import ClusterWorld
 from mlsysops_agents.loop.record import CycleRecord, current_cycle
 from mlsysops_agents.plugins.mechanisms.workloads import workload_name
@@ -76,7 +78,7 @@ def change(cluster: Cluster, what: str, name: str, value: Any) -> None:
             objects.drop("MLSysOpsApp", name)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rounds=st.lists(changes, min_size=1, max_size=4))
 def test_facts_that_followed_every_change_are_those_of_a_fresh_look(rounds: list[list[tuple[str, str, Any]]]) -> None:
     cluster = Cluster()
@@ -92,6 +94,15 @@ def test_facts_that_followed_every_change_are_those_of_a_fresh_look(rounds: list
             assert list(cluster.world.facts(without=[(app, "c")])) == list(fresh.facts(without=[(app, "c")]))
         for host in NODES:
             assert cluster.world.on_node(host) == fresh.on_node(host)
+
+
+def test_only_nodes_that_can_take_something_make_room() -> None:
+    ready, lost = kubernetes_node("n1"), kubernetes_node("n1", ready=False)
+    assert may_have_room(Change(ChangeKind.ADDED, "n1", ready, None))
+    assert may_have_room(Change(ChangeKind.MODIFIED, "n1", ready, lost))
+    assert not may_have_room(Change(ChangeKind.MODIFIED, "n1", lost, ready))
+    assert not may_have_room(Change(ChangeKind.DELETED, "n1", ready, ready))
+    assert may_have_room(Change(ChangeKind.MODIFIED, "mlsysops/n1", node("n1"), node("n1")))
 
 
 async def test_a_turn_of_the_loop_decides_once_as_long_as_there_is_room() -> None:

@@ -6,9 +6,11 @@ A DaemonSet that is deleted tells its pods nothing, so they are told by a Config
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.model.agents import UNINSTALL, UNINSTALLED
@@ -51,14 +53,13 @@ def put_settings_back(plan: Plan, *, note: Callable[[str], None], seconds: float
         One line for each node whose settings may not be what they were, and why.
     """
     asked: list[_Asked] = []
-    for api in plan.get("apis", {}).values():
-        for part in api["pods"]:
-            for workload in part["rollouts"]:
-                if workload["kind"] == "DaemonSet":
-                    try:
-                        asked += _ask(Api(part["kubeconfig"], timeout=10.0, retries=1), workload)
-                    except (ApiError, ApiUnreachableError) as exc:
-                        note(f"note: node agents are not told to put settings back: {exc}")
+    for part in _pods(plan):
+        for workload in part["rollouts"]:
+            if workload["kind"] == "DaemonSet":
+                try:
+                    asked += _ask(Api(part["kubeconfig"], timeout=10.0, retries=1), workload)
+                except (ApiError, ApiUnreachableError) as exc:
+                    note(f"note: node agents are not told to put settings back: {exc}")
     if asked:
         note(f"waiting until {sum(len(one.open) for one in asked)} nodes have their settings back")
     deadline = time.monotonic() + seconds
@@ -77,12 +78,15 @@ def put_settings_back(plan: Plan, *, note: Callable[[str], None], seconds: float
 
 def withdraw_request(plan: Plan) -> None:
     """Delete what told node agents, once they are gone; an API that does not answer keeps it until the next deployment."""
-    for api in plan.get("apis", {}).values():
-        for part in api["pods"]:
-            try:
-                Api(part["kubeconfig"], timeout=10.0, retries=0).delete(f"{_CONFIG_MAPS}/{UNINSTALL}")
-            except (ApiError, ApiUnreachableError):
-                continue
+    for part in _pods(plan):
+        with contextlib.suppress(ApiError, ApiUnreachableError):
+            Api(part["kubeconfig"], timeout=10.0, retries=0).delete(f"{_CONFIG_MAPS}/{UNINSTALL}")
+
+
+def _pods(plan: Plan) -> list[Plan]:
+    """Return what runs as pods, where the deployment came so far that there is a way to ask for it."""
+    parts = [part for api in plan.get("apis", {}).values() for part in api["pods"]]
+    return [part for part in parts if Path(part["kubeconfig"]).exists()]
 
 
 def _ask(api: Api, workload: Mapping[str, str]) -> list[_Asked]:

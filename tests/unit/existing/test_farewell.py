@@ -16,7 +16,7 @@ DAEMON_SET = {"kind": "DaemonSet", "namespace": "mlsysops-framework", "name": "m
 PLAN: dict[str, Any] = {
     "apis": {
         "mgmt": {"pods": []},
-        "s1": {"pods": [{"kubeconfig": "/k", "rollouts": [{**DAEMON_SET, "kind": "Deployment"}, DAEMON_SET]}]},
+        "s1": {"pods": [{"kubeconfig": __file__, "rollouts": [{**DAEMON_SET, "kind": "Deployment"}, DAEMON_SET]}]},
     }
 }
 
@@ -118,3 +118,9 @@ def test_an_api_that_is_away_is_told_of_and_left_to_the_removal(monkeypatch: pyt
     assert farewell.put_settings_back(PLAN, note=notes.append, seconds=600.0) == []
     assert notes == ["note: node agents are not told to put settings back: https://a does not answer"]
     farewell.withdraw_request(PLAN)
+
+
+def test_a_deployment_that_came_not_far_has_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farewell, "Api", FakeApi("a"))
+    pods = [{"kubeconfig": "/nowhere/kubeconfig", "rollouts": [DAEMON_SET]}]
+    assert farewell.put_settings_back({"apis": {"s1": {"pods": pods}}}, note=lambda _: None, seconds=600.0) == []

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlsysops_core.errors import Conflict, InvalidInput, NotFound, Refused
+from mlsysops_core.errors import Conflict, InvalidInput, NotFound
 
 from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change, run_deployed
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
+from mlsysops_cli.actions.framework.confirm import confirm_slice
 from mlsysops_cli.actions.framework.deploy import save_slice_context
 from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
 from mlsysops_cli.inventory import load_slice
@@ -107,7 +107,8 @@ def restore(settings: Settings, file: str, access: HostAccess, *, yes: bool) -> 
             )
         _check(manifest, load_slice(inventory, vault_password_file=access.vault_password_file), inventory)
         if state and not yes:
-            _confirm(manifest)
+            what = f"What slice {manifest.slice} holds now will be replaced by what it held at {manifest.created}."
+            confirm_slice(manifest.slice, what)
         prepared = stack.enter_context(prepared_change(settings, inventory, access))
         result = run_change(
             settings,
@@ -152,13 +153,3 @@ def _check(manifest: BackupManifest, slice_: Slice, inventory: str) -> None:
     lacking = sorted(planes - {name.removesuffix(_SUFFIX) for name in manifest.parts})
     if lacking:
         raise InvalidInput(f"the backup has nothing of {', '.join(lacking)}", hint="take another one")
-
-
-def _confirm(manifest: BackupManifest) -> None:
-    sys.stderr.write(
-        f"What slice {manifest.slice} holds now will be replaced by what it held at {manifest.created}. "
-        "Type its name to go on: "
-    )
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != manifest.slice:
-        raise Refused(f"slice {manifest.slice} was not changed: nobody confirmed", hint="type its name, or give --yes")

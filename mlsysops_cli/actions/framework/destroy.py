@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import NotFound, PartialFailure, Refused, Unreachable
+from mlsysops_core.errors import NotFound, PartialFailure, Unreachable
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
+from mlsysops_cli.actions.framework.confirm import confirm_slice
 from mlsysops_cli.actions.framework.farewell import put_settings_back, withdraw_request
 from mlsysops_cli.actions.framework.removal import purge, removal_plan, settle_applications
 from mlsysops_cli.assets import asset
@@ -74,7 +74,7 @@ def destroy(
         name = load_slice(inventory, vault_password_file=vault_password_file).name
     state = chosen_slice(settings, name)
     if not yes:
-        _confirm(state.name)
+        confirm_slice(state.name, f"Everything of slice {state.name} will be removed.")
     directory = slice_directory(state.name)
     result: RunResult | None = None
     with locked(directory, f"slice {state.name}"):
@@ -152,17 +152,6 @@ def _how_to_reach(state: SliceState, given: str | None, remote: list[str]) -> li
     if not path.exists():
         raise NotFound(f"the inventory of slice {state.name} is gone: {path}", hint="name another with --inventory")
     return [path]
-
-
-def _confirm(name: str) -> None:
-    sys.stderr.write(f"Everything of slice {name} will be removed. Type its name to go on: ")
-    sys.stderr.flush()
-    typed = sys.stdin.readline().strip()
-    if not typed:
-        sys.stderr.write("\n" if not sys.stdin.isatty() else "")
-        raise Refused(f"slice {name} was not removed: nobody confirmed", hint="type its name, or give --yes")
-    if typed != name:
-        raise Refused(f"nothing was removed: {typed!r} is not the slice's name", hint=f"type {name}")
 
 
 def _left_over(state: SliceState, directory: Path) -> list[str]:

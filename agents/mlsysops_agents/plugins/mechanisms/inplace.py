@@ -52,7 +52,7 @@ class InPlace:
         self.busy: set[str] = set()
 
     async def write(self, deployment: Mapping[str, Any]) -> str:
-        """Write a Deployment; return how its pods were changed where that was in place, and empty text otherwise."""
+        """Write a Deployment; return how its pods changed, in place or why not; empty where that was no question."""
         name = str(deployment["metadata"]["name"])
         serving = self._serving(name)
         changed = _amounts_alone(serving["spec"]["template"], deployment["spec"]["template"]) if serving else {}
@@ -66,11 +66,11 @@ class InPlace:
             self.busy.discard(name)
 
     async def _write(self, deployment: Mapping[str, Any], serving: Object, changed: Resources) -> str:
-        pods = [pod for pod in self._owned("Pod", deployment, serving) if not pod["metadata"].get("deletionTimestamp")]
-        told = await self._resize(pods, changed)
-        if not told:
+        pods = [pod for pod in self._owned("Pod", deployment, serving) if _lives(pod)]
+        refused, told = await self._resize(pods, changed)
+        if refused:
             await self._apply(deployment)
-            return ""
+            return f"changed by new pods, as it could not be in place ({refused})"
         metadata = deployment["metadata"]
         annotations = {**(metadata.get("annotations") or {}), RESIZING: "true"}
         paused = {
@@ -110,26 +110,24 @@ class InPlace:
 
     # -- pods --------------------------------------------------------------------------------------------------
 
-    async def _resize(self, pods: Sequence[Object], changed: Resources) -> str:
-        """Resize pods; return how that went, and empty text where it cannot be and nothing has changed."""
+    async def _resize(self, pods: Sequence[Object], changed: Resources) -> tuple[str, str]:
+        """Resize pods; return why that cannot be (then nothing has changed), or else how it went."""
         done: list[Object] = []
         told = "resized in place"
         for pod in pods:
             try:
                 done.append(await self._ask(pod, changed))
             except (NotFound, Refused, InvalidInput) as exc:
-                self._handle.explain(message=f"not in place: {exc}")
                 await self._take_back(pods, done)
-                return ""
+                return str(exc), ""
         for pod in done:
             reason, message = await self._answer(pod, changed)
             if reason == "Infeasible":
-                self._handle.explain(message=f"not in place: {message}")
                 await self._take_back(pods, done)
-                return ""
+                return message, ""
             if reason:
                 told = f"resized as soon as its node has room ({message})"
-        return told
+        return "", told
 
     async def _ask(self, pod: Object, resources: Mapping[str, Mapping[str, Any]]) -> Object:
         return await self._handle.objects.resize(pod["metadata"]["name"], resources, field_manager=self._manager)
@@ -158,9 +156,16 @@ class InPlace:
                 newest = int(condition.get("observedGeneration") or generation) >= generation
                 if condition.get("type") == "PodResizePending" and newest:
                     return str(condition.get("reason")), str(condition.get("message"))
-            promised = {s["name"]: s.get("allocatedResources") or {} for s in status.get("containerStatuses") or ()}
-            observed = int(status.get("observedGeneration") or generation) >= generation
-            if observed and all(_same(promised.get(name, {}), _amounts(r)) for name, r in changed.items()):
+            statuses = {item["name"]: item for item in status.get("containerStatuses") or ()}
+            if "observedGeneration" in status:
+                promised = {n: _amounts({"requests": s.get("allocatedResources")}) for n, s in statuses.items()}
+                seen = int(status["observedGeneration"]) >= generation
+            else:  # a kubelet before 1.34 does not say what it has seen: what containers have in fact is taken for its answer
+                promised = {n: _amounts(s.get("resources") or {}) for n, s in statuses.items()}
+                seen = all(
+                    _limits(statuses.get(name, {}).get("resources")) == _limits(r) for name, r in changed.items()
+                )
+            if seen and all(_same(promised.get(name, {}), _amounts(r)) for name, r in changed.items()):
                 return "", ""
             return None
 
@@ -225,6 +230,16 @@ def _amounts(resources: Mapping[str, Any]) -> dict[str, str]:
     """Return the requests of CPU and memory; where there is only a limit, that is the request."""
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return {name: value for name, value in asked.items() if name in _PARSE}
+
+
+def _limits(resources: Mapping[str, Any] | None) -> dict[str, float]:
+    limits = (resources or {}).get("limits") or {}
+    return {name: parse(limits[name]) for name, parse in _PARSE.items() if name in limits}
+
+
+def _lives(pod: Object) -> bool:
+    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return not ended and not pod["metadata"].get("deletionTimestamp")
 
 
 def _same(left: Mapping[str, str], right: Mapping[str, str]) -> bool:

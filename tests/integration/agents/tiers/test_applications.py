@@ -184,7 +184,7 @@ async def test_a_plugin_that_does_not_load_stops_its_agent_with_a_condition(loca
         return process.popen is not None and process.popen.poll() is not None
 
     await eventually(ended, what="the agent stops")
-    assert process.popen.returncode == 70
+    assert process.popen.returncode == 3
     assert "policy broken" in process.log.read_text()
     cluster = await local_slice.member.get(MLSYSOPS_CLUSTERS, "cluster1", NAMESPACE)
     ready = {item["type"]: item for item in cluster["status"]["conditions"]}["Ready"]

@@ -17,7 +17,6 @@ from mlsysops_core.contracts import AgentIdentity, Clock, KnowledgeStore, Mechan
 from mlsysops_core.plugins import LoadedPolicy, PluginError, parse_interval
 from opentelemetry import trace
 
-from .breaker import Breaker
 from .clock import within
 from .record import CycleRecord, Trigger, current_cycle
 from .scheduler import Plan, PlanResult, PlanScheduler
@@ -66,6 +65,18 @@ class Inputs(Protocol):
         ...
 
 
+class Health(Protocol):
+    """What takes note of how a policy's turns go."""
+
+    def succeeded(self) -> None:
+        """Note that a turn went well."""
+        ...
+
+    def failed(self, now: float, reason: str, *, late: bool) -> float:
+        """Note that a turn failed; returns the seconds until the next try."""
+        ...
+
+
 class Cycle:
     """Runs turns; holds nothing of its own between them."""
 
@@ -96,7 +107,7 @@ class Cycle:
         asset: str,
         context: dict[str, Any],
         triggers: tuple[Trigger, ...],
-        breaker: Breaker,
+        health: Health,
         *,
         core_running: Callable[[], list[asyncio.Task[None]]],
     ) -> float | None:
@@ -107,7 +118,7 @@ class Cycle:
             asset: The asset.
             context: The policy's context for it, updated in place.
             triggers: Why.
-            breaker: Takes note of success and failure.
+            health: Takes note of success and failure.
             core_running: The runs of core policies under way on the same asset.
 
         Returns:
@@ -125,14 +136,14 @@ class Cycle:
             token = current_cycle.set(record)
             try:
                 again = await self._turn(policy, asset, context, record, core_running)
-                breaker.succeeded()
+                health.succeeded()
             except Exception as exc:  # noqa: BLE001 -- isolation: a policy's fault ends its own turn, not the agent
                 reason = f"{type(exc).__name__}: {exc}"
                 _log.warning("policy %s on %s failed: %s", policy.name, asset, reason)
                 _log.debug("policy %s on %s", policy.name, asset, exc_info=exc)
                 record.verdict, record.outcome, record.message = "error", "failed", reason
                 span.record_exception(exc)
-                again = breaker.failed(self._clock.monotonic(), reason)
+                again = health.failed(self._clock.monotonic(), reason, late=isinstance(exc, TimeoutError))
             finally:
                 current_cycle.reset(token)
             span.set_attributes({"mlsysops.verdict": record.verdict, "mlsysops.outcome": record.outcome})
@@ -183,7 +194,7 @@ class Cycle:
                 await within(self._clock, _CORE_SECONDS, asyncio.wait(others))
         with _tracer.start_as_current_span("mape.execute"), _Stopwatch(self._clock, record, "execute"):
             result = await self._scheduler.submit(
-                Plan(record.id, asset, policy.name, policy.declaration.core, commands, seen_at)
+                Plan(record.id, asset, policy.name, policy.declaration.core, commands, seen_at, policy.version)
             )
         return self._note(record, result)
 

@@ -8,7 +8,6 @@ none piles up.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,18 +16,15 @@ from typing import Any, Protocol
 from mlsysops_core.contracts import AgentIdentity, Clock, KnowledgeStore, Mechanism, PolicyContext, Sample, Scope
 from mlsysops_core.plugins import LoadedPolicy
 
-from .breaker import Breaker
+from .analysis import Analysis
+from .chronicle import Chronicle
 from .cycle import Cycle, CycleSettings, Inputs
-from .record import CycleRecord, Trigger
+from .record import Trigger
 from .scheduler import PlanScheduler, SchedulerSettings
+from .shares import Shares
 from .timers import Timers
 
 __all__ = ["Engine", "EngineSettings"]
-
-_log = logging.getLogger(__name__)
-
-#: Triggers named in one decision; the rest are only counted into the same run.
-_MAX_TRIGGERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +34,16 @@ class EngineSettings:
     Attributes:
         debounce: Least time between the starts of two runs of one analysis; the first trigger after a quiet time runs at once.
         concurrency: Analyses that run side by side.
+        policy_concurrency: Of these, those of one policy; fewer, so that one that hangs leaves room for the others.
+        late_assets: Assets in a row on which a policy must be late before all its analyses pause.
         cycle: Limits of one run.
         scheduler: Limits of the plan scheduler.
     """
 
     debounce: float = 0.1
     concurrency: int = 16
+    policy_concurrency: int = 4
+    late_assets: int = 4
     cycle: CycleSettings = field(default_factory=CycleSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
 
@@ -54,22 +54,6 @@ class DecisionSink(Protocol):
     def __call__(self, decision: Mapping[str, Any]) -> None:
         """Take a decision."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class _Analysis:
-    policy: LoadedPolicy
-    asset: str
-    context: PolicyContext
-    breaker: Breaker
-    pending: list[Trigger] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-    started: float = float("-inf")
-    runs: int = 0
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return (self.policy.name, self.asset)
 
 
 class Engine:
@@ -98,24 +82,24 @@ class Engine:
         settings: EngineSettings | None = None,
         on_decision: DecisionSink | None = None,
     ) -> None:
-        self._agent = agent
         self._clock = clock
         self._knowledge = knowledge
         self._settings = settings or EngineSettings()
-        self._on_decision = on_decision
+        self._chronicle = Chronicle(agent, clock, knowledge, on_decision)
         self._policies = {policy.name: policy for policy in policies}
         self._scopes: dict[str, Scope] = {}
         #: Those whose breaker is open: told after every run, so never looked for among all.
-        self._tripped: dict[tuple[str, str], _Analysis] = {}
+        self._tripped: dict[tuple[str, str], Analysis] = {}
         self._scheduler = PlanScheduler(mechanisms, clock, knowledge, self._settings.scheduler)
+        self._scheduler.on_unclaimed = self._chronicle.unclaimed
         self._cycle = Cycle(
             agent, clock, knowledge, inputs, mechanisms, self._scheduler, self._settings.cycle, on_decision
         )
-        self._analyses: dict[tuple[str, str], _Analysis] = {}
-        self._by_asset: defaultdict[str, list[_Analysis]] = defaultdict(list)
-        self._by_metric: defaultdict[str, set[_Analysis]] = defaultdict(set)
+        self._analyses: dict[tuple[str, str], Analysis] = {}
+        self._by_asset: defaultdict[str, list[Analysis]] = defaultdict(list)
+        self._by_metric: defaultdict[str, set[Analysis]] = defaultdict(set)
         self._timers = Timers(clock, self._due)
-        self._slots = asyncio.Semaphore(self._settings.concurrency)
+        self._shares = Shares(self._settings.concurrency, self._settings.policy_concurrency, self._settings.late_assets)
         self._last_conditions: list[dict[str, str]] = []
         #: Called whenever a circuit breaker opens or closes.
         self.on_conditions: Callable[[Sequence[dict[str, str]]], None] | None = None
@@ -165,6 +149,7 @@ class Engine:
             if before is not None and before.version == policy.version:
                 kept[analysis.asset] = analysis.context
             self._drop(analysis)
+        self._shares.drop(policy.name)
         self._policies[policy.name] = policy
         for asset, scope in self._scopes.items():
             if policy.declaration.scope is scope:
@@ -182,7 +167,9 @@ class Engine:
         for analysis in [item for item in self._analyses.values() if item.policy.name == name]:
             self._drop(analysis)
             if policy is not None and handed_over:
-                self._hand_over(policy, analysis.asset, handed_over)
+                self._chronicle.handed_over(policy, analysis.asset, handed_over)
+                self.notify(analysis.asset, Trigger("request", f"takes over from {name}"))
+        self._shares.drop(name)
         self._report_conditions()
 
     def _add(self, policy: LoadedPolicy, asset: str, trigger: Trigger, context: PolicyContext | None = None) -> None:
@@ -190,14 +177,14 @@ class Engine:
         made = policy.make_context(asset, kept)
         if context is not None and made == context:
             made = context  # what runs it elsewhere knows this one
-        analysis = _Analysis(policy, asset, made, Breaker())
+        analysis = Analysis(policy, asset, made, self._shares.of(policy.name))
         self._analyses[analysis.key] = analysis
         self._by_asset[asset].append(analysis)
         for metric in policy.declaration.metrics:
             self._by_metric[metric].add(analysis)
         self._trigger(analysis, trigger)
 
-    def _drop(self, analysis: _Analysis) -> None:
+    def _drop(self, analysis: Analysis) -> None:
         self._analyses.pop(analysis.key, None)
         self._tripped.pop(analysis.key, None)
         self._by_asset[analysis.asset].remove(analysis)
@@ -206,33 +193,6 @@ class Engine:
             self._by_metric[metric].discard(analysis)
         if analysis.task is not None:
             analysis.task.cancel()
-
-    def _hand_over(self, policy: LoadedPolicy, asset: str, why: str) -> None:
-        """Record what stays in force of a policy that decides no longer, and have the others look at it."""
-        last = next(
-            (
-                item
-                for item in self._knowledge.decisions(asset, limit=200)
-                if item.get("policy") == policy.name and item.get("outcome") == "executed"
-            ),
-            None,
-        )
-        trigger = Trigger("request", f"takes over from {policy.name}")
-        record = self._new_record(policy.name, policy.version, asset, Trigger("change", why))
-        record.verdict, record.outcome = "handed-over", "kept" if last else "nothing to keep"
-        record.plan = dict((last or {}).get("plan") or {})
-        record.message = f"{why}; the effect of decision {last['id']} stays" if last else why
-        self._tell(record)
-        self.notify(asset, trigger)
-
-    def _new_record(self, policy: str, version: str, asset: str, trigger: Trigger) -> CycleRecord:
-        return CycleRecord(self._agent.tier, self._agent.name, asset, policy, version, (trigger,), self._clock.time())
-
-    def _tell(self, record: CycleRecord) -> None:
-        decision = record.as_dict()
-        self._knowledge.record(decision)
-        if self._on_decision is not None:
-            self._on_decision(decision)
 
     # -- triggers ----------------------------------------------------------------------------------------------
 
@@ -263,7 +223,9 @@ class Engine:
     async def run(self) -> None:
         """Run until cancelled; plans that a killed process had begun are looked at again first."""
         for plan in self._knowledge.interrupted():
-            self._was_interrupted(plan)
+            policy = self._policies.get(str(plan.get("policy")))
+            trigger = self._chronicle.left_behind(plan, policy.version if policy is not None else "")
+            self.notify(str(plan.get("asset")), trigger)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._timers.run())
@@ -274,23 +236,11 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _was_interrupted(self, plan: Mapping[str, Any]) -> None:
-        """Tell of a plan that a killed process had begun. It is never executed again: its policy looks at what became of it."""
-        asset, policy = str(plan.get("asset")), str(plan.get("policy"))
-        _log.info("plan %s of %s on %s was interrupted", plan["id"], policy, asset)
-        version = self._policies[policy].version if policy in self._policies else ""
-        trigger = Trigger("retry", "interrupted plan")
-        record = self._new_record(policy, version, asset, trigger)
-        record.id, record.verdict, record.outcome = str(plan["id"]), "adapt", "interrupted"
-        record.plan = dict(plan.get("commands") or {})
-        record.scheduler = "interrupted: the agent was ended while it executed this plan"
-        self._tell(record)
-        self.notify(asset, trigger)
-
     def conditions(self) -> list[dict[str, str]]:
-        """Return one entry for each analysis whose circuit breaker is open, and for each asset that swings to and fro."""
+        """Return what is wrong: an entry for each analysis and policy whose breaker is open, and each asset that swings."""
         return [
             *self._scheduler.oscillations(),
+            *self._shares.conditions(),
             *self._broken(),
         ]
 
@@ -305,15 +255,14 @@ class Engine:
             for analysis in self._tripped.values()
         ]
 
-    def _trigger(self, analysis: _Analysis, trigger: Trigger) -> None:
-        if trigger not in analysis.pending and len(analysis.pending) < _MAX_TRIGGERS:
-            analysis.pending.append(trigger)
+    def _trigger(self, analysis: Analysis, trigger: Trigger) -> None:
+        analysis.add(trigger)
         if analysis.task is None:
             self._schedule(analysis)
 
-    def _schedule(self, analysis: _Analysis) -> None:
+    def _schedule(self, analysis: Analysis) -> None:
         now = self._clock.monotonic()
-        at = max(analysis.started + self._settings.debounce, analysis.breaker.open_until)
+        at = max(analysis.started + self._settings.debounce, analysis.open_until)
         if at <= now:
             self._start(analysis)
         else:
@@ -327,22 +276,24 @@ class Engine:
             analysis.pending.append(Trigger("timer"))
         self._schedule(analysis)
 
-    def _start(self, analysis: _Analysis) -> None:
+    def _start(self, analysis: Analysis) -> None:
         analysis.started = self._clock.monotonic()
         self._timers.cancel(analysis.key)
         analysis.task = asyncio.get_running_loop().create_task(self._run_once(analysis))
 
-    async def _run_once(self, analysis: _Analysis) -> None:
-        triggers, analysis.pending = tuple(analysis.pending), []
+    async def _run_once(self, analysis: Analysis) -> None:
         again: float | None = None
         try:
-            async with self._slots:
+            async with analysis.share.slot():
+                if self._clock.monotonic() < analysis.share.open_until:
+                    return  # others of the same policy were late while this one waited
+                triggers, analysis.pending = tuple(analysis.pending), []
                 again = await self._cycle.run(
                     analysis.policy,
                     analysis.asset,
                     analysis.context,
                     triggers,
-                    analysis.breaker,
+                    analysis,
                     core_running=lambda: self._core_tasks(analysis),
                 )
             analysis.runs += 1
@@ -351,7 +302,7 @@ class Engine:
             if self._analyses.get(analysis.key) is analysis:
                 self._after(analysis, again)
 
-    def _after(self, analysis: _Analysis, again: float | None) -> None:
+    def _after(self, analysis: Analysis, again: float | None) -> None:
         if analysis.breaker.tripped:
             self._tripped[analysis.key] = analysis
         else:
@@ -362,7 +313,7 @@ class Engine:
         if again is not None and analysis.task is None:
             self._timers.set_earlier(analysis.key, self._clock.monotonic() + again)
 
-    def _core_tasks(self, analysis: _Analysis) -> list[asyncio.Task[None]]:
+    def _core_tasks(self, analysis: Analysis) -> list[asyncio.Task[None]]:
         """Return the runs of core policies under way on the same asset."""
         return [
             other.task

@@ -11,7 +11,7 @@ import heapq
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,6 +68,7 @@ class Plan:
         core: Whether it goes first.
         commands: Mechanism name to command, executed in this order.
         seen_at: Monotonic time at which the analysis began.
+        version: The policy's.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Plan:
     core: bool
     commands: Mapping[str, Mapping[str, Any]]
     seen_at: float
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ class PlanScheduler:
         self._work = asyncio.Event()
         self._busy: dict[str, str] = {}
         self._touched: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        #: Called with plans that ended when whoever had submitted them was gone.
+        self.on_unclaimed: Callable[[Plan, PlanResult], None] | None = None
         self._swings = Oscillations(self._settings.swing_window, self._settings.swing_hold, _LONGEST_HOLD)
 
     def oscillations(self) -> list[dict[str, str]]:
@@ -169,6 +173,8 @@ class PlanScheduler:
                 result = PlanResult("failed", f"{type(exc).__name__}: {exc}")
             if not queued.done.done():
                 queued.done.set_result(result)
+            elif self.on_unclaimed is not None:
+                self.on_unclaimed(queued.plan, result)
 
     async def _take(self, plan: Plan) -> PlanResult:
         effects: dict[str, str] = {}

@@ -47,6 +47,8 @@ def _summary(document: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     processes = document["processes"]
     if not processes:
         return "not deployed"
+    if all(item["state"] == "stopped" for item in processes):
+        return "stopped; `mls framework deploy-all` starts it again"
     wrong = [f"{item['name']} is {item['state']}" for item in processes if item["state"] != "running"]
     if "error" not in state:
         wrong += [f"agent {item['name']} is not ready" for item in state.get("agents") or [] if not item.get("ready")]

@@ -59,12 +59,18 @@ def process_rows(
     Raises:
         MlsError: Hosts over SSH cannot be asked at all.
     """
-    table = {info["name"]: info for info in supervisor_of(state).processes()}
+    supervisor = supervisor_of(state)
+    stopped = (
+        not supervisor.running()
+    )  # as after a reboot of this machine: what was deployed is there, and does not run
+    table = {info["name"]: info for info in supervisor.processes()}
     remote = remote_processes(settings, state, plan, access)
     table |= {info["name"]: info for infos in (remote or {}).values() for info in infos}
     rows = []
     for host, part in plan.get("hosts", {}).items():
         unknown = "unreachable" if remote is not None and host not in remote else "not deployed"
+        if part["local"] and stopped:
+            unknown = "stopped"
         programs = [
             p for key in ("controlplane", "kubelet", "agents", "northbound") for p in part[key].get("programs", [])
         ]

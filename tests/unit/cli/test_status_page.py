@@ -54,6 +54,14 @@ def test_a_slice_that_is_well() -> None:
     ]
 
 
+def test_a_slice_that_is_stopped_says_how_it_starts() -> None:
+    stopped = document(error="the northbound API does not answer")
+    for process in stopped["processes"]:
+        process |= {"state": "stopped", "pid": None, "seconds": None}
+    head = status_page(stopped).splitlines()[0]
+    assert head == "Slice lab: stopped; `mls framework deploy-all` starts it again"
+
+
 def test_what_is_wrong_stands_first() -> None:
     bad = document(ready=False, agents=[{"tier": "node", "name": "w", "ready": False, "lastSeen": ""}])
     bad["processes"][1]["state"] = "fatal"

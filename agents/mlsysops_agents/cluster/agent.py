@@ -123,9 +123,11 @@ class ClusterAgent(UpperAgent):
             engine.remove_asset(asset)
             self._forget(name, change.new)
             self._room(f"{name} is gone")
+            self._notify_own(Trigger("change", f"MLSysOpsApp {name}"))
             return
         if not app_changed(change):
             return
+        self._notify_own(Trigger("change", f"MLSysOpsApp {name}"))
         if (
             not self._world.assigned(name)
             and not self._world.deployments(name)
@@ -148,6 +150,7 @@ class ClusterAgent(UpperAgent):
         self._dirty.mark(_CLUSTER)
         if change.new["metadata"]["name"] == self._identity.name:
             self._manager.on_own_object(change.new)
+            self._notify_own(Trigger("change", f"MLSysOpsCluster {self._identity.name}"))
 
     def _on_node(self, change: Change) -> None:
         if not node_changed(change):
@@ -166,7 +169,9 @@ class ClusterAgent(UpperAgent):
             return
         self._dirty.mark(name)
         if deployment_changed(change):
-            self._notify({name}, Trigger("change", f"Deployment {change.new['metadata']['name']}"))
+            trigger = Trigger("change", f"Deployment {change.new['metadata']['name']}")
+            self._notify({name}, trigger)
+            self._notify_own(trigger)
         if change.kind is ChangeKind.DELETED:
             self._room(f"Deployment {change.new['metadata']['name']} is gone")
 
@@ -182,15 +187,13 @@ class ClusterAgent(UpperAgent):
         engine = self._engine
         if engine is None:
             return
-        engine.observe(samples, self._concerned)
+        engine.observe(samples, self._concerns.assets)
         for sample in samples:
-            for name in self._metrics.get(sample.metric, ()):
-                self._dirty.mark(name)
-
-    def _concerned(self, sample: Sample) -> Iterable[str] | None:
-        """Return the applications whose component sent a sample; None (any) where it is not a component's."""
-        names = self._metrics.get(sample.metric)
-        return [ASSET + name for name in names] if names else None
+            measured = self._metrics.get(sample.metric)
+            if measured:
+                about = self._concerns.applications(sample)
+                for name in measured if about is None else measured.intersection(about):
+                    self._dirty.mark(name)
 
     def _room(self, why: str) -> None:
         """Have those who wait look for room soon, together: after an outage a thousand nodes come back one by one."""
@@ -214,6 +217,7 @@ class ClusterAgent(UpperAgent):
         self._app_statuses.drop(name)
         self._world.forget(obj)
         self._optimiser.forget(name)
+        self._concerns.forget(name)
         for names in self._metrics.values():
             names.discard(name)
 
@@ -287,6 +291,7 @@ class ClusterAgent(UpperAgent):
         wanted = {
             metric.application_metric_id for component in application.components for metric in component.qos_metrics
         }
+        self._concerns.note(name, [component.name for component in application.components])
         for metric in wanted:
             self._metrics.setdefault(metric, set()).add(name)
         for metric in self._metrics.keys() - wanted:

@@ -105,7 +105,7 @@ class ContinuumAgent(UpperAgent):
         objects.follow("Cluster", self._on_karmada_cluster)
         objects.follow("ResourceBinding", self._on_binding)
         objects.follow(_CONTINUUM, self._on_continuum)
-        self._runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _sample: None))
+        self._runtime.telemetry.subscribe(lambda samples: engine.observe(samples, self._concerns.assets))
 
     # -- what changes mean -------------------------------------------------------------------------------------
 
@@ -122,9 +122,12 @@ class ContinuumAgent(UpperAgent):
             self._statuses[APP].drop(name)
             self._world.forget(change.new)
             self._world.failover.forget(name)
+            self._concerns.forget(name)
             self._room(f"{name} is gone")
+            self._notify_own(Trigger("change", f"MLSysOpsApp {name}"))
         elif intent_changed(change):
             self._dirty.mark(f"{APP}/{name}")
+            self._notify_own(Trigger("change", f"MLSysOpsApp {name}"))
             if self._world.descriptions.fault(change.new):
                 return  # its status says so; policies could only fail at it, and would be held back once it is mended
             if asset in engine.assets:
@@ -138,6 +141,7 @@ class ContinuumAgent(UpperAgent):
         self._mark_own()
         if change.new["metadata"]["name"] == self._identity.name:
             self._manager.on_own_object(change.new)
+            self._notify_own(Trigger("change", f"{_CONTINUUM} {self._identity.name}"))
 
     def _on_infrastructure(self, change: Change) -> None:
         kind, name = str(change.new["kind"]), str(change.new["metadata"]["name"])
@@ -151,6 +155,7 @@ class ContinuumAgent(UpperAgent):
         else:
             self._dirty.mark(f"{kind}/{name}")
         self._room(f"{kind} {name}")
+        self._notify_own(Trigger("change", f"{kind} {name}"))
 
     def _on_karmada_cluster(self, change: Change) -> None:
         if change.kind is ChangeKind.MODIFIED and karmada_ready(change.old) == karmada_ready(change.new):
@@ -162,6 +167,7 @@ class ContinuumAgent(UpperAgent):
                 self._dirty.mark(f"{APP}/{item['metadata']['name']}")
         self._failover.poke()
         self._room(f"Cluster {name}")
+        self._notify_own(Trigger("change", f"Cluster {name}"))
 
     def _on_binding(self, change: Change) -> None:
         resource = (change.new.get("spec") or {}).get("resource") or {}
@@ -208,6 +214,8 @@ class ContinuumAgent(UpperAgent):
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return
         application = self._world.application(name)
+        if application is not None:
+            self._concerns.note(name, [component.name for component in application.components])
         placed = self._world.placed(name)
         unplaced: Mapping[str, str] = {}
         if application is not None and any(component.name not in placed for component in application.components):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from .compose import make_extensions
+from .concerns import Concerns
 from .mechanisms import Mechanisms
 from .policies import PolicyManager
 from .settings import SliceSettings, TargetedInputs, read_settings
 from .trust import Trust
 
 __all__ = [
+    "Concerns",
     "Mechanisms",
     "PolicyManager",
     "SliceSettings",

@@ -15,7 +15,7 @@ from mlsysops_core.plugins import PluginError
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind, StatusWriter
 from mlsysops_agents.adapters.kubernetes.resources import MLSYSOPS_NODES
 from mlsysops_agents.adapters.telemetry import HostMetrics, HostSnapshot
-from mlsysops_agents.extension import PolicyManager, TargetedInputs, make_extensions
+from mlsysops_agents.extension import Concerns, PolicyManager, TargetedInputs, make_extensions
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
 from .farewell import Farewell
@@ -70,6 +70,8 @@ class NodeAgent:
         self._manager: PolicyManager | None = None
         self._mechanisms: Mapping[str, Mechanism] = {}
         self._settling: set[asyncio.Task[None]] = set()
+        self._own = (self._name, f"system/{self._name}")
+        self._concerns = Concerns(self._own)
         self._ready = (True, "AgentRunning", "")
         self._farewell = Farewell(runtime.heartbeat)
 
@@ -128,8 +130,7 @@ class NodeAgent:
         if made_anew or before.get("generation") != now.get("generation"):
             self._appeared.set()
             self._publish(urgent=True)
-            if self._engine is not None:
-                self._engine.notify(self._name, Trigger("change", f"MLSysOpsNode {self._name}"))
+            self._notify_own(Trigger("change", f"MLSysOpsNode {self._name}"))
             if self._manager is not None:
                 self._manager.on_own_object(change.new)
         if made_anew:
@@ -215,7 +216,7 @@ class NodeAgent:
             def watch() -> None:
                 runtime.objects.follow("MLSysOpsApp", self._on_application)
                 runtime.objects.follow("Pod", self._on_pod, field_selector=f"spec.nodeName={self._name}")
-                runtime.telemetry.subscribe(lambda samples: engine.observe(samples, lambda _: None))
+                runtime.telemetry.subscribe(lambda samples: engine.observe(samples, self._concerns.assets))
 
             # A node without policies need not know of applications.
             manager.on_first = watch
@@ -226,8 +227,8 @@ class NodeAgent:
                 "ConfigMap", manager.on_config_map, namespace=runtime.identity.framework_namespace
             )
             await settings.wait_synced()
-            engine.add_asset(self._name, Scope.NODE)
-            engine.add_asset(f"system/{self._name}", Scope.SYSTEM)
+            for asset, scope in zip(self._own, (Scope.NODE, Scope.SYSTEM), strict=True):
+                engine.add_asset(asset, scope)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(engine.run(), name="engine")
                 tasks.create_task(manager.run(engine), name="policies")
@@ -292,19 +293,28 @@ class NodeAgent:
             return
         self._components_left(change)
         name = str(change.new["metadata"]["name"])
-        asset = f"application/{name}"
-        if change.kind is ChangeKind.DELETED or not components_here(change.new, self._name):
+        asset, trigger = f"application/{name}", Trigger("change", f"MLSysOpsApp {name}")
+        here = [] if change.kind is ChangeKind.DELETED else components_here(change.new, self._name)
+        if not here:
+            self._concerns.forget(name)
             if asset in engine.assets:
                 engine.remove_asset(asset)
-                engine.notify(self._name, Trigger("change", f"MLSysOpsApp {name}"))
+                self._notify_own(trigger)
             return
+        self._concerns.note(name, here)
         if asset not in engine.assets:
             engine.add_asset(asset, Scope.APPLICATION)
         elif (change.old or {}).get("metadata", {}).get("generation") != change.new["metadata"].get("generation"):
-            engine.notify(asset, Trigger("change", f"MLSysOpsApp {name}"))
+            engine.notify(asset, trigger)
         else:
             return
-        engine.notify(self._name, Trigger("change", f"MLSysOpsApp {name}"))
+        self._notify_own(trigger)
+
+    def _notify_own(self, trigger: Trigger) -> None:
+        """Have what the agent looks after as a whole analysed: something in it has changed."""
+        if self._engine is not None:
+            for asset in self._own:
+                self._engine.notify(asset, trigger)
 
     async def _last_words(self, reason: str, message: str) -> None:
         """Say in the node's status why the agent stops; as far as the API lets it."""

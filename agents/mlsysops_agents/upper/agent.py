@@ -16,7 +16,7 @@ from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.leases import LeaseWatch
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
-from mlsysops_agents.extension import Mechanisms, PolicyManager, TargetedInputs, make_extensions
+from mlsysops_agents.extension import Concerns, Mechanisms, PolicyManager, TargetedInputs, make_extensions
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
 from .decisions import Decisions
@@ -46,6 +46,7 @@ class UpperAgent(ABC):
     scope: ClassVar[Scope]
 
     _handle: UpperHandle
+    _concerns: Concerns
     _inputs: TargetedInputs
     _mechanisms: Mechanisms
     _manager: PolicyManager
@@ -63,6 +64,8 @@ class UpperAgent(ABC):
             self._clock, lambda: self._leases.items() if self._leases else (), self._mark_own
         )
         self._engine: Engine | None = None
+        #: What the agent looks after as a whole: its own object, and targets of the system.
+        self._own = (f"{self.scope.value}/{self._identity.name}", f"system/{self._identity.name}")
 
     # -- what a tier says ----------------------------------------------------------------------------------------
 
@@ -95,6 +98,7 @@ class UpperAgent(ABC):
     def _extend(self, handle: UpperHandle, world: UpperWorld) -> None:
         """Make what needs the tier's own world: what policies are shown, and the plug-ins."""
         self._handle = handle
+        self._concerns = Concerns(self._own, world.on_node)
         self._inputs = TargetedInputs(world)
         world.targets = lambda: self._inputs.settings.targets
         self._mechanisms, self._manager = make_extensions(self._runtime, handle, self._inputs, self._message)
@@ -147,8 +151,8 @@ class UpperAgent(ABC):
                 ", ".join(policy.name for policy in policies) or "none",
                 ", ".join(mechanisms) or "none",
             )
-            engine.add_asset(f"{self.scope.value}/{self._identity.name}", self.scope)
-            engine.add_asset(f"system/{self._identity.name}", Scope.SYSTEM)
+            for asset, scope in zip(self._own, (self.scope, Scope.SYSTEM), strict=True):
+                engine.add_asset(asset, scope)
             self._subscribe(engine)
             self._subscribe_common()
             async with asyncio.TaskGroup() as tasks:
@@ -165,6 +169,12 @@ class UpperAgent(ABC):
         objects, namespace = self._runtime.objects, self._identity.framework_namespace
         objects.follow("ConfigMap", self._manager.on_config_map, namespace=namespace)
         objects.follow("Lease", self._lease_watch.poke, namespace=namespace)
+
+    def _notify_own(self, trigger: Trigger) -> None:
+        """Have what the agent looks after as a whole analysed: something in it has changed."""
+        if self._engine is not None:
+            for asset in self._own:
+                self._engine.notify(asset, trigger)
 
     def _requested(self, name: str, reason: str) -> None:
         if self._engine is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, Objects, Telemetry
@@ -63,6 +63,10 @@ class UpperWorld(ABC):
     def weights(self) -> Weights:
         """Return what counts how much under the slice's targets."""
         return with_targets(self._weights, [str(item.get("metric")) for item in self.targets()])
+
+    def on_node(self, node: str) -> Collection[str] | None:
+        """Return the applications with a component on a node; None where the tier does not know."""
+        return None
 
     # -- what policies are shown -------------------------------------------------------------------------------
 

@@ -37,10 +37,12 @@ class Life:
         self.bed = k3s.bed
         self.shared = {"mls_artifacts_mirror": k3s.server.url, "k3s_server_timeout": 60, "k3s_agent_timeout": 60}
         self.bare: dict[str, set[str]] = {}
+        self.roles = ONE
+        self.version = VERSION
         self.calls: list[list[str]] = []
 
     def inventory(self, roles: dict[str, str], **more: Any) -> Path:
-        return self.k3s.inventory("life", roles=roles, **self.shared, **more)
+        return self.k3s.inventory("life", roles=roles, **{"mls_k3s_version": self.version, **self.shared, **more})
 
     def mls(self, words: str, **more: Any) -> Run:
         return self.k3s.person.run(f"mls framework {words} -q", timeout=500, **more)
@@ -109,6 +111,7 @@ def test_a_server_joins_a_cluster_that_had_one(life: Life) -> None:
     """Its store goes over to etcd, which takes one start of the first server."""
     joined = life.k3s.person.run(f"mls framework add-node worker2 -i {life.inventory(SERVERS)} -o json", timeout=400)
     assert "cluster cluster1 has 2 servers then" in joined.err
+    life.roles = SERVERS
     assert set(joined.json()["hosts"]) == {"worker2", "server"}
     assert life.names("nodes") == {"server", "worker1", "worker2"}
     assert life.bed.ssh("worker2", "systemctl is-active k3s").strip() == "active"
@@ -132,6 +135,7 @@ def test_a_server_leaves_where_etcd_keeps_its_majority(life: Life) -> None:
         life.bed.ctl("start", "worker2")
     wait_for("its server again", lambda: not away(), timeout=120, every=1)
     left = life.mls("remove-node worker2 -o json").json()
+    life.roles = ONE
     assert set(left["hosts"]) == {"worker2", "server"}
     assert life.names("nodes") == {"server", "worker1"}
     now = life.k3s.state("worker2")
@@ -163,6 +167,7 @@ def test_an_upgrade_goes_server_by_server_and_node_by_node(life: Life) -> None:
     agents = life.agents()
     path = life.inventory(ONE, mls_k3s_version=NEXT)
     done = life.k3s.person.run(f"mls framework upgrade -i {path} -o json", timeout=500)
+    life.version = NEXT
     order = re.findall(r"changed +(\S+): Upgrade k3s: Run k3s", done.err)
     assert order == ["mgmt", "server", "worker1"], done.err
     assert life.versions() == dict.fromkeys(("mgmt", "server", "worker1"), NEXT)
@@ -221,8 +226,8 @@ def test_a_backup_brings_everything_back_onto_bare_hosts(life: Life, tmp_path: P
         json.loads(line) for line in life.bed.ssh("server", "cat /var/lib/rancher/k3s/calls.jsonl").splitlines()
     ]
     life.mls("destroy-all --yes")
-    assert life.bed.ssh("server", "ls /var/lib/rancher /etc/rancher 2>/dev/null || true") == ""
-    path = life.inventory(ONE, mls_k3s_version=NEXT)
+    assert life.bed.ssh("server", "find /var/lib/rancher /etc/rancher -mindepth 1 2>/dev/null || true") == ""
+    path = life.inventory(life.roles)
     life.mls(f"restore --file {file} -i {path}")
     life.calls += [
         json.loads(line) for line in life.bed.ssh("server", "cat /var/lib/rancher/k3s/calls.jsonl").splitlines()

@@ -108,6 +108,14 @@ async def items(http: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:
         return found
 
 
+async def number(http: aiohttp.ClientSession, url: str) -> int:
+    """How many objects a collection has, without having the server write them all."""
+    async with http.get(url, params={"limit": "1"}) as response:
+        assert response.status == 200, await response.text()
+        page = await response.json()
+        return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
+
+
 async def until(what: str, wanted: int, count: Any, step: float = 2.0) -> float:
     """Count until enough is there; seconds since the call."""
     start = time.perf_counter()
@@ -170,7 +178,7 @@ async def measure(plane: EmbeddedControlPlane) -> AsyncIterator[Figure]:
             spent: list[tuple[int, float]] = []
 
             async def deployed() -> int:
-                found = len(await items(http, "/apis/apps/v1/namespaces/mlsysops/deployments"))
+                found = await number(http, "/apis/apps/v1/namespaces/mlsysops/deployments")
                 spent.append((found, sum(watched.cpu_times()[:2])))
                 return found
 

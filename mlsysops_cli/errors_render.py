@@ -66,7 +66,8 @@ def error_lines(error: BaseException, *, debug: bool = False) -> tuple[list[str]
             lines[0] += f" ({_one_line(error.hint)})"
         return lines, error.exit_code
     if isinstance(error, MlsError):
-        return [f"error: {_one_line(str(error))}"], error.exit_code
+        summary = f"{error.message} ({error.hint})" if error.hint else error.message
+        return [f"error: {_one_line(text)}" for text in (*error.details, summary)], error.exit_code
     if isinstance(error, _FRAMEWORK):
         return [f"error: {_usage(error)}"], 2 if isinstance(error, _USAGE) else 3
     if isinstance(error, OSError) and error.filename:

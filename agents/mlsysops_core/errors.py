@@ -70,6 +70,7 @@ class MlsError(Exception):
     Args:
         message: One line that says what went wrong and where.
         hint: One line that says what to do; may be empty.
+        details: A line for each thing that went wrong, where the message is only their summary.
     """
 
     exit_code: int = 70
@@ -78,13 +79,15 @@ class MlsError(Exception):
     #: HTTP status with which the northbound API reports this family.
     http_status: int = 500
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details: tuple[str, ...] = tuple(details)
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        text = f"{self.message}: {'; '.join(self.details)}" if self.details else self.message
+        return f"{text} ({self.hint})" if self.hint else text
 
 
 class UsageError(MlsError):
@@ -102,17 +105,20 @@ class InvalidInput(MlsError):
         message: Summary; made from the faults where empty.
         faults: All faults found, in the order of the source.
         hint: What to do.
+        details: As of every error.
     """
 
     exit_code = 3
     code = "invalid-input"
     http_status = 422
 
-    def __init__(self, message: str = "", *, faults: Sequence[Fault] = (), hint: str = "") -> None:
+    def __init__(
+        self, message: str = "", *, faults: Sequence[Fault] = (), hint: str = "", details: Sequence[str] = ()
+    ) -> None:
         self.faults: tuple[Fault, ...] = tuple(faults)
         if not message:
             message = str(self.faults[0]) if len(self.faults) == 1 else f"{len(self.faults)} faults found"
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, details=details)
 
 
 class Unreachable(MlsError):

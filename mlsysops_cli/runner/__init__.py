@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlsysops_cli.runner.events import Failure, HostResult, RunResult
+from mlsysops_cli.runner.events import Failure, HostResult, RunResult, by_host
 from mlsysops_cli.runner.progress import PlainProgress, Progress, RichProgress, SilentProgress, choose_progress
 from mlsysops_cli.runner.run import PlaybookRun, run_playbook
 
@@ -15,6 +15,7 @@ __all__ = [
     "RichProgress",
     "RunResult",
     "SilentProgress",
+    "by_host",
     "choose_progress",
     "run_playbook",
 ]

@@ -19,9 +19,9 @@ from mlsysops_core.errors import (
 from mlsysops_cli.runner.hints import advice, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["Failure", "HostResult", "RunResult"]
+__all__ = ["Failure", "HostResult", "RunResult", "by_host"]
 
 #: Families that our modules name in ``mls_error``.
 _FAMILIES: dict[str, type[MlsError]] = {
@@ -49,7 +49,26 @@ class Failure:
     fix: str = ""
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.host, self.task, self.message, self.fix) if part)
+        return f"{self.host}: {self.what}" if self.host else self.what
+
+    @property
+    def what(self) -> str:
+        """What failed, why, and what to do, without the host."""
+        return ": ".join(part for part in (self.task, self.message, self.fix) if part)
+
+    def document(self) -> dict[str, str]:
+        """Return it as a part of a command's structured answer."""
+        return {
+            "host": self.host, "task": self.task, "message": self.message, "reason": self.family, "fix": self.fix,
+        }  # fmt: skip
+
+
+def by_host(failures: Iterable[Failure]) -> list[str]:
+    """Return a line for each host that failed, in the order of time, with everything that failed there."""
+    lines: dict[str, list[str]] = {}
+    for failure in failures:
+        lines.setdefault(failure.host, []).append(failure.what)
+    return [f"{host}: {'; '.join(dict.fromkeys(what))}" for host, what in lines.items()]
 
 
 @dataclass(slots=True)
@@ -76,7 +95,7 @@ class RunResult:
         journals: What hosts logged, by host: ``lines`` and ``cursor``.
         hosts: Results by host.
         pruned: Objects that were deleted because they are no longer wanted, by the control plane's host.
-        failures: Every failure, in the order of time.
+        failures: Every failure, in the order of time; those that a playbook ignores to get on, too.
         seconds: Wall time.
         tasks: Number of tasks that were started.
         slowest: Name and seconds of the slowest task on one host.
@@ -145,7 +164,7 @@ class RunResult:
                 self.journals[name] = facts["mls_journal"]
             if "mls_processes" in facts:
                 self.processes[name] = facts["mls_processes"]
-        elif not data.get("ignore_errors"):
+        else:
             unreachable = kind == "runner_on_unreachable"
             share.unreachable += unreachable
             share.failed += not unreachable
@@ -183,10 +202,8 @@ class RunResult:
             if "leaves us with no hosts to target" in why:
                 return NotFound("no host of the inventory is among --limit", hint="`mls inventory show` lists them")
             return MlsError(f"ansible-playbook ended with status {self.returncode}: {why}", hint=self._hint())
-        hosts = list(dict.fromkeys(failure.host for failure in self.failures))
-        shown = "; ".join(str(failure) for failure in self.failures[:5])
-        if len(self.failures) > 5:
-            shown += f"; and {len(self.failures) - 5} more"
+        lines = by_host(self.failures)
+        summary = f"{len(lines)} of {len(self.hosts)} hosts failed"
         hint = self._hint()
         families = {failure.family for failure in self.failures}
         done = any(share.changed for share in self.hosts.values())
@@ -195,8 +212,8 @@ class RunResult:
             and (family := _FAMILIES.get(families.pop()))
             and (not done or family is TimedOut)  # what was done stays done, and only a part is missing
         ):
-            return family(shown, hint=hint)
-        return PartialFailure(f"{len(hosts)} of {len(self.hosts)} hosts failed: {shown}", hint=hint)
+            return family(lines[0], hint=hint) if len(lines) == 1 else family(summary, hint=hint, details=lines)
+        return PartialFailure(summary, hint=hint, details=lines)
 
     def _hint(self) -> str:
         return f"full log: {self.log}" if self.log_stays else ""

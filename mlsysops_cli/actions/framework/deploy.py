@@ -125,9 +125,11 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
         error = result.error()
         if error and not options.check and prepared.first and not result.changed:
             forget_hosts(layout.slice.name)  # nothing was done: another inventory may take the name
+        # Whoever reads the answer with a program learns from it which host lacks what.
+        if not error or settings.output not in {"table", "wide", "name"}:
+            _report(settings, prepared, result, check=options.check)
         if error:
             raise error
-        _report(settings, prepared, result, check=options.check)
 
 
 def _part(layout: SliceLayout, part: str, name: str | None) -> tuple[str, tuple[str, ...]]:
@@ -190,9 +192,14 @@ def _report(settings: Settings, prepared: Prepared, result: RunResult, *, check:
         "northbound": layout.northbound_url,
         "kubeconfigs": kubeconfigs,
         "hosts": {
-            name: {"changed": share.changed, "failed": share.failed, "seconds": round(share.seconds, 1)}
+            name: {
+                "changed": share.changed,
+                "failed": share.failed + share.unreachable,
+                "seconds": round(share.seconds, 1),
+            }
             for name, share in result.hosts.items()
         },
+        "failures": [failure.document() for failure in result.failures],
     }
     if check:
         text = f"slice {layout.slice.name}: {result.changed} changes would be made\n"

@@ -84,7 +84,7 @@ def test_one_host_fails_and_the_other_goes_on(tmp_path: Path, inventory: Path) -
     assert result.hosts["two"].ok == 1
     error = result.error()
     assert isinstance(error, PartialFailure)
-    assert "1 of 2 hosts failed: one: Break: no luck" in str(error)
+    assert (error.message, error.details) == ("1 of 2 hosts failed", ("one: Break: no luck",))
 
 
 def test_a_broken_playbook_says_why(tmp_path: Path, inventory: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, PartialFailure, TimedOut, Unreachable
 
+from mlsysops_cli.errors_render import error_lines
 from mlsysops_cli.runner import RunResult
 
 
@@ -79,10 +80,36 @@ def test_families_of_failures(events: list[dict[str, Any]], kind: type[MlsError]
     assert "/log" in str(error)
 
 
-def test_ignored_failures_are_none() -> None:
+def test_failures_that_a_playbook_ignores_to_get_on_count() -> None:
     failed = event("runner_on_failed", "a", msg="x")
     failed["event_data"]["ignore_errors"] = True
-    assert run(failed).error() is None
+    assert "a: Run it: x" in str(run(failed).error())
+
+
+def test_every_host_that_failed_has_a_line() -> None:
+    failed = [event("runner_on_failed", f"h{number}", msg=f"port {number} is taken") for number in range(12)]
+    result = run(*failed, event("runner_on_failed", "h3", task="Stop it", msg="no"), event("runner_on_ok", "good"))
+    error = result.error()
+    assert error is not None
+    lines, code = error_lines(error)
+    assert lines[0] == "error: h0: Run it: port 0 is taken"
+    assert lines[3] == "error: h3: Run it: port 3 is taken; Stop it: no"
+    assert lines[12] == "error: 12 of 13 hosts failed (full log: /log)"
+    assert (len(lines), code) == (13, 9)
+
+
+def test_hosts_with_one_fault_have_its_family_and_a_line_each() -> None:
+    failed = [event("runner_on_unreachable", host, msg="no route") for host in ("a", "b")]
+    error = run(*failed).error()
+    assert isinstance(error, Unreachable)
+    assert [line.split(":")[1] for line in error_lines(error)[0]] == [" a", " b", " 2 of 2 hosts failed (full log"]
+
+
+def test_failures_are_data_too() -> None:
+    (failure,) = run(event("runner_on_unreachable", "a", msg="ssh: connect: Connection refused")).failures
+    document = failure.document()
+    assert (document["host"], document["task"], document["reason"]) == ("a", "Run it", "unreachable")
+    assert "switched on" in document["fix"]
 
 
 def test_a_run_that_never_began_says_why() -> None:

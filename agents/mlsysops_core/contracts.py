@@ -7,7 +7,7 @@ adapter by a small object in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -214,6 +214,20 @@ class PlacementOutcome:
         """Components that fit nowhere."""
         return tuple(name for name in self.explain if name not in self.assignments)
 
+    def outscored(self, most: int = 5) -> list[Rejected]:
+        """Return hosts that would do and were not taken, the best first: by how much others scored higher.
+
+        Args:
+            most: How many are told for each component.
+        """
+        told = []
+        for component, host in self.assignments.items():
+            table = self.scores.get(component, {})
+            others = sorted((name for name in table if name != host), key=lambda name: -table[name])
+            ours = f"{host} has {table[host]:.3f}" if host in table else f"{host} is taken"
+            told += [Rejected(name, "score", f"{table[name]:.3f}; {ours}", component) for name in others[:most]]
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -272,15 +286,39 @@ class KnowledgeStore(Protocol):
         ...
 
     def begin(self, plan_id: str, plan: Mapping[str, Any]) -> None:
-        """Write down that a plan is about to be executed."""
+        """Write down that a plan is about to be executed.
+
+        Raises:
+            MlsError: It cannot be written down; the plan must not be executed.
+        """
         ...
 
     def finish(self, plan_id: str, outcome: str) -> None:
-        """Write down how it ended."""
+        """Write down how it ended; the note goes when the decision of the same id is recorded."""
         ...
 
     def interrupted(self) -> Sequence[dict[str, Any]]:
-        """Return plans that were begun but never finished, and mark them so."""
+        """Return plans of which no decision tells, each once; ``outcome`` is None where they were never finished."""
+        ...
+
+    def forget_policy(self, name: str, *, but: str = "") -> None:
+        """Drop the contexts of a policy, but not those of its version ``but``."""
+        ...
+
+    def retain(self, assets: Set[str], policies: Set[str]) -> None:
+        """Drop contexts of assets that are gone, and of policies (``name@version``) that have not been here for long."""
+        ...
+
+    def hold(self, asset: str, state: Mapping[str, Any]) -> None:
+        """Remember that an asset is left alone because it swings."""
+        ...
+
+    def holds(self) -> Mapping[str, dict[str, Any]]:
+        """Return the assets that were left alone, and what was remembered of each."""
+        ...
+
+    def release(self, asset: str) -> None:
+        """Forget that an asset was left alone."""
         ...
 
     def close(self) -> None:

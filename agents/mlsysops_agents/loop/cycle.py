@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,8 +60,8 @@ class Inputs(Protocol):
         """Return the connector to deployed models, or None."""
         ...
 
-    def snapshot(self, asset: str) -> dict[str, Any]:
-        """Return the values that a decision about the asset is to remember as its inputs."""
+    def snapshot(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the values that a decision about the asset is to remember as its inputs, those of the policy's metrics among them."""
         ...
 
 
@@ -180,7 +180,7 @@ class Cycle:
         if not needed:
             return None
         record.verdict = "adapt"
-        record.inputs = self._inputs.snapshot(asset)
+        record.inputs = self._inputs.snapshot(asset, policy.declaration.metrics)
         commands = await self._stage(
             "plan", policy, context, record, policy.policy.plan(context, *arguments), self._settings.plan_timeout
         )
@@ -222,7 +222,7 @@ class Cycle:
         record.outcome = result.action
         if result.action in {"failed", "rolled-back", "held"}:
             _log.warning("plan of %s on %s %s: %s", record.policy, record.asset, result.action, result.reason)
-        return _LOOK_AGAIN.get(result.action)
+        return result.retry_after if result.retry_after is not None else _LOOK_AGAIN.get(result.action)
 
     def _remember(self, record: CycleRecord) -> None:
         """Keep the decision; of a row of equal "nothing to do" only the first."""

@@ -26,6 +26,10 @@ from .timers import Timers
 
 __all__ = ["Engine", "EngineSettings"]
 
+#: By then an agent that has just started knows of all its assets again.
+_FIRST_SWEEP_SECONDS = 600.0
+_SWEEP_SECONDS = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
@@ -150,6 +154,7 @@ class Engine:
                 kept[analysis.asset] = analysis.context
             self._drop(analysis)
         self._shares.drop(policy.name)
+        self._knowledge.forget_policy(policy.name, but=policy.version)
         self._policies[policy.name] = policy
         for asset, scope in self._scopes.items():
             if policy.declaration.scope is scope:
@@ -170,6 +175,8 @@ class Engine:
                 self._chronicle.handed_over(policy, analysis.asset, handed_over)
                 self.notify(analysis.asset, Trigger("request", f"takes over from {name}"))
         self._shares.drop(name)
+        if not handed_over:  # one that is only switched off may come back
+            self._knowledge.forget_policy(name)
         self._report_conditions()
 
     def _add(self, policy: LoadedPolicy, asset: str, trigger: Trigger, context: PolicyContext | None = None) -> None:
@@ -230,11 +237,20 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._timers.run())
                 group.create_task(self._scheduler.run())
+                group.create_task(self._sweep())
         finally:
             running = [analysis.task for analysis in self._analyses.values() if analysis.task is not None]
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        """Now and then forget what went while nobody looked: assets and policies that went while the agent was down."""
+        wait = _FIRST_SWEEP_SECONDS
+        while True:
+            await self._clock.sleep(wait)
+            wait = _SWEEP_SECONDS
+            self._knowledge.retain(self._scopes.keys(), {_versioned(policy) for policy in self._policies.values()})
 
     def conditions(self) -> list[dict[str, str]]:
         """Return what is wrong: an entry for each analysis and policy whose breaker is open, and each asset that swings."""

@@ -105,12 +105,15 @@ def status_entry(decision: Mapping[str, Any]) -> dict[str, Any]:
     detail = str(decision.get("message") or "")
     if outcome not in ("", "executed"):
         detail = str(decision.get("scheduler") or detail)
-    entry = {key: decision[key] for key in ("id", "time", "tier", "agent", "trigger", "policy", "verdict")}
+    entry = {key: decision[key] for key in ("id", "time", "tier", "agent", "asset", "trigger", "policy", "verdict")}
     if decision.get("component"):
         entry["component"] = decision["component"]
     return {
         **entry,
+        "policyVersion": str(decision.get("policyVersion") or ""),
+        "inputs": decision.get("inputs") or {},
         "plan": decision.get("plan") or {},
+        "scheduler": str(decision.get("scheduler") or ""),
         "outcome": ": ".join(part for part in (outcome or "nothing done", detail) if part),
         "rejected": [
             {key: str(item[key]) for key in ("candidate", "filter", "reason")}

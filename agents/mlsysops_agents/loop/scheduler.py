@@ -19,6 +19,7 @@ from mlsysops_core.contracts import Clock, KnowledgeStore, Mechanism
 from mlsysops_core.errors import Conflict, MlsError, TimedOut, Unreachable
 from mlsysops_core.knobs import acting_policy
 
+from .breaker import Breaker
 from .clock import within
 from .oscillation import Oscillations
 
@@ -88,11 +89,13 @@ class PlanResult:
         action: What it did.
         reason: Why, or how it went.
         attempts: Tries made.
+        retry_after: Seconds after which the policy should look again, where the scheduler knows better than usual.
     """
 
     action: Literal["executed", "failed", "rolled-back", "superseded", "cool-down", "held", "stale", "refused"]
     reason: str = ""
     attempts: int = 0
+    retry_after: float | None = None
 
 
 @dataclass(order=True, slots=True)
@@ -128,6 +131,7 @@ class PlanScheduler:
         self._work = asyncio.Event()
         self._busy: dict[str, str] = {}
         self._touched: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._unwritten = Breaker(threshold=1, first_pause=1.0, longest_pause=60.0)
         #: Called with plans that ended when whoever had submitted them was gone.
         self.on_unclaimed: Callable[[Plan, PlanResult], None] | None = None
         self._swings = Oscillations(self._settings.swing_window, self._settings.swing_hold, _LONGEST_HOLD)
@@ -183,9 +187,11 @@ class PlanScheduler:
         refusal = self._conflict(plan, effects)
         if refusal is not None:
             return refusal
+        unwritten = self._write_ahead(plan)
+        if unwritten is not None:
+            return unwritten
         for asset in effects:
             self._busy[asset] = plan.policy
-        self._knowledge.begin(plan.id, {"asset": plan.asset, "policy": plan.policy, "commands": dict(plan.commands)})
         result = PlanResult("failed", "interrupted")
         token = acting_policy.set(plan.policy)
         try:
@@ -204,6 +210,26 @@ class PlanScheduler:
             while len(self._touched) > _REMEMBERED_ASSETS:
                 self._touched.popitem(last=False)
             self._knowledge.finish(plan.id, result.action)
+
+    def _write_ahead(self, plan: Plan) -> PlanResult | None:
+        """Write down that a plan is about to be executed; one that cannot be might be executed twice, so it is not at all."""
+        note = {
+            "asset": plan.asset,
+            "policy": plan.policy,
+            "version": plan.version,
+            "time": self._clock.time(),
+            "commands": {name: dict(command) for name, command in plan.commands.items()},
+        }
+        now = self._clock.monotonic()
+        try:
+            self._knowledge.begin(plan.id, note)
+        except MlsError as exc:
+            # Plans that come while it lasts are put off as long as the first, and make it no worse.
+            left = self._unwritten.open_until - now
+            again = left if left > 0 else self._unwritten.failed(now, str(exc))
+            return PlanResult("refused", f"not executed, for it cannot be written down first: {exc}", retry_after=again)
+        self._unwritten.succeeded()
+        return None
 
     def _conflict(self, plan: Plan, effects: Mapping[str, str]) -> PlanResult | None:
         now = self._clock.monotonic()

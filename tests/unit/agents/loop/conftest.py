@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class World:
     def ml_connector(self) -> Any:
         return None
 
-    def snapshot(self, asset: str) -> dict[str, Any]:
+    def snapshot(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
         return {"asset": asset}
 
 

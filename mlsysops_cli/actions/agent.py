@@ -201,7 +201,8 @@ def _wait(api: Northbound, settings: Settings, name: str, result: Mapping[str, A
 
 
 def _replayed(answer: Mapping[str, Any]) -> str:
-    head = f"{answer['policy']}: {answer['turns']} turns, {len(answer['decisions'])} of them told here\n"
+    turns = "1 turn" if answer["turns"] == 1 else f"{answer['turns']} turns"
+    head = f"{answer['policy']}: {turns}, {len(answer['decisions'])} of them told here\n"
     rows = [
         [
             f"{item['time']:.1f}",

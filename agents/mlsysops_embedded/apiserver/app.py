@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.access import Access
-from mlsysops_embedded.apiserver.call import ANONYMOUS, User
+from mlsysops_embedded.apiserver.call import ANONYMOUS
 from mlsysops_embedded.apiserver.discovery import Discovery
 from mlsysops_embedded.apiserver.http import Receive, Request, Scope, Send, respond, respond_status
 from mlsysops_embedded.apiserver.logs import LogProxy
@@ -19,6 +19,8 @@ from mlsysops_embedded.apiserver.routing import Route, route
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.apiserver.verbs import Verbs
 from mlsysops_embedded.auth.audit import AuditLog
+from mlsysops_embedded.auth.escalation import EscalationCheck
+from mlsysops_embedded.auth.impersonation import impersonated
 from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.selectors import parse_field_selector
@@ -60,6 +62,8 @@ class ApiServer:
         self._discovery = Discovery(registry.catalog)
         self._openapi = OpenApi(registry.catalog)
         self.ready = False
+        # Requests come from others than the server itself from here on.
+        registry.strategies.guards.append(EscalationCheck(access.authorizer))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -68,7 +72,7 @@ class ApiServer:
         request = Request(scope, receive, _Started(send))
         sender: _Started = request.send  # type: ignore[assignment]
         asked = Attributes(request.method.lower(), path=request.path)
-        user = ANONYMOUS
+        author = user = ANONYMOUS
         code = 500
         try:
             found = route(request)
@@ -81,8 +85,8 @@ class ApiServer:
                         if not name
                         else Attributes(found.verb, found.group, found.plural, "", found.namespace, name)
                     )
-            user = self._access.authenticator.authenticate(request.peer, request.header(b"authorization"))
-            user = request.user = self._impersonated(request, user)
+            author = user = self._access.authenticator.authenticate(request.peer, request.header(b"authorization"))
+            user = request.user = impersonated(author, scope["headers"], self._access.authorizer)
             self._access.authorizer.demand(user, asked)
             code = await self._dispatch(request, found)
         except ApiError as exc:
@@ -96,7 +100,10 @@ class ApiServer:
             await self._fail(request, sender, ApiError.internal(f"{type(exc).__name__}: {exc}"))
         if self._audit is not None:
             client = scope.get("client") or ("", 0)
-            self._audit.record(user, asked, request.path, str(client[0]), request.header(b"user-agent"), code)
+            agent = request.header(b"user-agent")
+            self._audit.record(
+                request.audit_id, author, user, asked, uri=request.path, source=str(client[0]), agent=agent, code=code
+            )
 
     @staticmethod
     async def _fail(request: Request, sender: _Started, error: ApiError) -> None:
@@ -104,27 +111,6 @@ class ApiServer:
             await respond_status(request, error)
         elif not sender.finished:
             await sender({"type": "http.response.body", "body": b""})
-
-    def _impersonated(self, request: Request, user: User) -> User:
-        name = request.header(b"impersonate-user")
-        if not name:
-            return user
-        groups = [v.decode("latin-1") for k, v in request.scope["headers"] if k == b"impersonate-group"]
-        asked = [Attributes("impersonate", "", "users", name=name)]
-        if name.startswith("system:serviceaccount:") and name.count(":") == 3:
-            _, _, namespace, account = name.split(":")
-            asked = [Attributes("impersonate", "", "serviceaccounts", "", namespace, account)]
-            groups = groups or ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
-        asked += [
-            Attributes("impersonate", "", "groups", name=group)
-            for group in groups
-            if not name.startswith("system:serviceaccount:")
-        ]
-        for item in asked:
-            if not self._access.authorizer.allowed(user, item):
-                raise item.denied(user)
-        extra = "system:unauthenticated" if name == ANONYMOUS.name else "system:authenticated"
-        return User(name, tuple(dict.fromkeys([*groups, extra])))
 
     async def _dispatch(self, request: Request, found: Route | None) -> int:
         if found is not None:

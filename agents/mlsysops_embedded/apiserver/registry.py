@@ -75,6 +75,7 @@ class Registry(Reader):
         asked = set(obj.get("spec") or ())
         await self.strategies.prepare_create(call, info, obj)
         self._validate(info, obj, None)
+        self.strategies.guard(call, info, None, obj)
         given = metadata.pop("managedFields", None)
         owned = self.strategies.without_admitted(info, obj, asked)
         obj = {**obj, "metadata": ownership.track(None, owned, given, info, call.manager, "")["metadata"]}
@@ -103,11 +104,14 @@ class Registry(Reader):
         """Replaces an object (PUT)."""
         metadata_of(info, obj)
         metadata = obj["metadata"]
-        if metadata.get("name") not in (None, "", name):
+        if not metadata.get("name"):
             raise ApiError.bad_request(
-                f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
+                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
             )
-        metadata["name"] = name
+        if metadata["name"] != name:
+            raise ApiError.bad_request(
+                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+            )
         place(info, namespace, metadata)
 
         def replaced(old: Obj) -> Obj:
@@ -165,6 +169,7 @@ class Registry(Reader):
             precondition(info, name, old, metadata)
             await self.strategies.prepare_update(call, info, old, new, subresource)
             self._validate(info, new, old, subresource)
+            self.strategies.guard(call, info, old, new)
             self.strategies.admit_update(info, old, new, subresource)
             given = metadata.pop("managedFields", None)
             if managers is not None:

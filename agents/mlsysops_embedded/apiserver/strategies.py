@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_NAMESPACES", "Strategies"]
 
 Obj = dict[str, Any]
+#: Refuses a write by (call, info, old, new), where it raises; old is None where the object is made.
+Guard = Callable[["Call", ResourceInfo, Obj | None, Obj], None]
 Observer = Callable[[ResourceInfo, Obj | None, Obj | None], Awaitable[None]]
 DEFAULT_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 #: Fields of the spec that admission and allocation fill in, not defaults.
@@ -46,10 +48,21 @@ class Strategies:
         self.reader: Reader | None = None
         #: Called after a write with (info, old, new); new is None where the object is gone.
         self.observers: list[Observer] = []
+        #: Asked about every object that is about to be stored, complete and valid.
+        self.guards: list[Guard] = []
         self._cidr = service_cidr
         self._reserved: dict[str, float] = {}
 
     # ------------------------------------------------------------------ admission
+
+    def guard(self, call: Call, info: ResourceInfo, old: Obj | None, new: Obj) -> None:
+        """Asks all guards about an object that is about to be stored.
+
+        Raises:
+            ApiError: One of them refuses it.
+        """
+        for guard in self.guards:
+            guard(call, info, old, new)
 
     def admit_namespace(self, info: ResourceInfo, namespace: str) -> None:
         """No object is created in a namespace that is absent or ends, nor of a kind that ends.

@@ -125,14 +125,6 @@ class Subresources:
             raise ApiError.method_not_allowed()
         return await self._logs.serve(request, route)
 
-    def check(self, call: Call, info: ResourceInfo, obj: Any, namespace: str) -> None:
-        """The escalation check of RBAC objects."""
-        if self._access is not None and isinstance(obj, dict) and isinstance(obj.get("metadata"), dict):
-            try:
-                self._access.authorizer.check_escalation(call.user, info, obj, namespace)
-            except (AttributeError, TypeError):
-                return  # malformed: the schema says what is wrong with it
-
     def demand(self, user: User, asked: Attributes) -> None:
         """Goes on where the user may.
 

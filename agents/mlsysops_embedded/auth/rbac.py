@@ -1,4 +1,4 @@
-"""The RBAC authorizer (rbac.authorization.k8s.io/v1) with its escalation check.
+"""The RBAC authorizer (rbac.authorization.k8s.io/v1).
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/.
 """
@@ -12,9 +12,8 @@ from typing import Any, Final
 from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.errors import ApiError
-from mlsysops_embedded.machinery.resources import ResourceInfo
 
-__all__ = ["Attributes", "Authorizer"]
+__all__ = ["Attributes", "Authorizer", "matches"]
 
 Obj = dict[str, Any]
 _GROUP: Final = "rbac.authorization.k8s.io"
@@ -46,19 +45,20 @@ class Attributes:
         return ApiError.forbidden(self.resource, self.name, why, self.group)
 
 
-def _any(values: Any, wanted: str) -> bool:
+def matches(values: Any, wanted: str) -> bool:
+    """Whether a list of a rule names something, or everything."""
     return isinstance(values, list) and ("*" in values or wanted in values)
 
 
 def _rule_allows(rule: Mapping[str, Any], asked: Attributes) -> bool:
-    if not _any(rule.get("verbs"), asked.verb):
+    if not matches(rule.get("verbs"), asked.verb):
         return False
     if asked.path:
         return any(
             url == "*" or url == asked.path or (url.endswith("*") and asked.path.startswith(url[:-1]))
             for url in rule.get("nonResourceURLs") or ()
         )
-    if not _any(rule.get("apiGroups"), asked.group):
+    if not matches(rule.get("apiGroups"), asked.group):
         return False
     resources = rule.get("resources") or ()
     full = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
@@ -98,7 +98,7 @@ class Authorizer:
     def _subject(self, subjects: Any, user: User, namespace: str) -> bool:
         for subject in subjects or ():
             kind, name = subject.get("kind"), subject.get("name")
-            if kind == "User" and name in (user.name, "*"):
+            if kind == "User" and name == user.name:
                 return True
             if kind == "Group" and name in user.groups:
                 return True
@@ -107,23 +107,23 @@ class Authorizer:
                 return True
         return False
 
-    def role_rules(self, reference: Mapping[str, Any], namespace: str) -> list[Obj]:
-        """Rules of the role that a binding names."""
+    def role_rules(self, reference: Mapping[str, Any], namespace: str) -> list[Obj] | None:
+        """Rules of the role that a binding names; None where it is absent."""
         if reference.get("kind") == "Role":
             role = self._object("roles", namespace, str(reference.get("name")))
         else:
             role = self._object("clusterroles", "", str(reference.get("name")))
-        return list((role or {}).get("rules") or ())
+        return None if role is None else list(role.get("rules") or ())
 
     def rules(self, user: User, namespace: str) -> Iterator[Obj]:
         """All rules that hold for a user in a namespace (empty: cluster scope)."""
         for binding in self._objects("clusterrolebindings"):
             if self._subject(binding.get("subjects"), user, ""):
-                yield from self.role_rules(binding.get("roleRef") or {}, "")
+                yield from self.role_rules(binding.get("roleRef") or {}, "") or ()
         if namespace:
             for binding in self._objects("rolebindings", namespace):
                 if self._subject(binding.get("subjects"), user, namespace):
-                    yield from self.role_rules(binding.get("roleRef") or {}, namespace)
+                    yield from self.role_rules(binding.get("roleRef") or {}, namespace) or ()
 
     def allowed(self, user: User, asked: Attributes) -> bool:
         """Whether the user may."""
@@ -143,7 +143,7 @@ class Authorizer:
                 reference, metadata = binding.get("roleRef") or {}, binding["metadata"]
                 for subject in binding.get("subjects") or ():
                     if self._subject([subject], user, namespace) and any(
-                        _rule_allows(rule, asked) for rule in self.role_rules(reference, namespace)
+                        _rule_allows(rule, asked) for rule in self.role_rules(reference, namespace) or ()
                     ):
                         what = f'RoleBinding "{metadata["name"]}/{namespace}"' if namespace else ""
                         what = what or f'ClusterRoleBinding "{metadata["name"]}"'
@@ -159,57 +159,3 @@ class Authorizer:
         """
         if not self.allowed(user, asked):
             raise asked.denied(user)
-
-    def covers(self, user: User, rules: list[Obj], namespace: str) -> list[Obj]:
-        """The given rules that go beyond what the user may do."""
-        if "system:masters" in user.groups:
-            return []
-        held = list(self.rules(user, namespace))
-        return [rule for rule in rules if not all(any(_covers(have, part) for have in held) for part in _atoms(rule))]
-
-    def check_escalation(self, user: User, info: ResourceInfo, obj: Obj, namespace: str) -> None:
-        """Refuses roles and bindings that give more than their author has.
-
-        Raises:
-            ApiError: 403.
-        """
-        if info.group != _GROUP:
-            return
-        name = obj["metadata"].get("name", "")
-        if info.plural in ("roles", "clusterroles"):
-            rules, verb = list(obj.get("rules") or ()), "escalate"
-            asked = Attributes(verb, _GROUP, info.plural, "", namespace, name)
-        else:
-            reference = obj.get("roleRef") or {}
-            rules, verb = self.role_rules(reference, namespace), "bind"
-            plural = "roles" if reference.get("kind") == "Role" else "clusterroles"
-            asked = Attributes(verb, _GROUP, plural, "", namespace, str(reference.get("name", "")))
-        missing = self.covers(user, rules, namespace)
-        if missing and not self.allowed(user, asked):
-            why = f'user "{user.name}" (groups={list(user.groups)}) is attempting to grant RBAC permissions not currently held:\n'
-            why += "\n".join(str({k: v for k, v in rule.items() if v}) for rule in missing)
-            raise ApiError.forbidden(info.plural, name, why, _GROUP)
-
-
-def _atoms(rule: Obj) -> Iterator[tuple[str, str, str, str, str]]:
-    """A rule as (verb, group, resource, name, url) combinations."""
-    for verb in rule.get("verbs") or ():
-        for url in rule.get("nonResourceURLs") or ():
-            yield verb, "", "", "", url
-        for group in rule.get("apiGroups") or ():
-            for resource in rule.get("resources") or ():
-                for name in rule.get("resourceNames") or ("",):
-                    yield verb, group, resource, name, ""
-
-
-def _covers(rule: Obj, part: tuple[str, str, str, str, str]) -> bool:
-    verb, group, resource, name, url = part
-    if not _any(rule.get("verbs"), verb):
-        return False
-    if url:
-        return any(
-            have in ("*", url) or (have.endswith("*") and url.startswith(have[:-1]))
-            for have in rule.get("nonResourceURLs") or ()
-        )
-    names = rule.get("resourceNames")
-    return _any(rule.get("apiGroups"), group) and _any(rule.get("resources"), resource) and (not names or name in names)

@@ -1,4 +1,4 @@
-"""RBAC: who may do what, who may grant what, and reviews of that."""
+"""RBAC: who may do what, and reviews of that."""
 
 from __future__ import annotations
 
@@ -7,61 +7,10 @@ from typing import Any
 
 import pytest
 from kube_api import APPLY, Api, Obj, config_map, failure, path, wait_for
+from kube_rbac import RBAC, binding, grant, review, role, rule, user
 from kube_targets import Target
 
-RBAC = "rbac.authorization.k8s.io"
 _COUNTER = itertools.count(1)
-
-
-def rule(verbs: list[str], resources: list[str], *names: str, group: str = "") -> Obj:
-    made: Obj = {"apiGroups": [group], "resources": resources, "verbs": verbs}
-    if names:
-        made["resourceNames"] = list(names)
-    return made
-
-
-def role(name: str, *rules: Obj, kind: str = "Role") -> Obj:
-    return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {"name": name}, "rules": list(rules)}
-
-
-def binding(name: str, role_name: str, *subjects: Obj, kind: str = "RoleBinding", role_kind: str = "Role") -> Obj:
-    return {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": kind,
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": RBAC, "kind": role_kind, "name": role_name},
-        "subjects": list(subjects),
-    }
-
-
-def user(name: str) -> Obj:
-    return {"apiGroup": RBAC, "kind": "User", "name": name}
-
-
-def grant(api: Api, namespace: str, subject: Obj, *rules: Obj) -> None:
-    """Gives a subject rights in a namespace, and waits until they count: Kubernetes learns of them by a watch."""
-    name = f"grant-{next(_COUNTER)}"
-    api.create(path("roles", namespace), role(name, *rules))
-    witness = f"witness-of-{name}"
-    api.create(path("rolebindings", namespace), binding(name, name, subject, user(witness)))
-    resource, _, subresource = rules[0]["resources"][0].partition("/")
-    asked = {
-        "namespace": namespace,
-        "verb": rules[0]["verbs"][0],
-        "group": rules[0]["apiGroups"][0],
-        "resource": resource,
-        "subresource": subresource,
-        "name": (rules[0].get("resourceNames") or [""])[0],
-    }
-    spec = {"user": witness, "resourceAttributes": asked}
-    wait_for("rights count", lambda: review(api, "SubjectAccessReview", spec)["status"]["allowed"])
-
-
-def review(api: Api, kind: str, spec: Obj, namespace: str = "") -> Obj:
-    scope = f"/namespaces/{namespace}" if namespace else ""
-    url = f"/apis/authorization.k8s.io/v1{scope}/{kind.lower()}s"
-    body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
-    return api.create(url, body)
 
 
 @pytest.fixture
@@ -195,48 +144,6 @@ class TestRights:
         people["edit"].create(path("configmaps", namespace), config_map("cm"))
         failure(people["edit"].post(path("roles", namespace), role("r")), 403, "Forbidden")
         people["admin"].create(path("roles", namespace), role("r", rule(["get"], ["pods"])))
-
-
-class TestEscalation:
-    def test_roles_grant_no_more_than_their_maker_has(self, api: Api, person: Api, name: str, namespace: str) -> None:
-        grant(
-            api,
-            namespace,
-            user(name),
-            rule(["get", "create", "update", "patch"], ["roles", "rolebindings"], group=RBAC),
-            rule(["get", "list"], ["configmaps"]),
-        )
-        person.create(path("roles", namespace), role("less", rule(["get"], ["configmaps"])))
-        response = person.post(path("roles", namespace), role("more", rule(["get"], ["secrets"])))
-        status = failure(response, 403, "Forbidden")
-        assert "is attempting to grant RBAC permissions not currently held" in status["message"]
-        assert f'user "{name}"' in status["message"]
-        wider = {"rules": [rule(["get", "delete"], ["configmaps"])]}
-        failure(person.patch(path("roles", namespace, "less"), wider), 403, "Forbidden")
-        person.merge(path("roles", namespace, "less"), {"rules": [rule(["list"], ["configmaps"])]})
-
-    def test_escalate_is_a_verb(self, api: Api, person: Api, name: str, namespace: str) -> None:
-        grant(api, namespace, user(name), rule(["create", "escalate"], ["roles"], group=RBAC))
-        person.create(path("roles", namespace), role("more", rule(["get"], ["secrets"])))
-
-    def test_bindings_grant_no_more_than_their_maker_has(
-        self, api: Api, person: Api, name: str, namespace: str
-    ) -> None:
-        grant(api, namespace, user(name), rule(["create"], ["rolebindings"], group=RBAC))
-        api.create(path("roles", namespace), role("secretive", rule(["get"], ["secrets"])))
-        made = binding("mine", "secretive", user(name))
-        failure(person.post(path("rolebindings", namespace), made), 403, "Forbidden")
-        admin = binding("mine", "cluster-admin", user(name), role_kind="ClusterRole")
-        failure(person.post(path("rolebindings", namespace), admin), 403, "Forbidden")
-        grant(api, namespace, user(name), rule(["bind"], ["roles"], "secretive", group=RBAC))
-        person.create(path("rolebindings", namespace), made)
-
-    def test_bound_role_is_fixed(self, api: Api, name: str, namespace: str) -> None:
-        for made in ("r1", "r2"):
-            api.create(path("roles", namespace), role(made))
-        api.create(path("rolebindings", namespace), binding("b", "r1", user(name)))
-        response = api.put(path("rolebindings", namespace, "b"), binding("b", "r2", user(name)))
-        failure(response, 422, "Invalid")
 
 
 class TestReviews:

@@ -78,7 +78,7 @@ class Health(Protocol):
 
 
 class Cycle:
-    """Runs turns; holds nothing of its own between them."""
+    """Runs turns; between them it holds only whose last one had nothing to do."""
 
     def __init__(
         self,
@@ -152,6 +152,10 @@ class Cycle:
             self._knowledge.save_context(f"{policy.name}@{policy.version}", asset, json.loads(after))
         self._remember(record)
         return _sooner(again, _interval(policy, context))
+
+    def forget(self, policy: str, asset: str) -> None:
+        """Forget what was told last of an analysis that is gone."""
+        self._quiet.discard((policy, asset))
 
     async def _turn(
         self,

@@ -198,6 +198,9 @@ class Engine:
         self._timers.cancel(analysis.key)
         for metric in analysis.policy.declaration.metrics:
             self._by_metric[metric].discard(analysis)
+            if not self._by_metric[metric]:
+                del self._by_metric[metric]
+        self._cycle.forget(*analysis.key)
         if analysis.task is not None:
             analysis.task.cancel()
 

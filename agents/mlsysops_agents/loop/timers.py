@@ -14,6 +14,8 @@ __all__ = ["Timers"]
 
 #: The longest sleep; only bounds what a clock that jumps can spoil.
 _LONGEST_SECONDS = 3600.0
+#: Entries of timers that were replaced or cancelled stay in the heap until there are more than of live ones, and so many more.
+_STALE_ENTRIES = 64
 
 
 class Timers:
@@ -42,6 +44,7 @@ class Timers:
         heapq.heappush(self._heap, (at, self._sequence, key))
         if self._heap[0][1] == self._sequence:
             self._changed.set()
+        self._tidy()
 
     def set_earlier(self, key: Hashable, at: float) -> None:
         """Set the timer of a key, unless it is due before that anyway."""
@@ -51,7 +54,14 @@ class Timers:
 
     def cancel(self, key: Hashable) -> None:
         """Drop the timer of a key."""
-        self._due.pop(key, None)
+        if self._due.pop(key, None) is not None:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Build the heap anew where most of it is stale: what that costs is shared by all the timers that made it so."""
+        if len(self._heap) > 2 * len(self._due) + _STALE_ENTRIES:
+            self._heap = [(at, sequence, key) for key, (at, sequence) in self._due.items()]
+            heapq.heapify(self._heap)
 
     async def run(self) -> None:
         """Call back until cancelled."""

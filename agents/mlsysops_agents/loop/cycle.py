@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from mlsysops_core.contracts import AgentIdentity, Clock, KnowledgeStore, Mechanism
 from mlsysops_core.plugins import LoadedPolicy, PluginError, parse_interval
+from mlsysops_core.plugins.declaration import parse_priority
 from opentelemetry import trace
 
 from .clock import within
+from .declared import undeclared
 from .record import CycleRecord, Trigger, current_cycle
 from .scheduler import Plan, PlanResult, PlanScheduler
 from .shown import Shown
@@ -193,13 +195,24 @@ class Cycle:
             record.verdict = "no-plan"
             return None
         record.plan = {name: dict(command) for name, command in commands.items()}
+        objection = undeclared(policy, commands, self._mechanisms)
+        if objection:
+            return self._note(record, PlanResult("refused", objection))
         if not policy.declaration.core and (others := core_running()):
             with contextlib.suppress(TimeoutError):
                 await within(self._clock, _CORE_SECONDS, asyncio.wait(others))
         with _tracer.start_as_current_span("mape.execute"), _Stopwatch(self._clock, record, "execute"):
-            result = await self._scheduler.submit(
-                Plan(record.id, asset, policy.name, policy.declaration.core, commands, seen_at, policy.version)
+            plan = Plan(
+                record.id,
+                asset,
+                policy.name,
+                policy.declaration.core,
+                commands,
+                seen_at,
+                policy.version,
+                _priority(policy, context),
             )
+            result = await self._scheduler.submit(plan)
         return self._note(record, result)
 
     async def _stage(
@@ -278,6 +291,19 @@ def _interval(policy: LoadedPolicy, context: Mapping[str, Any]) -> float | None:
     except PluginError as exc:
         _log.warning("%s; the interval declared first is kept", exc)
         return policy.declaration.analyze_interval or None
+
+
+def _priority(policy: LoadedPolicy, context: Mapping[str, Any]) -> float:
+    """Return the priority of a policy's plans: what its configuration says now, else what it declared first."""
+    configuration = context.get("configuration")
+    value = configuration.get("priority") if isinstance(configuration, Mapping) else None
+    if value is None:
+        return policy.declaration.priority
+    try:
+        return parse_priority(value, plugin=policy.name)
+    except PluginError as exc:
+        _log.warning("%s; the one declared first is kept", exc)
+        return policy.declaration.priority
 
 
 def _sooner(first: float | None, second: float | None) -> float | None:

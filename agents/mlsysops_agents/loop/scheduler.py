@@ -70,6 +70,7 @@ class Plan:
         commands: Mechanism name to command, executed in this order.
         seen_at: Monotonic time at which the analysis began.
         version: The policy's.
+        priority: Among core plans, and among the others, the highest goes first.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Plan:
     commands: Mapping[str, Mapping[str, Any]]
     seen_at: float
     version: str = ""
+    priority: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class PlanResult:
 
 @dataclass(order=True, slots=True)
 class _Queued:
-    rank: tuple[int, int]
+    rank: tuple[bool, float, int]
     plan: Plan = field(compare=False)
     done: asyncio.Future[PlanResult] = field(compare=False)
 
@@ -152,7 +154,7 @@ class PlanScheduler:
             return PlanResult("refused", f"this agent has no mechanism {', '.join(unknown)}")
         self._sequence += 1
         done: asyncio.Future[PlanResult] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._queue, _Queued((0 if plan.core else 1, self._sequence), plan, done))
+        heapq.heappush(self._queue, _Queued((not plan.core, -plan.priority, self._sequence), plan, done))
         self._work.set()
         return await done
 

@@ -22,6 +22,11 @@ class Alias:
     def __init__(self, mechanism: Mechanism) -> None:
         self._mechanism = mechanism
 
+    @property
+    def original(self) -> Mechanism:
+        """The mechanism."""
+        return self._mechanism
+
     async def apply(self, command: Mapping[str, Any]) -> Outcome:
         """Carry out a command."""
         return await self._mechanism.apply(command)

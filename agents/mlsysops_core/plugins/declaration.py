@@ -11,7 +11,7 @@ from typing import Any
 from mlsysops_core.contracts import Scope
 from mlsysops_core.errors import MlsError
 
-__all__ = ["Declaration", "PluginError", "parse_interval"]
+__all__ = ["Declaration", "PluginError", "parse_interval", "parse_priority"]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _INTERVAL = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
@@ -39,6 +39,7 @@ class Declaration:
             one analysis is enough.
         scope: What one analysis looks after.
         core: Whether its plans go before those of other policies.
+        priority: Whose plans go first among core policies, and among the others; the higher number does.
         node_name: The only node it is meant for, where it names one.
         machine_learning: Whether it is off in heuristic mode.
     """
@@ -49,6 +50,7 @@ class Declaration:
     analyze_interval: float | None = None
     scope: Scope = Scope.APPLICATION
     core: bool = False
+    priority: float = 0.0
     node_name: str | None = None
     machine_learning: bool = False
 
@@ -76,6 +78,7 @@ class Declaration:
             analyze_interval=None if interval is None else parse_interval(interval, plugin=plugin),
             scope=_scope(context.get("scope"), plugin),
             core=bool(context.get("core", False)),
+            priority=parse_priority(context.get("priority", configuration.get("priority")), plugin=plugin),
             node_name=str(node_name) if node_name else None,
             machine_learning=bool(context.get("machine_learning_usage", False)),
         )
@@ -93,6 +96,19 @@ def parse_interval(value: Any, *, plugin: str = "") -> float:
         return float(match[1]) * _UNITS[match[2] or "s"]
     subject = f"policy {plugin}: " if plugin else ""
     raise PluginError(f"{subject}{value!r} is no duration (write it like 5s, 10m, 1h or 1d)")
+
+
+def parse_priority(value: Any, *, plugin: str) -> float:
+    """Read a priority; 0 where none is given.
+
+    Raises:
+        PluginError: It is no finite number.
+    """
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise PluginError(f"policy {plugin}: priority {value!r} is no number")
+    return float(value)
 
 
 def _mapping(context: Mapping[str, Any], key: str, plugin: str) -> Mapping[str, Any]:

@@ -182,9 +182,16 @@ def explain_text(answer: Mapping[str, Any]) -> str:
         agent = " ".join(part for part in (item.get("tier"), item.get("agent")) if part)
         mark = f"  [{item['id']}]" if item.get("id") else ""
         lines += ["", f"{item.get('time') or '(no time)'}  {agent}: {item.get('verdict') or 'decided'}{about}{mark}"]
-        for title, key in (("trigger", "trigger"), ("policy", "policy"), ("outcome", "outcome")):
-            if item.get(key):
-                lines.append(f"  {title + ':':<9}{item[key]}")
+        policy = " ".join(str(part) for part in (item.get("policy"), item.get("policyVersion")) if part)
+        seen = _seen(item.get("inputs") or {})
+        for title, text in (
+            ("trigger", item.get("trigger")),
+            ("policy", policy),
+            ("seen", seen),
+            ("outcome", item.get("outcome")),
+        ):
+            if text:
+                lines.append(f"  {title + ':':<9}{text}")
         for mechanism, command in (item.get("plan") or {}).items():
             lines.append(f"  {'plan:':<9}{mechanism}: {_plan(command)}")
         lines += _rejected(item.get("rejected") or [])
@@ -197,6 +204,20 @@ def explain_text(answer: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _seen(inputs: Mapping[str, Any]) -> str:
+    """Return the values that a decision was made from on one line: `web/latency 12.5, placed on worker1: web`."""
+    values = {
+        **{key: value for key, value in inputs.items() if not isinstance(value, Mapping)},
+        **(inputs.get("metrics") or {}),
+    }
+    parts = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()]
+    by_host: dict[str, list[str]] = {}
+    for component, host in (inputs.get("placed") or {}).items():
+        by_host.setdefault(str(host), []).append(str(component))
+    parts += [f"{', '.join(components)} on {host}" for host, components in by_host.items()]
+    return "; ".join(parts)
+
+
 def _rejected(rejections: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the candidates that were removed, a filter at a time in the order of the filters."""
     by_filter: dict[str, list[Mapping[str, Any]]] = {}
@@ -204,7 +225,7 @@ def _rejected(rejections: Sequence[Mapping[str, Any]]) -> list[str]:
         by_filter.setdefault(item.get("filter") or "(unnamed)", []).append(item)
     lines = []
     for name, items in by_filter.items():
-        lines.append(f"  removed by {name}:")
+        lines.append("  scored lower:" if name == "score" else f"  removed by {name}:")
         # Components that a candidate cannot take for one and the same reason are one line.
         lines += dict.fromkeys(f"    {_rejection(item)}" for item in items)
     return lines

@@ -17,12 +17,12 @@ from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.statuses import Statuses
-from mlsysops_agents.loop import Engine, Trigger
+from mlsysops_agents.loop import Engine, Trigger, status_entry
 from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
 from mlsysops_agents.upper.told import is_urgent
 
-from .changes import app_changed, deployment_changed, may_have_room, node_changed, spec_changed
+from .changes import app_changed, deployment_changed, may_have_room, newly_decided, node_changed, spec_changed
 from .handle import ClusterHandle
 from .health import cluster_status
 from .optimiser import Optimiser
@@ -63,6 +63,7 @@ class ClusterAgent(UpperAgent):
     """
 
     scope: ClassVar[Scope] = Scope.CLUSTER
+    kind: ClassVar[str] = "MLSysOpsCluster"
 
     def __init__(self, runtime: Runtime, *, clock: Clock | None = None) -> None:
         super().__init__(runtime, clock)
@@ -153,12 +154,15 @@ class ClusterAgent(UpperAgent):
             self._notify_own(Trigger("change", f"MLSysOpsCluster {self._identity.name}"))
 
     def _on_node(self, change: Change) -> None:
+        for application in newly_decided(change):
+            self._dirty.mark(application)
         if not node_changed(change):
             return
         name = str(change.new["metadata"]["name"])
         self._dirty.mark(_CLUSTER)
         why = f"{change.new['kind']} {name}"
         self._notify(self._world.on_node(name), Trigger("change", why))
+        self._notify_own(Trigger("change", why))
         if may_have_room(change):
             self._room(why)
 
@@ -213,7 +217,7 @@ class ClusterAgent(UpperAgent):
 
     def _forget(self, name: str, obj: Mapping[str, Any]) -> None:
         self._waiting.discard(name)
-        self._decisions.forget(name)
+        self._decisions.forget(ASSET + name)
         self._app_statuses.drop(name)
         self._world.forget(obj)
         self._optimiser.forget(name)
@@ -275,12 +279,24 @@ class ClusterAgent(UpperAgent):
                 unplaced=unplaced,
                 unfit=unfit,
                 telemetry=self._runtime.telemetry,
-                decisions=list(self._decisions.of(name)),
+                decisions=list(self._decisions.of(ASSET + name)),
+                of_nodes=self._decided_on_nodes(name, deployments.values()),
                 now=self._clock.time(),
                 reach=self._reach.known(self._world.partners(name)),
             )
         )
         self._app_statuses.offer(obj, status, urgent=is_urgent(before, status))
+
+    def _decided_on_nodes(self, name: str, deployments: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return what the agents of an application's nodes say that they decided about it."""
+        nodes = {node for item in deployments if (node := node_of(item)) is not None}
+        said = [self._objects.get("MLSysOpsNode", node) or {} for node in sorted(nodes)]
+        return [
+            decision
+            for node in said
+            for decision in (node.get("status") or {}).get("decisions") or ()
+            if decision.get("asset") == ASSET + name
+        ]
 
     def _partners(self) -> dict[str, list[Partner]]:
         """Return the applications that have components in other clusters, and those."""
@@ -328,6 +344,7 @@ class ClusterAgent(UpperAgent):
             now=now,
         )
         status["policies"] = self._manager.statuses()
+        status["decisions"] = [status_entry(item) for item in self._decisions.newest(self._own)]
         urgent = _without_times(before) != _without_times(status)
         self._cluster_statuses.offer(obj, status, urgent=urgent)
 

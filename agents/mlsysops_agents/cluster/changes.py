@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
+from mlsysops_agents.extension.concerns import APPLICATION
 
-__all__ = ["app_changed", "deployment_changed", "may_have_room", "node_changed", "spec_changed"]
+__all__ = ["app_changed", "deployment_changed", "may_have_room", "newly_decided", "node_changed", "spec_changed"]
 
 
 def spec_changed(change: Change) -> bool:
@@ -25,6 +26,16 @@ def node_changed(change: Change) -> bool:
     if change.kind is not ChangeKind.MODIFIED or change.old is None:
         return True
     return _node(change.old) != _node(change.new)
+
+
+def newly_decided(change: Change) -> set[str]:
+    """Return the applications of which a node's agent tells a decision that it did not tell before."""
+    old, new = _decisions(change.old), _decisions(change.new)
+    return {
+        asset.removeprefix(APPLICATION)
+        for key, asset in new.items()
+        if key not in old and asset.startswith(APPLICATION)
+    }
 
 
 def may_have_room(change: Change) -> bool:
@@ -71,6 +82,11 @@ def _node(obj: Mapping[str, Any]) -> tuple[Any, ...]:
         status.get("runtimeHandlers"),
         status.get("requests") or [],
     )
+
+
+def _decisions(obj: Mapping[str, Any] | None) -> dict[str, str]:
+    told = ((obj or {}).get("status") or {}).get("decisions") or ()
+    return {str(item.get("id")): str(item.get("asset") or "") for item in told}
 
 
 def _available(deployment: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -53,6 +53,7 @@ class Evidence:
         unfit: Component to why its node no longer fits.
         telemetry: The metrics.
         decisions: Decisions about the application, newest first.
+        of_nodes: What agents of its nodes say that they decided about it.
         reach: Component in another cluster to why it is not reached; empty where it is, None where that is not known.
         now: Seconds since the Unix epoch.
     """
@@ -72,6 +73,7 @@ class Evidence:
     decisions: Sequence[Mapping[str, Any]]
     now: float
     reach: Mapping[Partner, str | None] = field(default_factory=dict)
+    of_nodes: Sequence[Mapping[str, Any]] = ()
 
 
 def application_status(evidence: Evidence) -> dict[str, Any]:
@@ -98,11 +100,16 @@ def application_status(evidence: Evidence) -> dict[str, Any]:
         ],
         "components": components,
         "performance": performance,
-        "decisions": [status_entry(item) for item in evidence.decisions[:MAX_DECISIONS]],
+        "decisions": _decisions(evidence),
     }
     if happy is not None:
         status["satisfaction"] = happy
     return status
+
+
+def _decisions(evidence: Evidence) -> list[dict[str, Any]]:
+    together = [*(status_entry(item) for item in evidence.decisions), *map(dict, evidence.of_nodes)]
+    return sorted(together, key=lambda item: str(item.get("time")), reverse=True)[:MAX_DECISIONS]
 
 
 # -- components ------------------------------------------------------------------------------------------------

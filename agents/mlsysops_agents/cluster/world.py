@@ -259,19 +259,13 @@ class ClusterWorld(UpperWorld):
         spec = {"name": self._agent.name, "cluster_id": self._agent.name, **(described.get("spec") or {})}
         return {"MLSysOpsCluster": {**spec, "nodes": nodes}}
 
-    def snapshot(self, asset: str) -> dict[str, Any]:
+    def snapshot(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
         """Return the places and metric values that a decision was made from."""
         name = asset.removeprefix(ASSET)
-        application = self.application(name)
-        if application is None:
-            return {}
-        metrics: dict[str, float] = {}
-        for component in application.components:
-            for metric in component.qos_metrics:
-                sample = self._telemetry.latest(metric.application_metric_id, service_name=component.name)
-                if sample is not None:
-                    metrics[f"{component.name}/{metric.application_metric_id}"] = sample.value
-        return {"placed": self.placed(name), "metrics": metrics}
+        return {
+            "placed": self.placed(name) if asset.startswith(ASSET) else {},
+            "metrics": self.measured(asset, metrics),
+        }
 
 
 def _demand_of(application: Application, only: Sequence[str], component: str) -> Demand:

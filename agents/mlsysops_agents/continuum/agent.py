@@ -11,7 +11,7 @@ from mlsysops_core.contracts import Clock, Scope
 from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.statuses import Statuses
-from mlsysops_agents.loop import Engine, Trigger
+from mlsysops_agents.loop import Engine, Trigger, status_entry
 from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
 from mlsysops_agents.upper.told import is_urgent
@@ -56,6 +56,7 @@ class ContinuumAgent(UpperAgent):
     """
 
     scope: ClassVar[Scope] = Scope.CONTINUUM
+    kind: ClassVar[str] = _CONTINUUM
 
     def __init__(self, runtime: Runtime, *, clock: Clock | None = None) -> None:
         super().__init__(runtime, clock)
@@ -118,7 +119,7 @@ class ContinuumAgent(UpperAgent):
         if change.kind is ChangeKind.DELETED:
             engine.remove_asset(asset)
             self._waiting.discard(name)
-            self._decisions.forget(name)
+            self._decisions.forget(asset)
             self._statuses[APP].drop(name)
             self._world.forget(change.new)
             self._world.failover.forget(name)
@@ -235,7 +236,7 @@ class ContinuumAgent(UpperAgent):
                 statuses={cluster: said for cluster, said in statuses.items() if cluster in placed.values()},
                 silent=self._silent(set(placed.values())),
                 problems=problems,
-                decisions=list(self._decisions.of(name)),
+                decisions=list(self._decisions.of(ASSET + name)),
                 now=self._clock.time(),
             )
         )
@@ -281,6 +282,7 @@ class ContinuumAgent(UpperAgent):
             now=now,
         )
         status["policies"] = self._manager.statuses()
+        status["decisions"] = [status_entry(item) for item in self._decisions.newest(self._own)]
         urgent = without_times(before) != without_times(status)
         self._statuses[_CONTINUUM].offer(obj, status, urgent=urgent)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -208,9 +208,10 @@ class ContinuumWorld(UpperWorld):
         spec = {"name": self._agent.name, "continuum_id": self._agent.name, **(described.get("spec") or {})}
         return {"MLSysOpsContinuum": {**spec, "clusters": clusters}}
 
-    def snapshot(self, asset: str) -> dict[str, Any]:
-        """Return the places that a decision was made from."""
+    def snapshot(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the places and metric values that a decision was made from."""
         return {
+            "metrics": self.measured(asset, metrics),
             "placed": self.placed(asset.removeprefix(ASSET)),
             "clusters": {cluster.name: len(cluster.nodes) for cluster in self.clusters()},
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .compose import make_extensions
 from .concerns import Concerns
+from .decisions import Decisions
 from .mechanisms import Mechanisms
 from .policies import PolicyManager
 from .settings import SliceSettings, TargetedInputs, read_settings
@@ -11,6 +12,7 @@ from .trust import Trust
 
 __all__ = [
     "Concerns",
+    "Decisions",
     "Mechanisms",
     "PolicyManager",
     "SliceSettings",

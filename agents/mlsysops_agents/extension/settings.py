@@ -90,9 +90,9 @@ class TargetedInputs:
         """As the tier."""
         return self._inputs.ml_connector()
 
-    def snapshot(self, asset: str) -> dict[str, Any]:
+    def snapshot(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
         """As the tier, and the targets for a system asset."""
-        seen = self._inputs.snapshot(asset)
+        seen = self._inputs.snapshot(asset, metrics)
         if asset.startswith(_SYSTEM) and self.settings.targets:
             return {**seen, "targets": [dict(item) for item in self.settings.targets]}
         return seen

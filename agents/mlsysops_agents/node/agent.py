@@ -15,8 +15,8 @@ from mlsysops_core.plugins import PluginError
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind, StatusWriter
 from mlsysops_agents.adapters.kubernetes.resources import MLSYSOPS_NODES
 from mlsysops_agents.adapters.telemetry import HostMetrics, HostSnapshot
-from mlsysops_agents.extension import Concerns, PolicyManager, TargetedInputs, make_extensions
-from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
+from mlsysops_agents.extension import Concerns, Decisions, PolicyManager, TargetedInputs, make_extensions
+from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger, status_entry
 
 from .farewell import Farewell
 from .settings import UNINSTALL, is_uninstalled, orphaned, put_back, restore_node, tidy
@@ -72,12 +72,18 @@ class NodeAgent:
         self._settling: set[asyncio.Task[None]] = set()
         self._own = (self._name, f"system/{self._name}")
         self._concerns = Concerns(self._own)
+        self._decisions = Decisions(
+            runtime.objects,
+            lambda _asset: runtime.objects.get("MLSysOpsNode", self._name),
+            lambda _asset: self._publish(),
+        )
         self._ready = (True, "AgentRunning", "")
         self._farewell = Farewell(runtime.heartbeat)
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            self._decisions.tasks = tasks
             tasks.create_task(self._measure(), name="host-metrics")
             tasks.create_task(self._writer.run(), name="status")
             cache = self._runtime.objects.follow("MLSysOpsNode", self._on_node, name=self._name)
@@ -144,6 +150,8 @@ class NodeAgent:
             self._report.observed(node["metadata"].get("generation"))
         changed = self._report.ready(*self._ready)
         if self._engine is not None:
+            told = self._decisions.newest([*self._own, *(self._engine.assets - set(self._own))])
+            changed |= self._report.decisions([status_entry(item) for item in told])
             broken = self._manager.conditions() if self._manager is not None else []
             changed |= self._report.policies([*self._engine.conditions(), *broken])
         if self._manager is not None:
@@ -193,7 +201,7 @@ class NodeAgent:
             raise
         # An agent that starts is not on its way out, whatever its predecessor was told.
         (config.state_dir / UNINSTALL).unlink(missing_ok=True)
-        knowledge = SqliteKnowledge(runtime.config.state_dir / "knowledge.sqlite")
+        knowledge = self._decisions.knowledge = SqliteKnowledge(runtime.config.state_dir / "knowledge.sqlite")
         try:
             engine = Engine(
                 runtime.identity,
@@ -202,7 +210,7 @@ class NodeAgent:
                 inputs=inputs,
                 policies=(),
                 mechanisms=self._mechanisms,
-                on_decision=_log_decision,
+                on_decision=self._decisions.take,
             )
             self._engine = engine
             engine.on_conditions = lambda _: self._publish()
@@ -299,6 +307,7 @@ class NodeAgent:
             self._concerns.forget(name)
             if asset in engine.assets:
                 engine.remove_asset(asset)
+                self._decisions.forget(asset)
                 self._notify_own(trigger)
             return
         self._concerns.note(name, here)
@@ -325,15 +334,3 @@ class NodeAgent:
                 await self._writer.flush()
         except (MlsError, TimeoutError) as exc:
             _log.warning("the node's status does not tell that the agent stops: %s", str(exc) or type(exc).__name__)
-
-
-def _log_decision(decision: Mapping[str, Any]) -> None:
-    if decision.get("verdict") != "no-change":
-        _log.info(
-            "decision %s: %s on %s: %s, %s",
-            decision.get("id"),
-            decision.get("policy"),
-            decision.get("asset"),
-            decision.get("verdict"),
-            decision.get("outcome") or "nothing done",
-        )

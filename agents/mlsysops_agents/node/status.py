@@ -10,6 +10,7 @@ from typing import Any
 from mlsysops_core.model.status import (
     ComponentRequest,
     Condition,
+    Decision,
     NodeAgent,
     NodeMetrics,
     NodeResources,
@@ -37,6 +38,7 @@ class NodeReport:
         self._conditions = list(known.conditions)
         self._requests = list(known.requests)
         self._policies = list(known.policies)
+        self._decisions = list(known.decisions)
         self._generation: int | None = None
         self._agent_version = version(_DISTRIBUTION)
 
@@ -72,6 +74,13 @@ class NodeReport:
         self._policies = made
         return changed
 
+    def decisions(self, decisions: Sequence[Mapping[str, Any]]) -> bool:
+        """Set what the agent decided, newest first, as entries of a status; whether it changed."""
+        made = [Decision.model_validate(item) for item in decisions]
+        changed = made != self._decisions
+        self._decisions = made
+        return changed
+
     def status(self, snapshot: HostSnapshot | None) -> dict[str, Any]:
         """The status as it should be now; without measurements where there are none yet."""
         status = NodeStatus(
@@ -79,6 +88,7 @@ class NodeReport:
             conditions=list(self._conditions),
             requests=list(self._requests),
             policies=list(self._policies),
+            decisions=list(self._decisions),
         )
         if snapshot is not None:
             seen = _time(snapshot.time)

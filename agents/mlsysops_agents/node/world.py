@@ -63,9 +63,10 @@ class NodeWorld:
         """None: a node has no connector to models yet."""
         return None
 
-    def snapshot(self, asset: str) -> dict[str, Any]:
-        """Newest values of the node's own metrics."""
-        names = ("system.cpu.utilization", "system.cpu.load_average.1m", "system.memory.utilization")
+    def snapshot(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
+        """Newest values of the node's own metrics and of those that are asked for."""
+        own = ("system.cpu.utilization", "system.cpu.load_average.1m", "system.memory.utilization")
+        names = dict.fromkeys((*own, *metrics))
         found = {name: self._telemetry.latest(name) for name in names}
         return {name: sample.value for name, sample in found.items() if sample is not None}
 

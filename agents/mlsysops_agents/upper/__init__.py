@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .agent import UpperAgent
-from .decisions import Decisions
 from .handle import UpperHandle
 from .world import APP, ASSET, COMPONENT_CLUSTERS, UpperWorld, component_clusters
 

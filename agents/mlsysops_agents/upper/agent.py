@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlsysops_core.contracts import Clock, Scope
@@ -16,12 +16,11 @@ from mlsysops_agents.adapters.dirty import DirtySet
 from mlsysops_agents.adapters.leases import LeaseWatch
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
-from mlsysops_agents.extension import Concerns, Mechanisms, PolicyManager, TargetedInputs, make_extensions
+from mlsysops_agents.extension import Concerns, Decisions, Mechanisms, PolicyManager, TargetedInputs, make_extensions
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
-from .decisions import Decisions
 from .handle import UpperHandle
-from .world import ASSET, UpperWorld
+from .world import APP, ASSET, UpperWorld
 
 if TYPE_CHECKING:
     from mlsysops_agents.adapters.kubernetes import Informer
@@ -42,8 +41,9 @@ class UpperAgent(ABC):
         clock: Time; the machine's own where None.
     """
 
-    #: What the agent looks after as a whole.
+    #: What the agent looks after as a whole, and the kind of its object.
     scope: ClassVar[Scope]
+    kind: ClassVar[str]
 
     _handle: UpperHandle
     _concerns: Concerns
@@ -57,7 +57,7 @@ class UpperAgent(ABC):
         self._clock = clock or SystemClock()
         self._objects = ReadYourWrites(runtime.objects)
         self._dirty = DirtySet(self._clock, self._look)
-        self._decisions = Decisions(self._objects, self._mark_application)
+        self._decisions = Decisions(self._objects, self._object_of, self._mark_asset)
         self._plugin_fault = ""
         self._leases: Informer | None = None
         self._lease_watch = LeaseWatch(
@@ -175,6 +175,17 @@ class UpperAgent(ABC):
         if self._engine is not None:
             for asset in self._own:
                 self._engine.notify(asset, trigger)
+
+    def _object_of(self, asset: str) -> Mapping[str, Any] | None:
+        if asset.startswith(ASSET):
+            return self._objects.get(APP, asset.removeprefix(ASSET))
+        return self._objects.get(self.kind, self._identity.name)
+
+    def _mark_asset(self, asset: str) -> None:
+        if asset.startswith(ASSET):
+            self._mark_application(asset.removeprefix(ASSET))
+        else:
+            self._mark_own()
 
     def _requested(self, name: str, reason: str) -> None:
         if self._engine is not None:

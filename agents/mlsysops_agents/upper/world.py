@@ -70,6 +70,30 @@ class UpperWorld(ABC):
 
     # -- what policies are shown -------------------------------------------------------------------------------
 
+    def measured(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, float]:
+        """Return the newest values of the metrics that targets of an application and a policy look at.
+
+        Args:
+            asset: The asset; where it is no application, only `metrics` count.
+            metrics: What a policy declares to look at.
+
+        Returns:
+            Values by ``COMPONENT/METRIC``, or ``METRIC`` where no component of the application measures it.
+        """
+        application = self.application(asset.removeprefix(ASSET)) if asset.startswith(ASSET) else None
+        found: dict[str, float] = {}
+        for component in application.components if application is not None else ():
+            targets = [metric.application_metric_id for metric in component.qos_metrics]
+            for metric in dict.fromkeys([*targets, *metrics]):
+                sample = self._telemetry.latest(metric, service_name=component.name)
+                if sample is not None:
+                    found[f"{component.name}/{metric}"] = sample.value
+        for metric in metrics:
+            sample = self._telemetry.latest(metric)
+            if sample is not None and not any(name.endswith(f"/{metric}") for name in found):
+                found[metric] = sample.value
+        return found
+
     def application_description(self, asset: str) -> list[dict[str, Any]]:
         """Return the application of an asset; all of them where the asset is no application."""
         if asset.startswith(ASSET):
@@ -84,7 +108,7 @@ class UpperWorld(ABC):
         """Return the tier's own wrapped description."""
 
     @abstractmethod
-    def snapshot(self, asset: str) -> dict[str, Any]:
+    def snapshot(self, asset: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
         """Return what a decision was made from."""
 
     def telemetry(self, policy: LoadedPolicy, asset: str) -> dict[str, Any]:

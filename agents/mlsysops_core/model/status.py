@@ -177,11 +177,15 @@ class Decision(StatusModel):
     time: str = Field("", description="When (RFC 3339).")
     tier: str = Field("", description="Tier of the agent: continuum, cluster or node.")
     agent: str = Field("", description="Name of the agent.")
+    asset: str = Field("", description="What it is about, e.g. application/NAME.")
     trigger: str = Field("", description="What led to it.")
     policy: str = Field("", description="Policy that planned it.")
+    policy_version: str = Field("", description="Version of the policy.")
     verdict: str = Field("", description="What was concluded.")
     component: str | None = Field(None, description="Component it is about.")
+    inputs: dict[str, Any] = Field(default_factory=dict, description="What was seen, metric values among it.")
     plan: dict[str, Any] = Field(default_factory=dict, description="The plan: mechanism -> command.")
+    scheduler: str = Field("", description="What the plan scheduler did with it.")
     outcome: str = Field("", description="What came of it.")
     rejected: Annotated[list[Rejection], BeforeValidator(_none_to_empty)] = Field(
         default_factory=list, description="Candidates that were not chosen."
@@ -281,6 +285,9 @@ class NodeStatus(StatusModel):
         default_factory=list, description="Changes of components that the node asks its cluster for."
     )
     policies: PolicyStatuses = Field(default_factory=list, description="Policies of the node's agent.")
+    decisions: Annotated[list[Decision], BeforeValidator(_none_to_empty)] = Field(
+        default_factory=list, description="What the node's agent decided, newest first, at most 20."
+    )
 
 
 class AgentHealth(StatusModel):
@@ -310,6 +317,9 @@ class ClusterStatus(StatusModel):
     )
     nodes: NodeCounts | None = Field(None, description="How many nodes there are.")
     policies: PolicyStatuses = Field(default_factory=list, description="Policies of the agent of this tier.")
+    decisions: Annotated[list[Decision], BeforeValidator(_none_to_empty)] = Field(
+        default_factory=list, description="What its agent decided, newest first, at most 20."
+    )
 
 
 class ContinuumStatus(ClusterStatus):

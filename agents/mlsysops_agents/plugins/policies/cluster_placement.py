@@ -57,7 +57,7 @@ class ClusterPlacement:
         for application in application_description:
             name = application["name"]
             found = self._handle.place(name)
-            self._handle.explain(rejected=found.rejected)
+            self._handle.explain(rejected=[*found.rejected, *found.outscored()])
             if found.unplaced:
                 self._handle.explain(message=found.explain[found.unplaced[0]], component=found.unplaced[0])
                 continue

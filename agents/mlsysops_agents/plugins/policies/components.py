@@ -79,7 +79,9 @@ class _PlacedComponents:
             waiting = self._waiting(application, state)
             if waiting:
                 found = self._handle.place(name)
-                self._handle.explain(rejected=[item for item in found.rejected if item.component in waiting])
+                self._handle.explain(
+                    rejected=[item for item in [*found.rejected, *found.outscored()] if item.component in waiting]
+                )
                 if found.unplaced:
                     first = found.unplaced[0]
                     self._handle.explain(message=found.explain[first], component=first)

@@ -110,7 +110,7 @@ class RelocateComponents:
                 if now - context["since"].get(key, now) < grace or component in actions:
                     continue
                 found, text = self._target(application, key, context, state)
-                self._handle.explain(rejected=found.rejected)
+                self._handle.explain(rejected=[*found.rejected, *found.outscored()])
                 if not found.assignments:
                     context["stuck"][key] = text
                     self._handle.explain(message=f"{component} stays: {why}; {text}", component=component)

@@ -1,19 +1,17 @@
-"""The decisions about each application: kept for its status, written to the log, and told as Events where they matter."""
+"""The decisions of an agent's loop: kept for statuses, written to the log, and told as Events where they matter."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mlsysops_core.contracts import KnowledgeStore, Objects
 from mlsysops_core.model.status import MAX_DECISIONS
 
 from mlsysops_agents.loop.story import repeats, story
-
-from .world import APP, ASSET
 
 __all__ = ["Decisions"]
 
@@ -24,15 +22,22 @@ _BAD_OUTCOMES = {"failed": "PlanFailed", "rolled-back": "PlanRolledBack", "held"
 
 
 class Decisions:
-    """What an agent decided, application by application.
+    """What an agent decided, asset by asset.
 
     Args:
-        objects: Where applications are, and Events are told.
-        mark: Called with the name of an application whose status has something new to tell.
+        objects: Where Events are told.
+        about: Returns the object that an asset stands for, and that Events are about; None where it is gone.
+        mark: Called with an asset of which there is something new to tell.
     """
 
-    def __init__(self, objects: Objects, mark: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        about: Callable[[str], Mapping[str, Any] | None],
+        mark: Callable[[str], None],
+    ) -> None:
         self._objects = objects
+        self._about = about
         self._mark = mark
         self._known: dict[str, deque[Mapping[str, Any]]] = {}
         #: Where earlier decisions are, once it is open.
@@ -42,40 +47,47 @@ class Decisions:
 
     def take(self, decision: Mapping[str, Any]) -> None:
         """Take a decision of the loop."""
-        name = str(decision["asset"]).removeprefix(ASSET)
-        obj = self._objects.get(APP, name)
-        if decision["verdict"] == "no-change" or obj is None:
+        asset = str(decision["asset"])
+        if decision["verdict"] == "no-change":
             return
         _log.info(
             "decision %s: %s on %s: %s, %s",
             decision["id"],
             decision["policy"],
-            decision["asset"],
+            asset,
             decision["verdict"],
             decision["scheduler"] or decision["message"] or "nothing done",
         )
-        known = self.of(name)
+        obj = self._about(asset)
+        if obj is None:
+            return
+        known = self.of(asset)
         # The first look into the knowledge store may have found it there already.
         if decision["id"] not in {item["id"] for item in known} and not repeats(decision, known):
             known.appendleft(decision)
-        self._mark(name)
+        self._mark(asset)
         if decision["verdict"] == "no-plan" and decision["message"]:
             self._event(obj, "NoFit", str(decision["message"]))
         elif decision["outcome"] in _BAD_OUTCOMES:
             self._event(obj, _BAD_OUTCOMES[decision["outcome"]], str(decision["scheduler"] or decision["message"]))
 
-    def of(self, name: str) -> deque[Mapping[str, Any]]:
-        """Return the decisions about an application, the newest first."""
-        if name not in self._known:
-            known = self.knowledge.decisions(ASSET + name, limit=5 * MAX_DECISIONS) if self.knowledge else ()
-            obj = self._objects.get(APP, name)
+    def of(self, asset: str) -> deque[Mapping[str, Any]]:
+        """Return the decisions about an asset, the newest first."""
+        if asset not in self._known:
+            known = self.knowledge.decisions(asset, limit=5 * MAX_DECISIONS) if self.knowledge else ()
+            obj = self._about(asset)
             since = str(obj["metadata"].get("creationTimestamp") or "") if obj is not None else ""
-            self._known[name] = story(known, since=since, limit=MAX_DECISIONS)
-        return self._known[name]
+            self._known[asset] = story(known, since=since, limit=MAX_DECISIONS)
+        return self._known[asset]
 
-    def forget(self, name: str) -> None:
-        """Drop those about an application that is gone."""
-        self._known.pop(name, None)
+    def newest(self, assets: Iterable[str]) -> list[Mapping[str, Any]]:
+        """Return the newest decisions about some assets together, the newest first, as many as a status keeps."""
+        together = [decision for asset in assets for decision in self.of(asset)]
+        return sorted(together, key=lambda item: str(item["time"]), reverse=True)[:MAX_DECISIONS]
+
+    def forget(self, asset: str) -> None:
+        """Drop those about an asset that is gone."""
+        self._known.pop(asset, None)
 
     def _event(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
         if self.tasks is not None:

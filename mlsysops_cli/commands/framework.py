@@ -293,7 +293,10 @@ def destroy_all(
     ] = False,
     abandon: Annotated[
         bool,
-        typer.Option("--abandon", help="On clusters that exist: leave APIs that do not answer as they are."),
+        typer.Option(
+            "--abandon",
+            help="Leave hosts, and APIs of clusters that exist, that do not answer as they are; what is left is listed.",
+        ),
     ] = False,
 ) -> None:
     """Remove a slice: its pods, processes, files and addresses. Clusters that exist stay."""

@@ -11,6 +11,7 @@ from mlsysops_cli.actions.framework.change import HostAccess, report_change, run
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.members import check_joining, check_leaving, joining_warnings
 from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepared_change
+from mlsysops_cli.actions.framework.remains import left_behind
 from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.slice import SliceState
@@ -118,7 +119,7 @@ def remove_nodes(
     text = f"{done}: {result.changed} changes, {result.seconds:.1f} s\n"
     if not access.check:
         settings.note(f"take it out of {inventory} too: `mls framework deploy-all` adds what stands there")
-    left = {name: _left_behind(part) for name, part in leaving.items()} if force else {}
+    left = {name: left_behind(part) for name, part in leaving.items()} if force else {}
     text += "".join(f"  left on {name}: {', '.join(what)}\n" for name, what in left.items())
     report_change(settings, state.name, result, text, nodes=list(names), left=left)
 
@@ -132,14 +133,3 @@ def _commit(prepared: Prepared, names: Sequence[str]) -> None:
         plan["mls_plan"]["hosts"].pop(name, None)
     write_private(prepared.directory / "plan.json", json.dumps(plan, indent=1) + "\n")
     prepared.plan.unlink()
-
-
-def _left_behind(part: dict[str, Any]) -> list[str]:
-    """Return what of ours is still on a host that was not asked."""
-    programs = [program["name"] for key in ("kubelet", "agents") for program in part[key].get("programs", [])]
-    if "k3s" in part:
-        unit = "k3s-agent" if part["role"] == "worker" else "k3s"
-        return [f"unit {unit}", "/etc/rancher", "/var/lib/rancher/k3s", *(one["path"] for one in part["artifacts"])]
-    if part["local"]:
-        return [*(f"process {name}" for name in programs), *part["remove"]["paths"]]
-    return [*(f"unit mls-{part['supervisor']['slice']}-{name}" for name in programs), *part["remove"]["paths"]]

@@ -35,7 +35,7 @@ class Life:
     def __init__(self, k3s: K3sBed) -> None:
         self.k3s = k3s
         self.bed = k3s.bed
-        self.shared = {"mls_artifacts_mirror": k3s.server.url, "k3s_server_timeout": 60, "k3s_agent_timeout": 60}
+        self.shared = {"mls_artifacts_mirror": k3s.server.url, "k3s_server_timeout": 180, "k3s_agent_timeout": 180}
         self.bare: dict[str, set[str]] = {}
         self.roles = ONE
         self.version = VERSION
@@ -183,7 +183,7 @@ def test_an_upgrade_that_fails_stops_with_the_old_version_running(life: Life) ->
     before = {host: life.bed.ssh(host, program, expect=None) for host in ("mgmt", "server", "worker1")}
     life.shared |= {"k3s_server_timeout": 15, "k3s_agent_timeout": 15}
     stopped = life.mls(f"upgrade -i {life.inventory(ONE, mls_k3s_version=BROKEN)}", expect=PARTIAL_FAILURE)
-    life.shared |= {"k3s_server_timeout": 60, "k3s_agent_timeout": 60}
+    life.shared |= {"k3s_server_timeout": 180, "k3s_agent_timeout": 180}
     assert len(stopped.err.strip().splitlines()) == 1
     assert "the upgrade stopped at mgmt" in stopped.err
     assert "planted" in stopped.err

@@ -235,7 +235,11 @@ class PolicyManager:
         for name in gone:
             learned = name in candidates and candidates[name].declaration.machine_learning
             handed_over = learned and not settings.machine_learning
-            engine.remove_policy(name, handed_over=f"the slice's mode is {settings.mode}" if handed_over else "")
+            engine.remove_policy(
+                name,
+                handed_over=f"the slice's mode is {settings.mode}" if handed_over else "",
+                keep=name in candidates,
+            )
         self._running = active
         for name in gone:
             if name not in candidates and self.on_removed is not None:

@@ -161,12 +161,13 @@ class Engine:
                 self._add(policy, asset, Trigger("start", f"policy {policy.name}"), kept.get(asset))
         self._report_conditions()
 
-    def remove_policy(self, name: str, *, handed_over: str = "") -> None:
+    def remove_policy(self, name: str, *, handed_over: str = "", keep: bool = False) -> None:
         """Let a policy decide no longer.
 
         Args:
             name: Its name.
             handed_over: Why its last effects stay; the other policies then look at its assets. Empty where they do not.
+            keep: Whether it is only switched off, so that its contexts are kept for a time.
         """
         policy = self._policies.pop(name, None)
         for analysis in [item for item in self._analyses.values() if item.policy.name == name]:
@@ -175,7 +176,7 @@ class Engine:
                 self._chronicle.handed_over(policy, analysis.asset, handed_over)
                 self.notify(analysis.asset, Trigger("request", f"takes over from {name}"))
         self._shares.drop(name)
-        if not handed_over:  # one that is only switched off may come back
+        if not keep and not handed_over:
             self._knowledge.forget_policy(name)
         self._report_conditions()
 

@@ -136,7 +136,13 @@ class PlanScheduler:
         self._unwritten = Breaker(threshold=1, first_pause=1.0, longest_pause=60.0)
         #: Called with plans that ended when whoever had submitted them was gone.
         self.on_unclaimed: Callable[[Plan, PlanResult], None] | None = None
-        self._swings = Oscillations(self._settings.swing_window, self._settings.swing_hold, _LONGEST_HOLD)
+        self._swings = Oscillations(
+            self._settings.swing_window, self._settings.swing_hold, _LONGEST_HOLD, keep=self._keep_hold
+        )
+        for asset, state in knowledge.holds().items():
+            elapsed = max(0.0, clock.time() - float(state["time"]))
+            if not self._swings.restore(asset, state, clock.monotonic(), elapsed):
+                knowledge.release(asset)
 
     def oscillations(self) -> list[dict[str, str]]:
         """Return one condition for each asset that is left alone because policies change it to and fro."""
@@ -144,6 +150,10 @@ class PlanScheduler:
             {"policy": "scheduler", "asset": asset, "reason": "Oscillation", "message": message}
             for asset, message in self._swings.conditions(self._clock.monotonic())
         ]
+
+    def _keep_hold(self, asset: str, state: Mapping[str, Any]) -> None:
+        """Keep what is known of a swinging asset: a restart must not set it free."""
+        self._knowledge.hold(asset, {**state, "time": self._clock.time()})
 
     async def submit(self, plan: Plan) -> PlanResult:
         """Queue a plan and wait for what becomes of it."""

@@ -104,6 +104,9 @@ async def test_contexts_of_other_versions_and_of_removed_policies_go(bench: Make
     world.engine.set_policy(replace(made, version="5"))
     await world.clock.advance(1)
     assert world.knowledge.load_context("p@5", "a") == {"n": 2}
+    world.engine.remove_policy("p", keep=True)
+    assert ("p@5", "a") in contexts(world.knowledge)
+    world.engine.set_policy(replace(made, version="5"))
     world.engine.remove_policy("p")
     assert not {item for item in contexts(world.knowledge) if item[0] == "p@5"}
 

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 from mlsysops_core.contracts import Outcome, PluginHandle
 from mlsysops_core.errors import NotFound
+from mlsysops_core.permissions import is_permitted
 
-from .actions import Command, read_command
+from .actions import Action, Command, read_command
 
 __all__ = ["ANNOTATION", "ClusterPlacementMechanism"]
 
@@ -40,7 +41,8 @@ class ClusterPlacementMechanism:
         application = self._handle.objects.get("MLSysOpsApp", read.application)
         if application is None:
             raise NotFound(f"application {read.application} is gone")
-        clusters = component_clusters(application)
+        before = component_clusters(application)
+        clusters = dict(before)
         for action in read.actions:
             if action.verb == "remove":
                 clusters.pop(action.component, None)
@@ -48,7 +50,7 @@ class ClusterPlacementMechanism:
                 clusters[action.component] = action.host
         text = json.dumps(clusters, sort_keys=True)
         # The annotation first: a cluster that gets the application must find in it what is its own.
-        if component_clusters(application) != clusters:
+        if before != clusters:
             await self._handle.objects.annotate(
                 "MLSysOpsApp", read.application, {ANNOTATION: text}, field_manager=_MANAGER
             )
@@ -56,18 +58,24 @@ class ClusterPlacementMechanism:
         await self._handle.objects.apply(_policy(application, names), field_manager=_MANAGER)
         message = f"{read.application} placed on {', '.join(names)}"
         await self._handle.objects.event(application, kind="Normal", reason="ClusterAssigned", message=message)
-        return Outcome(ok=True, message=message, details={"clusters": clusters})
+        return Outcome(
+            ok=True, message=message, details={"clusters": clusters}, undo=_undo(read.application, before, clusters)
+        )
 
     def assets(self, command: Mapping[str, Any]) -> frozenset[str]:
         """Return the application: its annotation is one value."""
         return frozenset({f"application/{_read(command).application}"})
 
     def check(self, command: Mapping[str, Any]) -> str:
-        """Say whether the application is gone."""
-        name = _read(command).application
-        application = self._handle.objects.get("MLSysOpsApp", name)
+        """Say why a command no longer makes sense: things moved on, or the description forbids it."""
+        read = _read(command)
+        application = self._handle.objects.get("MLSysOpsApp", read.application)
         if application is None or application["metadata"].get("deletionTimestamp"):
-            return f"application {name} is gone"
+            return f"application {read.application} is gone"
+        registered = sorted(item["metadata"]["name"] for item in self._handle.objects.items("MLSysOpsCluster"))
+        for action in read.actions:
+            if action.verb != "remove" and (objection := _objection(application, action, registered)):
+                return objection
         return ""
 
     def get_state(self) -> dict[str, Any]:
@@ -97,6 +105,35 @@ def component_clusters(application: Mapping[str, Any]) -> dict[str, str]:
     except ValueError:
         return {}
     return {str(name): str(cluster) for name, cluster in value.items()} if isinstance(value, dict) else {}
+
+
+def _objection(application: Mapping[str, Any], action: Action, registered: list[str]) -> str:
+    component, present = action.component, component_clusters(application).get(action.component)
+    if action.host not in registered:
+        return f"there is no cluster {action.host} for component {component}: clusters are {', '.join(registered) or 'none'}"
+    if action.verb == "move" and action.source is not None and action.source != present:
+        return f"component {component} is assigned to {present}, not to {action.source}"
+    # What runs may leave its cluster only where its owner permits it; what a cluster has no place for loses nothing.
+    leaves = present not in (None, action.host) and _runs(application, component, str(present))
+    if leaves and not is_permitted("component_relocation", application.get("spec") or {}):
+        return f"component_relocation is not among the permitted_actions of {application['metadata']['name']}"
+    return ""
+
+
+def _runs(application: Mapping[str, Any], component: str, cluster: str) -> bool:
+    """Whether a component is on a node of a cluster, as far as the application's status tells."""
+    told = (application.get("status") or {}).get("components") or ()
+    return any(item.get("name") == component and item.get("cluster") == cluster and item.get("node") for item in told)
+
+
+def _undo(application: str, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the command that assigns components as before; None where nothing changed."""
+    plan = {
+        name: [{"action": "deploy", "host": before[name]} if name in before else {"action": "remove"}]
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }
+    return {"name": application, "deployment_plan": plan} if plan else None
 
 
 def _components(application: Mapping[str, Any]) -> dict[str, dict[str, str | None]]:

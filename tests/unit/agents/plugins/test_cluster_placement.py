@@ -19,6 +19,8 @@ APP = {
 def made() -> tuple[FakeHandle, ClusterPlacementMechanism]:
     handle = FakeHandle("continuum")
     handle.objects.put(APP)
+    for name in ("c1", "c2"):
+        handle.objects.put({"kind": "MLSysOpsCluster", "metadata": {"name": name}})
     return handle, ClusterPlacementMechanism(handle)
 
 
@@ -65,3 +67,46 @@ def test_an_application_that_is_gone_is_left_alone() -> None:
     handle.objects.stored.clear()
     command = {"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c1"}]}}
     assert mechanism.check(command) == "application app is gone"
+
+
+def moving(source: str, target: str) -> dict[str, Any]:
+    return {"name": "app", "deployment_plan": {"web": [{"action": "move", "src_host": source, "target_host": target}]}}
+
+
+async def test_a_command_that_no_longer_makes_sense_is_refused() -> None:
+    _handle, mechanism = made()
+    assert (
+        mechanism.check(moving("c1", "nowhere")) == "there is no cluster nowhere for component web: clusters are c1, c2"
+    )
+    assert mechanism.check(moving("c1", "c2")) == "component web is assigned to None, not to c1"
+    await mechanism.apply({"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c2"}]}})
+    assert mechanism.check(moving("c1", "c2")) == "component web is assigned to c2, not to c1"
+    assert mechanism.check({"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c2"}]}}) == ""
+
+
+async def test_what_runs_leaves_its_cluster_only_where_that_is_permitted() -> None:
+    handle, mechanism = made()
+    await mechanism.apply({"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c1"}]}})
+    assert mechanism.check(moving("c1", "c2")) == ""  # it has no node there: nothing is lost
+    app = dict(handle.objects.get("MLSysOpsApp", "app") or {})
+    app["status"] = {"components": [{"name": "web", "cluster": "c1", "node": "w1"}]}
+    handle.objects.put(app)
+    assert mechanism.check(moving("c1", "c2")) == "component_relocation is not among the permitted_actions of app"
+    handle.objects.put({**app, "spec": {**app["spec"], "permitted_actions": ["component_relocation"]}})
+    assert mechanism.check(moving("c1", "c2")) == ""
+
+
+async def test_a_plan_that_breaks_later_is_taken_back() -> None:
+    handle, mechanism = made()
+    await mechanism.apply({"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c1"}]}})
+    plan = {
+        "web": [{"action": "move", "src_host": "c1", "target_host": "c2"}],
+        "db": [{"action": "deploy", "host": "c2"}],
+    }
+    outcome = await mechanism.apply({"name": "app", "deployment_plan": plan})
+    assert clusters(handle) == {"web": "c2", "db": "c2"}
+    assert outcome.undo is not None
+    await mechanism.apply(outcome.undo)
+    assert clusters(handle) == {"web": "c1"}
+    again = await mechanism.apply({"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c1"}]}})
+    assert again.undo is None

@@ -9,7 +9,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from figure import Figure
 from mlsysops_agents.adapters.telemetry import Kind, Point, SeriesKey, TelemetryStore
 from mlsysops_agents.cluster.handle import ClusterHandle
 from mlsysops_agents.cluster.world import ClusterWorld
+from mlsysops_agents.extension import Concerns
 from mlsysops_agents.loop import Engine, EngineSettings, SchedulerSettings, SqliteKnowledge, SystemClock
 from mlsysops_agents.plugins.mechanisms import Fluidity
 from mlsysops_core.contracts import AgentIdentity, Outcome, Scope
@@ -90,9 +91,16 @@ def loaded(name: str, policy: Any) -> LoadedPolicy:
     return LoadedPolicy(name, policy, Declaration.from_context(context, plugin=name), context, "1", "bench")
 
 
-def world(clock: SystemClock) -> tuple[FakeObjects, TelemetryStore, ClusterWorld, ClusterHandle]:
-    """A cluster of ten nodes and 200 applications of two placed components each."""
-    objects, telemetry = FakeObjects(), TelemetryStore(now=clock.time, max_series=4 * APPLICATIONS)
+def world(
+    clock: SystemClock, now: Callable[[], float] | None = None
+) -> tuple[FakeObjects, TelemetryStore, ClusterWorld, ClusterHandle]:
+    """A cluster of ten nodes and 200 applications of two placed components each.
+
+    Args:
+        clock: The engine's time.
+        now: The store's time, where samples are not stamped with the engine's.
+    """
+    objects, telemetry = FakeObjects(), TelemetryStore(now=now or clock.time, max_series=4 * APPLICATIONS)
     group = "mlsysops.eu/v1"
     for index in range(10):
         name = f"n{index}"
@@ -113,6 +121,19 @@ def world(clock: SystemClock) -> tuple[FakeObjects, TelemetryStore, ClusterWorld
         objects.put({"apiVersion": group, "kind": "MLSysOpsApp", "metadata": metadata, "spec": spec})
     cluster = ClusterWorld(AGENT, objects, telemetry)
     return objects, telemetry, cluster, ClusterHandle(AGENT, clock, objects, telemetry, cluster)
+
+
+def concerns(cluster: ClusterWorld) -> Concerns:
+    """The agents' own mapping from a sample to assets, told of every application."""
+    known = Concerns((f"cluster/{AGENT.name}", f"system/{AGENT.name}"), cluster.on_node)
+    for index in range(APPLICATIONS):
+        known.note(f"app{index}", components_of(index))
+    return known
+
+
+def components_of(index: int) -> list[str]:
+    """The components of an application."""
+    return [f"app{index}-{part}" for part in ("web", "db")]
 
 
 async def place_all(fluidity: Fluidity) -> None:
@@ -137,12 +158,8 @@ async def latencies() -> list[float]:
         mechanisms={"fluidity": fluidity, "noted": noted},
         settings=EngineSettings(debounce=0.0, scheduler=SchedulerSettings(cool_down=0.0)),
     )
-    assets = {
-        f"app{index}-{part}": f"application/app{index}" for index in range(APPLICATIONS) for part in ("web", "db")
-    }
-    telemetry.subscribe(
-        lambda samples: engine.observe(samples, lambda sample: [assets[sample.attributes["service.name"]]])
-    )
+    known = concerns(cluster)
+    telemetry.subscribe(lambda samples: engine.observe(samples, known.assets))
     running = asyncio.create_task(engine.run())
     for index in range(APPLICATIONS):
         engine.add_asset(f"application/app{index}", Scope.APPLICATION)
@@ -196,7 +213,9 @@ async def idle_share() -> float:
 async def growth() -> float:
     """Growth of the resident memory over a million samples of 400 series, with the analyses that they cause."""
     clock = SystemClock()
-    _, telemetry, cluster, _ = world(clock)
+    at = clock.time()
+    # A second of the samples' time passes with every batch, so the store is told that time, too.
+    _, telemetry, cluster, _ = world(clock, now=lambda: at)
     noted = Noted()
     engine = Engine(
         AGENT,
@@ -207,22 +226,21 @@ async def growth() -> float:
         mechanisms={"noted": noted},
     )
     running = asyncio.create_task(engine.run())
-    assets = {
-        f"app{index}-{part}": f"application/app{index}" for index in range(APPLICATIONS) for part in ("web", "db")
-    }
-    telemetry.subscribe(
-        lambda samples: engine.observe(samples, lambda sample: [assets[sample.attributes["service.name"]]])
-    )
+    known = concerns(cluster)
+    telemetry.subscribe(lambda samples: engine.observe(samples, known.assets))
     for index in range(APPLICATIONS):
         engine.add_asset(f"application/app{index}", Scope.APPLICATION)
-    keys = [SeriesKey("rate", (("service.name", name),), ()) for name in assets]
-    process, batch, at = psutil.Process(), len(keys), clock.time()
+    names = [name for index in range(APPLICATIONS) for name in components_of(index)]
+    keys = [SeriesKey("rate", (("service.name", name),), ()) for name in names]
+    process, batch = psutil.Process(), len(keys)
 
     async def feed(count: int) -> None:
         nonlocal at
         for _ in range(count // batch):
             at += 1.0
-            telemetry.ingest([Point(key, at % 97, at, Kind.GAUGE) for key in keys])
+            taken = telemetry.ingest([Point(key, at % 97, at, Kind.GAUGE) for key in keys])
+            if taken.accepted != batch:  # samples that the store does not take measure nothing
+                raise RuntimeError(f"{batch - taken.accepted} of {batch} samples were not accepted: {taken}")
             await asyncio.sleep(0)
 
     # Windows fill up to their bound first: what is measured is what goes on growing after that.

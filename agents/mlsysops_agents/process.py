@@ -24,7 +24,15 @@ from mlsysops_core.errors import InvalidInput, MlsError
 
 from .adapters.health import VERSION
 from .adapters.kubernetes import Heartbeat, KubernetesClient, KubernetesObjects, lease_name
-from .adapters.telemetry import Forwarder, HttpPush, OtlpReceiver, TelemetryStore, export_traces, read_headers
+from .adapters.telemetry import (
+    Forwarder,
+    HttpPush,
+    OtlpReceiver,
+    TelemetryStore,
+    export_traces,
+    kept_windows,
+    read_headers,
+)
 from .config import AgentConfig
 
 __all__ = ["Runtime", "TierRun", "configure_logging", "die_with_parent", "run_process", "tier_run"]
@@ -146,6 +154,7 @@ async def _work(config: AgentConfig, run: TierRun) -> None:
         client = await stack.enter_async_context(
             await KubernetesClient.connect(config.kubeconfig, credentials_dir=credentials)
         )
+        await stack.enter_async_context(kept_windows(config.state_dir / "windows.sqlite", telemetry))
         listen = config.telemetry.listen
         await stack.enter_async_context(
             OtlpReceiver(telemetry, address=listen.address, port=listen.port, defaults=_resource_defaults(config))

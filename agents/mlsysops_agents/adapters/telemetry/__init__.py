@@ -9,6 +9,7 @@ from .points import Kind, Point, SeriesKey
 from .query import Query, telemetry_argument
 from .receiver import OtlpReceiver
 from .store import TelemetryStore
+from .windows import kept_windows
 
 __all__ = [
     "Forwarder",
@@ -22,6 +23,7 @@ __all__ = [
     "SeriesKey",
     "TelemetryStore",
     "export_traces",
+    "kept_windows",
     "read_headers",
     "telemetry_argument",
 ]

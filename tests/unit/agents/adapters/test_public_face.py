@@ -39,6 +39,7 @@ def test_telemetry() -> None:
         "SeriesKey",
         "TelemetryStore",
         "export_traces",
+        "kept_windows",
         "read_headers",
         "telemetry_argument",
     ]

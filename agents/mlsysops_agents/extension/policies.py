@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, PluginHandle
-from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, SentToAgents, digest_of
+from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, SentToAgents, digest_of, own_labels
 from mlsysops_core.plugins import LoadedPolicy, PluginError, load_policies
 from mlsysops_core.plugins.modules import plugin_files, policy_name_of
 
@@ -30,7 +30,7 @@ from mlsysops_agents.loop import Engine, Trigger
 
 from .settings import SETTINGS, SliceSettings, TargetedInputs, read_settings
 from .trust import Trust
-from .wanted import Wanted, own_labels
+from .wanted import Wanted
 
 __all__ = ["PolicyManager"]
 
@@ -164,7 +164,7 @@ class PolicyManager:
 
     def on_own_object(self, obj: Mapping[str, Any] | None) -> None:
         """Take note of the agent's own description: selectors look at its labels."""
-        labels = own_labels(self._agent, obj)
+        labels = own_labels(self._agent.tier, self._agent.name, obj)
         if labels != self._labels:
             self._labels = labels
             self._changed.set()
@@ -174,7 +174,7 @@ class PolicyManager:
     async def run(self, engine: Engine) -> None:
         """Keep the engine's policies as they are wanted until cancelled."""
         self._running = dict(engine.policies)
-        self._labels = self._labels or own_labels(self._agent, None)
+        self._labels = self._labels or own_labels(self._agent.tier, self._agent.name, None)
         try:
             while True:
                 self._changed.clear()

@@ -14,7 +14,7 @@ from mlsysops_core.model.agents import CONFIG, POLICY, AgentSettings, SentToAgen
 
 from .settings import SETTINGS
 
-__all__ = ["Wanted", "own_labels"]
+__all__ = ["Wanted"]
 
 _log = logging.getLogger(__name__)
 
@@ -77,13 +77,3 @@ def _merged(configs: Sequence[SentToAgents], faults: dict[str, str]) -> AgentSet
             if item.enabled is not None:
                 mine["enabled"] = item.enabled
     return AgentSettings.model_validate({"policies": merged, "log_level": level})
-
-
-def own_labels(agent: AgentIdentity, obj: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the labels that selectors see of an agent: those of its description, and what it is."""
-    labels = {"mlsysops.eu/tier": agent.tier, "mlsysops.eu/agent": agent.name}
-    described = (obj or {}).get("spec") or {}
-    for label in described.get("labels") or () if isinstance(described.get("labels"), list) else ():
-        key, _, value = str(label).replace(":", "=", 1).partition("=")
-        labels[key.strip()] = value.strip()
-    return {**((obj or {}).get("metadata") or {}).get("labels", {}), **labels}

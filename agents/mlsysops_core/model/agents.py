@@ -34,6 +34,7 @@ __all__ = [
     "code_key",
     "digest_of",
     "object_name",
+    "own_labels",
     "signed_bytes",
 ]
 
@@ -285,3 +286,19 @@ def object_name(kind: str, name: str, target: str) -> str:
     """Return the name of the ConfigMap for something and its target: readable, and unique by a digest."""
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "x"
     return f"mlsysops-{kind}-{readable}-{digest_of(f'{kind}/{name}/{target}')[:10]}"
+
+
+def own_labels(tier: str, name: str, obj: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the labels that selectors see of an agent: those of its description, and what it is.
+
+    Args:
+        tier: Its tier.
+        name: Its name.
+        obj: The resource that describes what it looks after; None while there is none.
+    """
+    labels = {"mlsysops.eu/tier": tier, "mlsysops.eu/agent": name}
+    described = (obj or {}).get("spec") or {}
+    for label in described.get("labels") or () if isinstance(described.get("labels"), list) else ():
+        key, _, value = str(label).replace(":", "=", 1).partition("=")
+        labels[key.strip()] = value.strip()
+    return {**(((obj or {}).get("metadata") or {}).get("labels") or {}), **labels}

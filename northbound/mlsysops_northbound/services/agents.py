@@ -20,6 +20,7 @@ from mlsysops_core.model.agents import (
     Target,
     digest_of,
     object_name,
+    own_labels,
 )
 from mlsysops_core.model.api import AgentPolicy, AgentsRequest, SentItem, SentList, SentRevision
 from mlsysops_core.yaml import load_yaml
@@ -163,8 +164,7 @@ class Agents:
         for kind, tier in _KINDS.items():
             for obj in (await self._store.list(resource_of(kind), self._namespace)).items:
                 name = str(obj["metadata"]["name"])
-                labels = {**(obj["metadata"].get("labels") or {}), "mlsysops.eu/tier": tier, "mlsysops.eu/agent": name}
-                if target is not None and not target.matches(tier, name, labels):
+                if target is not None and not target.matches(tier, name, own_labels(tier, name, obj)):
                     continue
                 found += [
                     AgentPolicy.model_validate({**item, "tier": tier, "agent": name})

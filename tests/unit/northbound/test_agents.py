@@ -140,3 +140,18 @@ async def test_what_agents_say_is_listed(api: httpx.AsyncClient, store: Any) -> 
     for target in ("node", "node/w1", "mlsysops.eu/cluster=c1"):
         some = (await api.get("/v1/agents/policies", params={"target": target})).json()["agents"]
         assert [item["agent"] for item in some] == ["w1"]
+
+
+async def test_a_selector_sees_the_labels_that_agents_see(api: httpx.AsyncClient, store: Any) -> None:
+    said = [{"name": "calm", "state": "Running"}]
+    for name, spec in (("w1", {"labels": ["zone=b", "gpu"]}), ("w2", {"labels": ["zone: a"]}), ("w3", {})):
+        obj = {"metadata": {"name": name, "labels": None}, "spec": spec, "status": {"policies": said}}
+        store.put(resource_of("MLSysOpsNode"), obj)
+
+    async def told(target: str) -> list[str]:
+        answer = (await api.get("/v1/agents/policies", params={"target": target})).json()
+        return [item["agent"] for item in answer["agents"]]
+
+    assert await told("zone=b") == await told("gpu=") == ["w1"]
+    assert await told("zone in (a, b)") == ["w1", "w2"]
+    assert await told("mlsysops.eu/tier=node,!zone") == ["w3"]

@@ -99,6 +99,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _unusable(path: Path, error: sqlite3.Error) -> OSError:
+    """What is wrong with a store, and the way out where it is damaged rather than, say, not to be opened."""
+    if isinstance(error, sqlite3.OperationalError):
+        return OSError(f"{path}: {error}")
+    return OSError(f"{path}: damaged ({error}); put a backup in its place with the command `restore`")
+
+
 class RevisionLog:
     """Appends revisions durably.
 
@@ -112,17 +119,32 @@ class RevisionLog:
             self._connection = _connect(path)
         except sqlite3.Error as exc:
             self._lock.close()
-            raise OSError(f"{path}: {exc}") from exc
+            raise _unusable(path, exc) from exc
+        self._path = path
         self._queue: queue.SimpleQueue[_Write | _Compact | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
 
     def load(self) -> tuple[int, Iterator[Revision]]:
-        """Reads everything kept: the compacted revision, and all revisions in order."""
-        row = self._connection.execute("SELECT value FROM meta WHERE key='compacted'").fetchone()
-        rows = self._connection.execute("SELECT rv, bucket, namespace, name, deleted, value FROM revisions ORDER BY rv")
-        return (row[0] if row else 0), (Revision(r[0], r[1], r[2], r[3], bool(r[4]), r[5]) for r in rows)
+        """Reads everything kept: the compacted revision, and all revisions in order.
+
+        Raises:
+            OSError: The file is damaged; also while the revisions are gone through.
+        """
+        try:
+            row = self._connection.execute("SELECT value FROM meta WHERE key='compacted'").fetchone()
+        except sqlite3.Error as exc:
+            raise _unusable(self._path, exc) from exc
+        return (row[0] if row else 0), self._revisions()
+
+    def _revisions(self) -> Iterator[Revision]:
+        query = "SELECT rv, bucket, namespace, name, deleted, value FROM revisions ORDER BY rv"
+        try:
+            for rv, bucket, namespace, name, deleted, value in self._connection.execute(query):
+                yield Revision(rv, bucket, namespace, name, bool(deleted), value)
+        except sqlite3.Error as exc:
+            raise _unusable(self._path, exc) from exc
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Starts the writer thread; commits are announced on the loop."""

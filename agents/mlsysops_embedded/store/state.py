@@ -195,7 +195,11 @@ class Store:
         self._dead: list[int] = []
         self._compacted = 0
         self._locks: dict[tuple[str, Key], tuple[asyncio.Lock, list[int]]] = {}
-        self._load()
+        try:
+            self._load()
+        except BaseException:
+            self.log.close()
+            raise
 
     def _load(self) -> None:
         self._compacted, revisions = self.log.load()

@@ -38,6 +38,11 @@ def values(path: Path) -> list[str]:
     return found
 
 
+def left_over(directory: Path) -> list[str]:
+    """Files of a copy that was not finished."""
+    return [path.name for path in directory.iterdir() if path.name.startswith(".")]
+
+
 def garbled(path: Path) -> None:
     path.write_bytes(b"this is no database, whatever its name says\n" * 500)
 
@@ -77,7 +82,7 @@ async def test_a_damaged_copy_is_blamed_and_changes_nothing(tmp_path: Path, dama
     with pytest.raises(OSError, match="copy: "):
         restore(tmp_path / "s", tmp_path / "copy")
     assert len(values(tmp_path / "s")) == 100
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+    assert not left_over(tmp_path)
 
 
 async def test_a_bare_host_repeats_no_revision_however_old_the_copy(tmp_path: Path) -> None:

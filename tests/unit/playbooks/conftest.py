@@ -93,12 +93,14 @@ def run(tmp_path: Path) -> Runner:
         broken: Sequence[str] = (),
         cut: Sequence[str] = (),
         silent: Sequence[str] = (),
-        limit: str = "",
     ) -> Ran:
-        hosts = {name: host(role, local=name not in silent) for name, role in roles_of_hosts.items()}
-        by_role = {
-            role: [n for n, r in roles_of_hosts.items() if r == role] for role in ("management", "server", "worker")
+        # Of clusters that exist, management host and servers stand for APIs alone here.
+        hosts = {
+            name: host(role, local=name not in silent)
+            for name, role in roles_of_hosts.items()
+            if engine != "existing" or role == "worker"
         }
+        by_role = {role: [n for n in hosts if roles_of_hosts[n] == role] for role in ("management", "server", "worker")}
         first, joining = by_role["server"][:1], by_role["server"][1:]
         groups: dict[str, list[str]] = {
             "management": by_role["management"], "servers": first, "workers": by_role["worker"], "gateways": [],
@@ -106,7 +108,7 @@ def run(tmp_path: Path) -> Runner:
             "northbound": by_role["management"], "apis": [],
         }  # fmt: skip
         if engine != "embedded":
-            groups["apis"] = [*by_role["management"], *first]
+            groups["apis"] = [name for name, role in roles_of_hosts.items() if role != "worker" and name not in joining]
         if engine == "k3s":
             groups |= {
                 "k3s_first": groups["apis"],
@@ -122,7 +124,7 @@ def run(tmp_path: Path) -> Runner:
         plan_file, inventory = tmp_path / "plan.json", tmp_path / "hosts.json"
         plan_file.write_text(json.dumps({"mls_plan": plan, "broken": list(broken), "cut": list(cut)}), encoding="utf-8")
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
-        reached = {name: SILENT if name in silent else here for name in hosts}
+        reached = {name: SILENT if name in silent else here for name in roles_of_hosts}
         inventory.write_text(json.dumps({"all": {"hosts": reached}}), encoding="utf-8")
         steps = Steps()
         result = run_playbook(
@@ -132,7 +134,6 @@ def run(tmp_path: Path) -> Runner:
                 state=tmp_path / "state",
                 logs=tmp_path / "logs",
                 extra_vars=plan_file,
-                limit=limit,
                 local_only=True,
                 environment={
                     "ANSIBLE_ROLES_PATH": str(roles),

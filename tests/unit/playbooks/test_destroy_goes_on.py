@@ -35,6 +35,6 @@ def test_a_silent_host_is_asked_once(run: Runner) -> None:
 
 
 def test_apis_are_cleared_from_here_where_no_host_answers(run: Runner) -> None:
-    ran = run("destroy.yml", SLICE, engine="existing", silent=list(SLICE))
+    ran = run("destroy.yml", SLICE, engine="existing", silent=["w1"], cut=["w1 agents remove"])
     assert ran.did(*(f"{host} kubernetes_objects remove" for host in ("mg", "s1")))
-    assert [failure.family for failure in ran.result.failures] == ["unreachable"] * 3
+    assert [failure.family for failure in ran.result.failures] == ["unreachable"]

@@ -216,7 +216,7 @@ async def kept_windows(path: Path, store: TelemetryStore) -> AsyncIterator[None]
     task: asyncio.Task[None] | None = None
     try:
         try:
-            _log.info("%d values of telemetry are back", await windows.restore())
+            _log.debug("%d values of telemetry are back", await windows.restore())
         except (sqlite3.Error, ValueError) as exc:
             _log.error("%s: telemetry windows cannot be read: %s", path, exc)
         task = asyncio.get_running_loop().create_task(windows.run(), name="windows")

@@ -30,6 +30,14 @@ _STATE = "/var/lib/mlsysops"
 #: Where a pod finds the wheels of its node.
 _WHEELS = "/srv/wheels"
 
+#: Memory that a part itself may use, MiB: a node agent knows less than the others.
+_OWN_MIB = {"continuum": 384, "cluster": 384, "node": 256, "northbound": 384}
+#: What one policy's process may use, MiB. A container has so much beside what its agent uses: a policy that leaks meets its own
+#: limit, and the container's, whose every process would end with it, is not met.
+_WORKER_MIB = 512
+#: What both have more where policies may have packages: these are imported, and installed before.
+_PACKAGES_MIB = {"worker": 512, "container": 1024}
+
 Object = dict[str, Any]
 
 
@@ -54,6 +62,7 @@ def management_pods(layout: SliceLayout) -> list[Object]:
             "args": ["continuum", "--config", "/etc/mlsysops/agent.yaml"],
             "port_name": "otlp",
             "port": host.otlp_port,
+            "limit": _limit(layout, "continuum"),
         },
         {
             "name": "northbound",
@@ -63,6 +72,7 @@ def management_pods(layout: SliceLayout) -> list[Object]:
             "args": ["--config", "/etc/mlsysops/northbound.yaml"],
             "port_name": "https",
             "port": NORTHBOUND_PORT,
+            "limit": f"{_OWN_MIB['northbound']}Mi",
         },
     ]
     for part in parts:
@@ -75,6 +85,7 @@ def management_pods(layout: SliceLayout) -> list[Object]:
             "northbound_port": NORTHBOUND_PORT,
             "packages": _packages(layout),
             "parts": parts,
+            "slice": layout.slice.name,
         },
     )
 
@@ -97,6 +108,7 @@ def cluster_pods(layout: SliceLayout, cluster: str) -> list[Object]:
             "server": server.host.node_name or server.host.name,
             "port": server.otlp_port,
             "node_port": OTLP_PORT,
+            "limits": {tier: _limit(layout, tier) for tier in ("cluster", "node")},
             "packages": _packages(layout),
             "workers": workers,
             "node_label": NODE_AGENT_LABEL if slice_.engine == "k3s" else "",
@@ -120,9 +132,21 @@ def _in_pod(layout: SliceLayout, host: HostLayout) -> Object:
         del config["telemetry"]["export"]  # its headers are a secret that pods do not get yet
     if host.host.role == "worker" and layout.slice.node_agent_writes:
         config["host_root"] = "/host"
+    worker = config.setdefault("worker", {})
+    worker["memory"] = _worker_mib(layout) * 2**20
     if layout.slice.plugins.packages and layout.slice.plugins.wheelhouse:
-        config["worker"]["packages"]["wheelhouse"] = _WHEELS
+        worker["packages"]["wheelhouse"] = _WHEELS
     return config
+
+
+def _worker_mib(layout: SliceLayout) -> int:
+    return _WORKER_MIB + (_PACKAGES_MIB["worker"] if layout.slice.plugins.packages else 0)
+
+
+def _limit(layout: SliceLayout, tier: str) -> str:
+    """Return the memory of a container: what its agent uses, and a policy that takes all it may."""
+    more = _PACKAGES_MIB["container"] if layout.slice.plugins.packages else 0
+    return f"{_OWN_MIB[tier] + _WORKER_MIB + more}Mi"
 
 
 def _packages(layout: SliceLayout) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def test_wheels_of_the_node_reach_its_agents(tmp_path: Path, name: str) -> None:
     assert volume["hostPath"] == {"path": "/var/lib/wheels", "type": "Directory"}
     assert (mount["mountPath"], mount["readOnly"]) == ("/srv/wheels", True)
     config = yaml.safe_load(next(iter(made[f"{name}/config"]["data"].values())))
+    assert config["worker"].pop("memory") == 2**30
     assert config["worker"]["packages"] == {"allowed": ["numpy"], "wheelhouse": "/srv/wheels"}
 
 

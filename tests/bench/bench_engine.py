@@ -223,7 +223,8 @@ def measure_start(plane: EmbeddedControlPlane) -> Figure:
 
 async def measure_fleet(plane: EmbeddedControlPlane) -> list[Figure]:
     """From the first Deployment to the last Running pod; the nodes run pods in name only, in a process of their own."""
-    plane.start_kubelet(FLEET_NODE, simulated_nodes=NODES)
+    # As an administrator: a node could not be so many others.
+    plane.start_kubelet(FLEET_NODE, simulated_nodes=NODES, kubeconfig=str(plane.kubeconfig))
     async with session(plane, plane.url) as http:
 
         async def nodes() -> int:

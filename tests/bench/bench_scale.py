@@ -48,7 +48,7 @@ def _start_fleet(plane: EmbeddedControlPlane) -> Process:
     config = plane.directory / "fleet.yaml"
     settings = {
         "node": node,
-        "kubeconfig": str(plane.kubelets.kubeconfig(node)),
+        "kubeconfig": str(plane.kubeconfig),  # of an administrator: a node could not be so many others
         "data_dir": str(plane.directory / node),
         "address": "127.121.1.1",
         "listen": {"port": 0},

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlsysops_embedded.apiserver.call import Call, User
 from mlsysops_embedded.auth.authn import Authenticator
+from mlsysops_embedded.auth.nodes import NodeAccess
 from mlsysops_embedded.auth.rbac import Attributes, Authorizer
 from mlsysops_embedded.auth.tokens import AUDIENCE
 from mlsysops_embedded.errors import ApiError, Cause
@@ -24,6 +25,16 @@ class Access:
 
     authenticator: Authenticator
     authorizer: Authorizer
+    nodes: NodeAccess
+
+    def token(self, call: Call, account: Obj, request: Obj) -> Obj:
+        """A token of a ServiceAccount (TokenRequest).
+
+        Raises:
+            ApiError: 400, 403, 404, 409 or 422 where it cannot be given.
+        """
+        self.nodes.admit_token(call.user, account, request)
+        return self.authenticator.token_request(account, request)
 
     def review(self, call: Call, info: ResourceInfo, namespace: str, obj: Obj) -> Obj:
         """Answers a review.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -63,7 +64,7 @@ class ApiServer:
         self._openapi = OpenApi(registry.catalog)
         self.ready = False
         # Requests come from others than the server itself from here on.
-        registry.strategies.guards.append(EscalationCheck(access.authorizer))
+        registry.strategies.guards += (EscalationCheck(access.authorizer), access.nodes.guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -79,12 +80,9 @@ class ApiServer:
             if found is not None:
                 asked = found.attributes
                 if not found.name and found.verb in ("list", "watch") and "fieldSelector" in request.query:
-                    name = parse_field_selector(request.query["fieldSelector"]).exact("metadata.name")
-                    asked = (
-                        found.attributes
-                        if not name
-                        else Attributes(found.verb, found.group, found.plural, "", found.namespace, name)
-                    )
+                    fields = parse_field_selector(request.query["fieldSelector"])
+                    name, node = fields.exact("metadata.name") or "", fields.exact("spec.nodeName") or ""
+                    asked = replace(asked, subresource="", name=name, node=node if found.plural == "pods" else "")
             author = user = self._access.authenticator.authenticate(request.peer, request.header(b"authorization"))
             user = request.user = impersonated(author, scope["headers"], self._access.authorizer)
             self._access.authorizer.demand(user, asked)

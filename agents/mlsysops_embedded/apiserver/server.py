@@ -9,22 +9,22 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mlsysops_embedded.apiserver.access import Access
 from mlsysops_embedded.apiserver.app import ApiServer
-from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.apiserver.kubelets import Kubelets
 from mlsysops_embedded.apiserver.local import LocalClient
 from mlsysops_embedded.apiserver.logs import LogProxy
 from mlsysops_embedded.apiserver.metrics import Metrics
+from mlsysops_embedded.apiserver.protocol import PeerProtocol
 from mlsysops_embedded.apiserver.rooms import run_rooms
 from mlsysops_embedded.apiserver.setup import open_registry
 from mlsysops_embedded.auth.audit import AuditLog
 from mlsysops_embedded.auth.authn import Authenticator
+from mlsysops_embedded.auth.nodes import NodeAccess
 from mlsysops_embedded.auth.rbac import Authorizer
 from mlsysops_embedded.auth.tokens import TokenSigner
 from mlsysops_embedded.config import ConfigError, ControlPlaneConfig
@@ -33,44 +33,8 @@ __all__ = ["run_control_plane"]
 
 _LOG: Final = logging.getLogger("embedded.server")
 _KEEP_ALIVE_SECONDS: Final = 180
-_FIRST_REQUEST_SECONDS: Final = 60
 _GRACE_SECONDS: Final = 3
 _BACKLOG: Final = 1024
-
-
-class _PeerProtocol(HttpToolsProtocol):
-    """Tells the application who the verified client certificate names, and drops connections that never ask."""
-
-    _peer: User | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        tls = transport.get_extra_info("ssl_object")
-        self._peer = _peer_user(tls.getpeercert()) if tls is not None else None
-        self.timeout_keep_alive_task = self.loop.call_later(_FIRST_REQUEST_SECONDS, self.timeout_keep_alive_handler)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {"embedded.peer": self._peer}  # type: ignore[dict-item]
-
-    def _should_upgrade(self) -> bool:
-        return False
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Clients that ask for SPDY or WebSocket get an ordinary answer."""
-
-
-def _peer_user(certificate: Any) -> User | None:
-    if not certificate:
-        return None
-    name, groups = "", []
-    for part in certificate.get("subject", ()):
-        for key, value in part:
-            if key == "commonName":
-                name = value
-            elif key == "organizationName":
-                groups.append(value)
-    return User(name, (*groups, "system:authenticated")) if name else None
 
 
 class _Server(uvicorn.Server):
@@ -112,7 +76,8 @@ async def run_control_plane(config: ControlPlaneConfig) -> None:
         sock.close()
         raise ConfigError(f"pki_dir: {exc}") from exc
     async with open_registry(config.data_dir / "store.sqlite", service_cidr=config.service_cidr) as registry:
-        access = Access(Authenticator(registry, signer), Authorizer(registry))
+        nodes = NodeAccess(registry)
+        access = Access(Authenticator(registry, signer), Authorizer(registry, nodes.allowed), nodes)
         audit = AuditLog(config.data_dir / "audit.log")
         kubelets = Kubelets(config.pki_dir)
         app = ApiServer(registry, access, audit, LogProxy(registry, kubelets), Metrics(registry, kubelets))
@@ -139,7 +104,7 @@ def _uvicorn_config(app: ApiServer, config: ControlPlaneConfig) -> uvicorn.Confi
     try:
         result = uvicorn.Config(
             app,
-            http=_PeerProtocol,
+            http=PeerProtocol,
             ws="none",
             loop="uvloop",
             lifespan="off",

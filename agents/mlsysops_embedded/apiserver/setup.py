@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
+from mlsysops_embedded.apiserver.call import SYSTEM, Call
 from mlsysops_embedded.apiserver.definitions import Definitions
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.strategies import DEFAULT_NAMESPACES, Strategies
@@ -60,8 +62,20 @@ async def _furnish(registry: Registry) -> None:
     rest = [(accounts, name, {"metadata": {"name": "default"}}) for name in DEFAULT_NAMESPACES]
     rest += [(_info(registry, "rbac.authorization.k8s.io", plural), "", obj) for plural, obj in default_policy()]
     await asyncio.gather(*(registry.ensure(*item) for item in rest))
+    await _unbind_nodes(registry)
     service = {
         "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
         "spec": {"ports": [{"name": "https", "port": 443, "targetPort": 6443}], "clusterIP": "None"},
     }
     await registry.ensure(_info(registry, "", "services"), "default", service)
+
+
+async def _unbind_nodes(registry: Registry) -> None:
+    """Takes back what control planes once began with: every node held the role of nodes for whatever it named."""
+    info = _info(registry, "rbac.authorization.k8s.io", "clusterrolebindings")
+
+    def without(old: dict[str, Any]) -> dict[str, Any]:
+        subjects = [s for s in old.get("subjects") or () if (s.get("kind"), s.get("name")) != ("Group", "system:nodes")]
+        return {**old, "subjects": subjects}
+
+    await registry.modify(Call(SYSTEM, "kube-apiserver"), info, "", "system:node", without)

@@ -82,7 +82,7 @@ class Subresources:
             return await self._evict(call, info, namespace, name, obj)
         if subresource == "token" and self._access is not None:
             account = self._object(info, namespace, name)
-            return self._access.authenticator.token_request(account, obj)
+            return self._access.token(call, account, obj)
         raise ApiError.method_not_allowed()
 
     async def update(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["default_policy"]
+__all__ = ["NODE_RULES", "default_policy"]
 
 Obj = dict[str, Any]
 _READ: Final = ["get", "list", "watch"]
@@ -32,6 +32,26 @@ def _rule(groups: list[str], resources: list[str], verbs: list[str]) -> Obj:
     return {"apiGroups": groups, "resources": resources, "verbs": verbs}
 
 
+#: What nodes may at most; `auth.nodes` says of which objects.
+NODE_RULES: Final = [
+    _rule(["authentication.k8s.io"], ["tokenreviews"], ["create"]),
+    _rule(["authorization.k8s.io"], ["subjectaccessreviews", "localsubjectaccessreviews"], ["create"]),
+    _rule([""], ["services", "endpoints"], _READ),
+    _rule([""], ["configmaps", "secrets"], _READ),
+    _rule([""], ["nodes"], ["create", *_READ, "update", "patch"]),
+    _rule([""], ["nodes/status"], ["update", "patch"]),
+    _rule([""], ["pods"], [*_READ, "delete"]),
+    _rule([""], ["pods/status"], ["update", "patch"]),
+    _rule([""], ["pods/eviction"], ["create"]),
+    _rule([""], ["events"], ["create", "update", "patch"]),
+    _rule([""], ["serviceaccounts"], ["get"]),
+    _rule([""], ["serviceaccounts/token"], ["create"]),
+    _rule(["events.k8s.io"], ["events"], ["create", "update", "patch"]),
+    _rule(["coordination.k8s.io"], ["leases"], ["create", "delete", "get", "patch", "update"]),
+    _rule(["discovery.k8s.io"], ["endpointslices"], _READ),
+]
+
+
 def _roles() -> dict[str, list[Obj]]:
     view = [
         _rule([""], _VIEW_CORE, _READ),
@@ -56,22 +76,6 @@ def _roles() -> dict[str, list[Obj]]:
         _rule(["authorization.k8s.io"], ["localsubjectaccessreviews"], ["create"]),
         _rule(["rbac.authorization.k8s.io"], ["roles", "rolebindings"], [*_READ, *_WRITE]),
     ]
-    node = [
-        _rule(["authentication.k8s.io"], ["tokenreviews"], ["create"]),
-        _rule(["authorization.k8s.io"], ["subjectaccessreviews", "localsubjectaccessreviews"], ["create"]),
-        _rule([""], ["services", "configmaps", "secrets", "namespaces", "endpoints"], _READ),
-        _rule([""], ["nodes"], ["create", *_READ, "update", "patch"]),
-        _rule([""], ["nodes/status"], ["update", "patch"]),
-        _rule([""], ["pods"], [*_READ, "create", "delete"]),
-        _rule([""], ["pods/status"], ["update", "patch"]),
-        _rule([""], ["pods/eviction"], ["create"]),
-        _rule([""], ["events"], ["create", "update", "patch"]),
-        _rule([""], ["serviceaccounts"], ["get"]),
-        _rule([""], ["serviceaccounts/token"], ["create"]),
-        _rule(["events.k8s.io"], ["events"], ["create", "update", "patch"]),
-        _rule(["coordination.k8s.io"], ["leases"], ["create", "delete", "get", "patch", "update"]),
-        _rule(["discovery.k8s.io"], ["endpointslices"], _READ),
-    ]
     discovery = [
         "/api",
         "/api/*",
@@ -91,7 +95,7 @@ def _roles() -> dict[str, list[Obj]]:
         "admin": admin,
         "edit": edit,
         "view": view,
-        "system:node": node,
+        "system:node": NODE_RULES,
         "system:basic-user": [
             _rule(["authorization.k8s.io"], ["selfsubjectaccessreviews", "selfsubjectrulesreviews"], ["create"]),
             _rule(["authentication.k8s.io"], ["selfsubjectreviews"], ["create"]),
@@ -107,7 +111,7 @@ def _roles() -> dict[str, list[Obj]]:
 
 _BINDINGS: Final = {
     "cluster-admin": ["system:masters"],
-    "system:node": ["system:nodes"],
+    "system:node": [],  # nodes have an authorizer of their own, which looks at what they ask for
     "system:basic-user": ["system:authenticated"],
     "system:discovery": ["system:authenticated"],
     "system:public-info-viewer": ["system:authenticated", "system:unauthenticated"],

@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.errors import ApiError
 
-__all__ = ["Attributes", "Authorizer", "matches"]
+__all__ = ["Attributes", "Authorizer", "matches", "rule_allows"]
 
 Obj = dict[str, Any]
 _GROUP: Final = "rbac.authorization.k8s.io"
@@ -23,7 +23,7 @@ _DISCOVERY: Final = ("/api", "/apis", "/openapi")
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is asked for; `path` where it is no resource."""
+    """What is asked for; `path` where it is no resource, `node` where a list of pods keeps to those of one node."""
 
     verb: str
     group: str = ""
@@ -32,6 +32,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    node: str = ""
 
     def denied(self, user: User) -> ApiError:
         """The 403 of Kubernetes' wording."""
@@ -50,7 +51,8 @@ def matches(values: Any, wanted: str) -> bool:
     return isinstance(values, list) and ("*" in values or wanted in values)
 
 
-def _rule_allows(rule: Mapping[str, Any], asked: Attributes) -> bool:
+def rule_allows(rule: Mapping[str, Any], asked: Attributes) -> bool:
+    """Whether a rule of a role lets it be done."""
     if not matches(rule.get("verbs"), asked.verb):
         return False
     if asked.path:
@@ -73,10 +75,12 @@ class Authorizer:
 
     Args:
         reader: Where they are.
+        nodes: Decides of nodes, where no RBAC object lets them.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, nodes: Callable[[User, Attributes], bool] | None = None) -> None:
         self._reader = reader
+        self._nodes = nodes
         self._parsed: dict[tuple[str, tuple[str, str]], tuple[int, Obj]] = {}
 
     def _objects(self, kind: str, namespace: str = "") -> Iterator[Obj]:
@@ -133,7 +137,9 @@ class Authorizer:
             public = _PUBLIC + (_DISCOVERY if "system:authenticated" in user.groups else ())
             if asked.verb == "get" and any(asked.path == p or asked.path.startswith(f"{p}/") for p in public):
                 return True
-        return any(_rule_allows(rule, asked) for rule in self.rules(user, asked.namespace))
+        if any(rule_allows(rule, asked) for rule in self.rules(user, asked.namespace)):
+            return True
+        return self._nodes is not None and self._nodes(user, asked)
 
     def reason(self, user: User, asked: Attributes) -> str:
         """Which binding lets the user do it, in Kubernetes' words; empty where none is needed."""
@@ -143,7 +149,7 @@ class Authorizer:
                 reference, metadata = binding.get("roleRef") or {}, binding["metadata"]
                 for subject in binding.get("subjects") or ():
                     if self._subject([subject], user, namespace) and any(
-                        _rule_allows(rule, asked) for rule in self.role_rules(reference, namespace) or ()
+                        rule_allows(rule, asked) for rule in self.role_rules(reference, namespace) or ()
                     ):
                         what = f'RoleBinding "{metadata["name"]}/{namespace}"' if namespace else ""
                         what = what or f'ClusterRoleBinding "{metadata["name"]}"'

@@ -88,7 +88,7 @@ class KubeApiserver:
         make_token_key(self.pki / "sa.key")
         self._write_kubeconfig(self.kubeconfig, "kubernetes-admin")
         for node in self.kubelets.nodes:
-            # Not of the group system:nodes: what a kubelet may do is tested by the embedded engine's own rights.
+            # Not of the group system:nodes: these kubelets are the embedded engine's, which ask for slices of Services too.
             self._write_kubeconfig(self.kubelets.kubeconfig(node), f"node:{node}")
             pki = self.kubelets.pki(node)
             pki.mkdir()
@@ -133,7 +133,8 @@ class KubeApiserver:
             f"--kubelet-client-key={key}",
             "--kubelet-preferred-address-types=InternalIP",
             "--service-cluster-ip-range=10.0.0.0/24",
-            "--authorization-mode=RBAC",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
             # A pod must not have to wait for the default ServiceAccount of its namespace.
             "--disable-admission-plugins=ServiceAccount",

@@ -136,8 +136,25 @@ def test_access_reviews(api: httpx.Client, plane: Any) -> None:
 
 def test_nodes_may_do_what_nodes_do(plane: Any) -> None:
     with plane.client("node") as node:
-        assert node.get("/api/v1/pods").status_code == 200
+        assert node.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").status_code == 200
+        assert node.get("/api/v1/pods").status_code == 403
+        assert node.get("/apis/discovery.k8s.io/v1/endpointslices").status_code == 200
         assert node.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", json={}).status_code == 403
+
+
+def test_control_planes_of_before_bind_nodes_no_more(api: httpx.Client, plane: Any) -> None:
+    """What an older control plane bound is taken back when this one starts."""
+    url = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:node"
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}
+    body = json.dumps({"subjects": [subject]})
+    assert api.patch(url, content=body, headers={"content-type": "application/merge-patch+json"}).status_code == 200
+    with plane.client("node") as node:
+        assert node.get("/api/v1/secrets").status_code == 200
+    plane.stop()
+    plane.start()
+    assert not api.get(url).json().get("subjects")
+    with plane.client("node") as node:
+        assert node.get("/api/v1/secrets").status_code == 403
 
 
 def test_writes_and_refusals_are_audited(

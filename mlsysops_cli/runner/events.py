@@ -28,6 +28,8 @@ _FAMILIES: dict[str, type[MlsError]] = {
     kind.code: kind for kind in (Conflict, InvalidInput, NotFound, Refused, TimedOut, Unreachable)
 }
 _LONGEST_MESSAGE = 600
+#: What ansible.builtin.command says of a program that failed: why is on its stderr.
+_SAYS_NOTHING = ("non-zero return code", "Error executing command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,10 @@ def failure_message(result: Mapping[str, Any]) -> str:
     """Return why a task failed, on one line."""
     if result.get("censored"):
         return "the result is hidden because it may hold a secret"
+    if str(result.get("msg")).rstrip(".") in _SAYS_NOTHING and result.get("cmd"):
+        command = result["cmd"] if isinstance(result["cmd"], str) else " ".join(result["cmd"])
+        said = str(result.get("stderr") or "").strip().splitlines() or ["it cannot be run"]
+        return " ".join(f"{command}: {said[-1]}".split())[:_LONGEST_MESSAGE]
     for key in ("msg", "stderr", "module_stderr", "module_stdout", "exception"):
         text = " ".join(str(result.get(key) or "").split())
         if text:

@@ -72,7 +72,17 @@ def host(role: str, *, local: bool) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Runner:
+def library(tmp_path: Path) -> Path:
+    """Return a directory of modules that are named as ours are, and do nothing."""
+    library = tmp_path / "library"
+    library.mkdir()
+    for module in (Path(asset("roles")).parent / "mlsysops_cli" / "ansible_plugins" / "modules").glob("mls_*.py"):
+        (library / module.name).write_text(MODULE, encoding="utf-8")
+    return library
+
+
+@pytest.fixture
+def run(tmp_path: Path, library: Path) -> Runner:
     """Run a playbook of the project on a slice of a management host, a server, further servers and workers."""
     roles = tmp_path / "roles"
     for role in asset("roles").iterdir():
@@ -80,10 +90,6 @@ def run(tmp_path: Path) -> Runner:
             stub = roles / role.name / "tasks" / tasks.name
             stub.parent.mkdir(parents=True, exist_ok=True)
             stub.write_text(STEP.format(step=f"{role.name} {tasks.stem}"), encoding="utf-8")
-    library = tmp_path / "library"
-    library.mkdir()
-    for module in (Path(asset("roles")).parent / "mlsysops_cli" / "ansible_plugins" / "modules").glob("mls_*.py"):
-        (library / module.name).write_text(MODULE, encoding="utf-8")
 
     def start(
         playbook: str,

@@ -131,6 +131,24 @@ def test_a_loop_tells_its_first_failure() -> None:
     assert "item 2" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (
+            {"msg": "non-zero return code", "cmd": ["a", "-b"], "stderr": "Traceback\n  x\nKeyError: 'c'"},
+            "a -b: KeyError: 'c'",
+        ),
+        (
+            {"msg": "Error executing command.", "cmd": "/venv/bin/python -m a", "stderr": ""},
+            "python -m a: it cannot be run",
+        ),
+    ],
+)
+def test_a_program_that_fails_is_named_and_says_why(result: dict[str, Any], text: str) -> None:
+    (failure,) = run(event("runner_on_failed", "a", **result)).failures
+    assert failure.message.endswith(text)
+
+
 def test_facts_are_kept() -> None:
     assert run(event("runner_on_ok", "a", ansible_facts={"mls_hardware": {"os": "debian"}})).facts == {
         "a": {"os": "debian"}

@@ -100,7 +100,8 @@ class Binder:
         def facts(cluster: Object | None) -> object:
             metadata = (cluster or {}).get("metadata") or {}
             spec = (cluster or {}).get("spec") or {}
-            return metadata.get("labels"), metadata.get("deletionTimestamp"), spec.get("taints")
+            selected = [spec.get(field) for field in ("taints", "provider", "region", "zone", "zones")]
+            return metadata.get("labels"), metadata.get("deletionTimestamp"), selected
 
         if new is None or old is None or facts(new) != facts(old):
             self._all()

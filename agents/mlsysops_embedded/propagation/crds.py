@@ -1,7 +1,8 @@
 """Definitions of the Karmada kinds that this engine understands.
 
-Source: Karmada's API reference (cluster/v1alpha1, policy/v1alpha1, work/v1alpha1 and v1alpha2). Fields that are not acted
-upon are kept, not refused: policies written for Karmada apply unchanged.
+Source: Karmada's API reference (cluster/v1alpha1, policy/v1alpha1, work/v1alpha1 and v1alpha2). What would change where
+something goes or what it becomes there, and is not built, is refused by a rule: it would be reported as done. Other fields
+that are not acted upon are kept.
 """
 
 from __future__ import annotations
@@ -30,10 +31,42 @@ _SELECTOR: Any = {
         },
     },
 }
+_FIELD_SELECTOR: Any = {
+    "type": "object",
+    "properties": {
+        "matchExpressions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["key", "operator"],
+                "properties": {
+                    "key": {"type": "string", "enum": ["provider", "region", "zone"]},
+                    "operator": {"type": "string", "enum": ["In", "NotIn"]},
+                    "values": _STRINGS,
+                },
+            },
+        },
+    },
+}
 _AFFINITY: Any = {
     **_ANY,
-    "properties": {"clusterNames": _STRINGS, "exclude": _STRINGS, "labelSelector": _SELECTOR},
+    "properties": {
+        "clusterNames": _STRINGS,
+        "exclude": _STRINGS,
+        "labelSelector": _SELECTOR,
+        "fieldSelector": _FIELD_SELECTOR,
+    },
 }
+
+
+def _refused(field: str) -> Object:
+    """A rule that refuses a field."""
+    return {
+        "rule": f"!has(self.{field}) || size(self.{field}) == 0",
+        "message": f"{field} is not supported by this engine",
+    }
+
+
 _RESOURCES: Any = {
     "type": "array",
     "items": {
@@ -50,10 +83,18 @@ _RESOURCES: Any = {
 }
 _PLACEMENT: Any = {
     **_ANY,
+    "x-kubernetes-validations": [
+        _refused("spreadConstraints"),
+        {
+            "rule": "!has(self.clusterAffinity) || !has(self.clusterAffinities) || size(self.clusterAffinities) == 0",
+            "message": "clusterAffinities cannot co-exist with clusterAffinity",
+        },
+    ],
     "properties": {
         "clusterAffinity": _AFFINITY,
         "clusterAffinities": {"type": "array", "items": _AFFINITY},
         "clusterTolerations": {"type": "array", "items": _ANY},
+        "spreadConstraints": {"type": "array", "items": _ANY},
         "replicaScheduling": {
             **_ANY,
             "properties": {
@@ -61,7 +102,9 @@ _PLACEMENT: Any = {
                 "replicaDivisionPreference": {"type": "string", "enum": ["Aggregated", "Weighted"]},
                 "weightPreference": {
                     **_ANY,
+                    "x-kubernetes-validations": [_refused("dynamicWeight")],
                     "properties": {
+                        "dynamicWeight": _STRING,
                         "staticWeightList": {
                             "type": "array",
                             "items": {
@@ -105,6 +148,48 @@ _POLICY: Any = {
         "schedulerName": {"type": "string", "default": "default-scheduler"},
     },
 }
+
+
+def _operator(*more: str) -> Object:
+    return {"type": "string", "enum": ["add", "remove", *more]}
+
+
+def _overriders(required: list[str], **properties: Any) -> Object:
+    """A list of overriders of one kind."""
+    item = {"type": "object", "required": required, "properties": properties}
+    return {"type": "array", "items": item}
+
+
+_WORDS: Any = _overriders(["containerName", "operator"], containerName=_STRING, operator=_operator(), value=_STRINGS)
+_PAIRS: Any = _overriders(
+    ["operator", "value"],
+    operator=_operator("replace"),
+    value={"type": "object", "additionalProperties": _STRING},
+)
+_OVERRIDERS: Any = {
+    **_ANY,
+    "x-kubernetes-validations": [_refused("fieldOverrider")],
+    "properties": {
+        "plaintext": _overriders(
+            ["path", "operator"],
+            path=_STRING,
+            operator=_operator("replace"),
+            value={"x-kubernetes-preserve-unknown-fields": True},
+        ),
+        "imageOverrider": _overriders(
+            ["component", "operator"],
+            predicate={"type": "object", "required": ["path"], "properties": {"path": _STRING}},
+            component={"type": "string", "enum": ["Registry", "Repository", "Tag"]},
+            operator=_operator("replace"),
+            value=_STRING,
+        ),
+        "commandOverrider": _WORDS,
+        "argsOverrider": _WORDS,
+        "labelsOverrider": _PAIRS,
+        "annotationsOverrider": _PAIRS,
+        "fieldOverrider": {"type": "array", "items": _ANY},
+    },
+}
 _OVERRIDE: Any = {
     **_ANY,
     "required": ["overrideRules"],
@@ -117,23 +202,7 @@ _OVERRIDE: Any = {
                 "required": ["overriders"],
                 "properties": {
                     "targetCluster": _AFFINITY,
-                    "overriders": {
-                        **_ANY,
-                        "properties": {
-                            "plaintext": {
-                                "type": "array",
-                                "items": {
-                                    "type": "object",
-                                    "required": ["path", "operator"],
-                                    "properties": {
-                                        "path": _STRING,
-                                        "operator": {"type": "string", "enum": ["add", "remove", "replace"]},
-                                        "value": {"x-kubernetes-preserve-unknown-fields": True},
-                                    },
-                                },
-                            }
-                        },
-                    },
+                    "overriders": _OVERRIDERS,
                 },
             },
         },
@@ -183,6 +252,7 @@ _CLUSTER: Any = {
         "provider": _STRING,
         "region": _STRING,
         "zone": _STRING,
+        "zones": _STRINGS,
         "taints": {"type": "array", "items": _ANY},
     },
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client.objects import copy
 from mlsysops_embedded.propagation import names
+from mlsysops_embedded.propagation.overriders import apply_overriders
 from mlsysops_embedded.propagation.selection import cluster_matches, match_rank
 
 if TYPE_CHECKING:
@@ -52,35 +53,11 @@ def strip(template: Object) -> Object:
     return result
 
 
-def _pointer(path: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in path.strip("/").split("/")]
-
-
-def _plaintext(obj: Object, rule: Object) -> None:
-    """One JSON-patch like operation; ``add`` makes the objects on its way, ``remove`` of what is not there is done."""
-    *way, last = _pointer(rule["path"])
-    at: Any = obj
-    for part in way:
-        at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
-    operator, value = rule["operator"], rule.get("value")
-    if isinstance(at, list):
-        if operator == "add":
-            at.insert(len(at) if last == "-" else int(last), value)
-        elif operator == "replace":
-            at[int(last)] = value
-        else:
-            del at[int(last)]
-    elif operator == "remove":
-        at.pop(last, None)
-    else:
-        at[last] = value
-
-
 def override(manifest: Object, cluster: Object, policies: Iterable[Object]) -> Object:
     """Apply the rules of override policies (in the given order) that hold for a cluster.
 
     Raises:
-        ValueError: A rule's path does not fit the manifest.
+        ValueError: A rule does not fit the manifest.
     """
     result = copy(manifest)
     for policy in policies:
@@ -93,12 +70,10 @@ def override(manifest: Object, cluster: Object, policies: Iterable[Object]) -> O
         for rule in policy["spec"].get("overrideRules") or ():
             if not cluster_matches(rule.get("targetCluster"), cluster):
                 continue
-            for entry in (rule.get("overriders") or {}).get("plaintext") or ():
-                try:
-                    _plaintext(result, entry)
-                except (IndexError, TypeError, AttributeError, ValueError) as exc:
-                    name = policy["metadata"]["name"]
-                    raise ValueError(f"override policy {name}: {entry['operator']} {entry['path']}: {exc}") from exc
+            try:
+                apply_overriders(result, rule.get("overriders") or {})
+            except ValueError as exc:
+                raise ValueError(f"override policy {policy['metadata']['name']}: {exc}") from exc
     return result
 
 

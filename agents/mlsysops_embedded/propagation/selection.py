@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlsysops_embedded.client.objects import quantity, selector_matches
+from mlsysops_embedded.client.objects import quantity, requirement_matches, selector_matches
 from mlsysops_embedded.scheduler.predicates import untolerated
 
 if TYPE_CHECKING:
@@ -93,7 +93,24 @@ def cluster_matches(affinity: Object | None, cluster: Object) -> bool:
     if affinity.get("clusterNames") and name not in affinity["clusterNames"]:
         return False
     selector = affinity.get("labelSelector")
-    return selector is None or selector_matches(selector, cluster["metadata"].get("labels"))
+    if selector is not None and not selector_matches(selector, cluster["metadata"].get("labels")):
+        return False
+    expressions = (affinity.get("fieldSelector") or {}).get("matchExpressions") or ()
+    return all(_field_matches(expression, cluster["spec"]) for expression in expressions)
+
+
+def _zones(spec: Object) -> list[str]:
+    """Zones of a cluster: ``zones``, or the older ``zone``."""
+    return list(spec.get("zones") or ()) or ([spec["zone"]] if spec.get("zone") else [])
+
+
+def _field_matches(expression: Object, spec: Object) -> bool:
+    """One expression about provider, region or zone; one of several zones is enough for a match."""
+    key = expression["key"]
+    if key != "zone":
+        return requirement_matches(expression, {key: spec[key]} if spec.get(key) else {})
+    found = not set(_zones(spec)).isdisjoint(expression.get("values") or ())
+    return found is (expression["operator"] == "In")
 
 
 def target_clusters(placement: Object | None, clusters: Sequence[Object], present: Iterable[str]) -> list[Object]:

@@ -21,6 +21,7 @@ from mlsysops_embedded.client.resources import (
     RESOURCE_BINDINGS,
     WORKS,
 )
+from mlsysops_embedded.errors import ApiError
 
 WIDGETS = Resource("example.org", "v1", "widgets", True, "Widget")
 
@@ -224,8 +225,87 @@ async def test_overrides_and_divided_replicas(clients: tuple[HttpClient, HttpCli
     assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "simulated/b"
     binding = await eventually(lambda: binding_applied(above, "app-deployment"))
     assert binding["spec"]["clusters"] == [{"name": "cluster1", "replicas": 3}]
+    await above.delete(OVERRIDE_POLICIES, "image", "default")
     await above.delete(DEPLOYMENTS, "app", "default")
     await eventually(lambda: gone(below, DEPLOYMENTS, "app", "default"))
+
+
+async def test_overriders_of_every_kind_go_down(clients: tuple[HttpClient, HttpClient]) -> None:
+    above, below = clients
+    overriders = {
+        "imageOverrider": [{"component": "Registry", "operator": "replace", "value": "mirror.example"}],
+        "commandOverrider": [{"containerName": "c", "operator": "add", "value": ["run"]}],
+        "argsOverrider": [{"containerName": "c", "operator": "remove", "value": ["-v"]}],
+        "labelsOverrider": [{"operator": "add", "value": {"from": "override"}}],
+        "annotationsOverrider": [{"operator": "add", "value": {"from": "override"}}],
+    }
+    chosen = {"fieldSelector": {"matchExpressions": [{"key": "region", "operator": "In", "values": ["north"]}]}}
+    rule = {"targetCluster": chosen, "overriders": overriders}
+    selector = selects("Deployment", "apps/v1", name="parts")
+    spec = {"resourceSelectors": [selector], "overrideRules": [rule]}
+    await above.create(OVERRIDE_POLICIES, {"metadata": {"name": "parts"}, "spec": spec}, "default")
+    await above.create(POLICIES, policy("parts", selector, placement={}), "default")
+    container = {"name": "c", "image": "simulated.example/a:1", "args": ["-v", "-x"]}
+    template = {"metadata": {"labels": {"a": "parts"}}, "spec": {"containers": [container]}}
+    deployment = {
+        "metadata": {"name": "parts"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "parts"}}, "template": template},
+    }
+    await above.create(DEPLOYMENTS, deployment, "default")
+    plain = await eventually(lambda: below.get(DEPLOYMENTS, "parts", "default"))
+    assert plain["spec"]["template"]["spec"]["containers"][0]["image"] == "simulated.example/a:1"
+    # A cluster that says where it is comes to be one of those that the rule is for.
+    await above.patch(CLUSTERS, "cluster1", {"spec": {"region": "north"}}, patch_type="merge")
+
+    async def overridden() -> bool:
+        found = await below.get(DEPLOYMENTS, "parts", "default")
+        own, marks = found["spec"]["template"]["spec"]["containers"][0], found["metadata"]
+        return (
+            own["image"] == "mirror.example/a:1"
+            and own["command"] == ["run"]
+            and own["args"] == ["-x"]
+            and marks["labels"]["from"] == "override"
+            and marks["annotations"]["from"] == "override"
+        )
+
+    await eventually(overridden)
+    await above.delete(DEPLOYMENTS, "parts", "default")
+    await above.patch(CLUSTERS, "cluster1", {"spec": {"region": None}}, patch_type="merge")
+
+
+@pytest.mark.parametrize(
+    ("placement", "text"),
+    [
+        ({"spreadConstraints": [{"spreadByField": "cluster", "maxGroups": 1}]}, "spreadConstraints is not supported"),
+        (
+            {"replicaScheduling": {"weightPreference": {"dynamicWeight": "AvailableReplicas"}}},
+            "dynamicWeight is not supported",
+        ),
+        (
+            {"clusterAffinity": {"clusterNames": ["a"]}, "clusterAffinities": [{"affinityName": "b"}]},
+            "clusterAffinities cannot co-exist with clusterAffinity",
+        ),
+        (
+            {"clusterAffinity": {"fieldSelector": {"matchExpressions": [{"key": "name", "operator": "In"}]}}},
+            "fieldSelector.matchExpressions[0].key",
+        ),
+    ],
+)
+async def test_placements_that_are_not_carried_out_are_refused(
+    clients: tuple[HttpClient, HttpClient], placement: Object, text: str
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        await clients[0].create(POLICIES, policy("bad", selects("ConfigMap"), placement=placement), "default")
+    assert refused.value.code == 422
+    assert text in str(refused.value)
+
+
+async def test_overriders_that_are_not_carried_out_are_refused(clients: tuple[HttpClient, HttpClient]) -> None:
+    rule = {"overriders": {"fieldOverrider": [{"fieldPath": "/data/a", "yaml": []}]}}
+    with pytest.raises(ApiError, match="fieldOverrider is not supported by this engine"):
+        await clients[0].create(
+            OVERRIDE_POLICIES, {"metadata": {"name": "bad"}, "spec": {"overrideRules": [rule]}}, "default"
+        )
 
 
 async def test_a_member_that_was_away_catches_up(

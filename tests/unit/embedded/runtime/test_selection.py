@@ -136,3 +136,97 @@ def test_overrides_reach_into_lists_and_name_their_policy_when_they_do_not_fit()
     assert override(TEMPLATE, cluster("a"), [rules(image, target={"clusterNames": ["b"]})]) == TEMPLATE
     with pytest.raises(ValueError, match="override policy o"):
         override(TEMPLATE, cluster("a"), [rules({**image, "path": "/spec/template/spec/containers/7/image"})])
+
+
+def overridden(manifest: Object, **overriders: list[Object]) -> Object:
+    rules = [{"overriders": overriders}]
+    return override(manifest, cluster("a"), [{"metadata": {"name": "o"}, "spec": {"overrideRules": rules}}])
+
+
+def image_after(image: str, component: str, operator: str, value: str = "") -> str:
+    template = {**TEMPLATE, "spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}}
+    rule = {"component": component, "operator": operator, "value": value}
+    changed = overridden(template, imageOverrider=[rule])
+    return str(changed["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+@pytest.mark.parametrize(
+    ("image", "change", "wanted"),
+    [
+        ("nginx:1.2", ("Registry", "add", "reg.example:5000"), "reg.example:5000/nginx:1.2"),
+        ("reg.example:5000/a/nginx", ("Registry", "replace", "other.example"), "other.example/a/nginx"),
+        ("localhost/nginx:1", ("Registry", "remove"), "nginx:1"),
+        ("team/nginx:1", ("Registry", "add", "r.io"), "r.io/team/nginx:1"),
+        ("r.io/nginx:1", ("Repository", "add", "-arm"), "r.io/nginx-arm:1"),
+        ("r.io/nginx:1", ("Repository", "replace", "app"), "r.io/app:1"),
+        ("nginx", ("Tag", "replace", "2"), "nginx:2"),
+        ("nginx:1", ("Tag", "add", "-slim"), "nginx:1-slim"),
+        ("nginx:1", ("Tag", "remove"), "nginx"),
+        ("nginx:1", ("Tag", "replace", "sha256:" + "a" * 64), "nginx@sha256:" + "a" * 64),
+        ("nginx@sha256:" + "a" * 64, ("Tag", "replace", "1"), "nginx:1"),
+    ],
+)
+def test_images_are_overridden_part_by_part(image: str, change: tuple[str, ...], wanted: str) -> None:
+    assert image_after(image, *change) == wanted
+
+
+def test_an_image_that_is_none_names_the_policy() -> None:
+    with pytest.raises(ValueError, match="override policy o: imageOverrider"):
+        image_after("not an image", "Tag", "replace", "1")
+    with pytest.raises(ValueError, match="neither a tag nor a digest"):
+        image_after("nginx", "Tag", "replace", "a b")
+
+
+def test_an_image_outside_of_containers_is_found_by_its_path() -> None:
+    manifest = {"apiVersion": "x/v1", "kind": "Robot", "metadata": {"name": "r"}, "spec": {"images": ["a:1"]}}
+    rule = {"predicate": {"path": "/spec/images/0"}, "component": "Tag", "operator": "replace", "value": "2"}
+    assert overridden(manifest, imageOverrider=[rule])["spec"]["images"] == ["a:2"]
+
+
+def test_commands_arguments_labels_and_annotations_are_overridden() -> None:
+    containers = [{"name": "c", "image": "a", "command": ["run"], "args": ["-v", "-x"]}, {"name": "d", "image": "a"}]
+    template = {**TEMPLATE, "spec": {"template": {"spec": {"containers": containers}}}}
+    changed = overridden(
+        template,
+        commandOverrider=[{"containerName": "d", "operator": "add", "value": ["go"]}],
+        argsOverrider=[
+            {"containerName": "c", "operator": "add", "value": ["-y"]},
+            {"containerName": "c", "operator": "remove", "value": ["-v"]},
+        ],
+        labelsOverrider=[
+            {"operator": "replace", "value": {"tier": "db", "absent": "x"}},
+            {"operator": "add", "value": {"new/label": "1"}},
+        ],
+        annotationsOverrider=[{"operator": "remove", "value": {"absent": ""}}],
+        plaintext=[{"path": "/metadata/labels/last", "operator": "add", "value": "1"}],
+    )
+    assert changed["spec"]["template"]["spec"]["containers"] == [
+        {"name": "c", "image": "a", "command": ["run"], "args": ["-x", "-y"]},
+        {"name": "d", "image": "a", "command": ["go"]},
+    ]
+    assert changed["metadata"]["labels"] == {"tier": "db", "new/label": "1", "last": "1"}
+    assert "annotations" not in changed["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("key", "operator", "values", "fits"),
+    [
+        ("provider", "In", ["p"], True),
+        ("provider", "NotIn", ["p"], False),
+        ("region", "In", ["r"], False),
+        ("region", "NotIn", ["r"], True),
+        ("zone", "In", ["z2", "z9"], True),
+        ("zone", "In", ["z9"], False),
+        ("zone", "NotIn", ["z1"], False),
+        ("zone", "NotIn", ["z9"], True),
+    ],
+)
+def test_clusters_are_chosen_by_their_fields(key: str, operator: str, values: list[str], fits: bool) -> None:
+    named = {"metadata": {"name": "a"}, "spec": {"provider": "p", "zones": ["z1", "z2"]}}
+    selector = {"matchExpressions": [{"key": key, "operator": operator, "values": values}]}
+    assert cluster_matches({"fieldSelector": selector}, named) is fits
+
+
+def test_the_older_zone_counts() -> None:
+    selector = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["z"]}]}
+    assert cluster_matches({"fieldSelector": selector}, {"metadata": {"name": "a"}, "spec": {"zone": "z"}})

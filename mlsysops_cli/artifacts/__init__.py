@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mlsysops_cli.artifacts.catalog import ARCHITECTURES, Artifact, architecture_of, host_artifacts, pinned_versions
+from mlsysops_cli.artifacts.catalog import (
+    ARCHITECTURES,
+    Artifact,
+    architecture_of,
+    archive_architecture,
+    host_artifacts,
+    pinned_versions,
+)
 from mlsysops_cli.artifacts.manifest import MANIFEST, Manifest
 
 __all__ = [
@@ -11,6 +18,7 @@ __all__ = [
     "Artifact",
     "Manifest",
     "architecture_of",
+    "archive_architecture",
     "host_artifacts",
     "pinned_versions",
 ]

@@ -14,7 +14,14 @@ from mlsysops_cli.assets import asset
 if TYPE_CHECKING:
     from mlsysops_cli.slice.k3s import K3sSettings
 
-__all__ = ["ARCHITECTURES", "Artifact", "architecture_of", "host_artifacts", "pinned_versions"]
+__all__ = [
+    "ARCHITECTURES",
+    "Artifact",
+    "architecture_of",
+    "archive_architecture",
+    "host_artifacts",
+    "pinned_versions",
+]
 
 ARCHITECTURES = ("amd64", "arm64", "armhf")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "armv7l": "armhf", "armv8l": "armhf"}
@@ -62,6 +69,16 @@ def pinned_versions(settings: K3sSettings) -> tuple[str, str]:
 def architecture_of(machine: str) -> str:
     """Return the architecture of what ``uname -m`` says; empty where nothing is released for it."""
     return _MACHINES.get(machine, "")
+
+
+def archive_architecture(file: str) -> str:
+    """Return the architecture that the name of an archive of images ends with (``agents-1.0-arm64.tar.zst``); empty where none.
+
+    Images of several architectures have one name, so a host that imports more than its own may run the wrong one.
+    """
+    stem = file.rpartition(".tar")[0]
+    names = _MACHINES | {name: name for name in ARCHITECTURES} | {"arm": "armhf"}
+    return next((one for name, one in names.items() if stem.endswith((f"-{name}", f"_{name}"))), "")
 
 
 def host_artifacts(settings: K3sSettings, architecture: str, role: str, *, images: bool) -> list[Artifact]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput
 
-from mlsysops_cli.artifacts import Manifest, architecture_of, host_artifacts, pinned_versions
+from mlsysops_cli.artifacts import Manifest, architecture_of, archive_architecture, host_artifacts, pinned_versions
 from mlsysops_cli.artifacts.manifest import digest_of
 from mlsysops_cli.render.pods import NODE_AGENT_LABEL
 from mlsysops_cli.slice.layout import API_PORT
@@ -203,7 +203,9 @@ def _artifacts(layout: SliceLayout, host: HostLayout, machine: str) -> list[Plan
     directory = Path(settings.artifacts_dir)
     manifest = Manifest.load(directory)
     found = [_entry(host, one, manifest.wanted(one), str(directory / one.name)) for one in wanted]
-    return found + _own_images(host, sorted((directory / "images").glob("*.tar*")), directory)
+    archives = sorted((directory / "images").glob("*.tar*"))
+    fitting = [path for path in archives if archive_architecture(path.name) in ("", architecture)]
+    return found + _own_images(host, fitting, directory)
 
 
 def _own_images(host: HostLayout, archives: Sequence[Path], directory: Path) -> list[Plan]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT, OTLP_PORT
+from mlsysops_cli.render.k3s_plan import KARMADA_PORT
+from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT
 
 if TYPE_CHECKING:
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
@@ -27,24 +28,31 @@ _STATE = 200 * _MB
 _RANCHER = 4000 * _MB
 #: Where k3s and its images come from unless they are already here.
 _RELEASES = "github.com:443"
+#: k3s of several servers has etcd in it, for clients and for the other servers; the same source.
+_ETCD_PORTS = (2379, 2380)
 
 
-def host_ports(host: HostLayout, engine: str = "embedded") -> list[dict[str, Any]]:
+def host_ports(layout: SliceLayout, host: HostLayout) -> list[dict[str, Any]]:
     """Return the ports that a host's part listens on, each with its address and what it is for.
 
     Args:
-        host: The host.
-        engine: Which engine serves the control planes.
+        layout: The slice, placed.
+        host: One of its hosts.
     """
-    role = host.host.role
-    ports: list[tuple[int, str]] = [(OTLP_PORT, "telemetry of the agent")]
+    role, engine = host.host.role, layout.slice.engine
+    ports: list[tuple[int, str]] = []
+    if engine != "k3s" or role != "server" or layout.server(host.host.cluster) is host:
+        ports.append((host.otlp_port, "telemetry of the agent"))
     if engine == "embedded":
         ports.append((KUBELET_PORT, "kubelet") if role == "worker" else (API_PORT, "control plane"))
     elif engine == "k3s":
         ports.append((KUBELET_PORT, "kubelet"))
         ports += [] if role == "worker" else [(API_PORT, "control plane")]
+        if role == "server" and len(layout.slice.cluster(host.host.cluster).servers) > 1:
+            ports += [(port, "etcd of k3s") for port in _ETCD_PORTS]
     if role == "management":
         ports.append((NORTHBOUND_PORT, "northbound API"))
+        ports += [(KARMADA_PORT, "Karmada's API")] if engine == "k3s" else []
     # k3s listens on all addresses.
     address = "0.0.0.0" if engine == "k3s" else host.address
     return [{"address": address, "port": port, "what": what} for port, what in ports]
@@ -87,7 +95,7 @@ def preflight_plan(layout: SliceLayout) -> dict[str, Any]:
             name: {
                 "local": host.host.local,
                 "supervisor": layout.supervisor(host),
-                "ports": host_ports(host, engine),
+                "ports": host_ports(layout, host),
                 "needs": host_needs(layout, host),
             }
             for name, host in layout.hosts.items()

@@ -129,7 +129,7 @@ def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLay
         "imports": []
         if layout.slice.engine == "k3s" and layout.slice.agents == "pods"
         else [*_REQUIRED[role], *(["supervisor"] if host.host.local else [])],
-        "ports": host_ports(host, layout.slice.engine),
+        "ports": host_ports(layout, host),
         "needs": host_needs(layout, host),
         **host_extras(layout, host),
         "life": host_life(layout, host, rendered),

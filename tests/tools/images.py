@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -67,6 +68,16 @@ def find_builder() -> Builder | None:
     return None
 
 
+def architecture(wanted: str) -> str:
+    """What the name of an archive ends with, by which a host of another architecture is spared it.
+
+    Args:
+        wanted: Platform that the images are built for (``linux/arm/v7``); this machine's where empty.
+    """
+    name = wanted.split("/")[1] if wanted.count("/") else wanted or platform.machine()
+    return {"x86_64": "amd64", "aarch64": "arm64", "arm": "armhf", "armv7l": "armhf", "armv8l": "armhf"}.get(name, name)
+
+
 def version() -> str:
     """Version of this software."""
     text = (ROOT / "mlsysops_cli/__init__.py").read_text(encoding="utf-8")
@@ -97,8 +108,7 @@ def main() -> int:
         commands = [builder.build(part, tag, options)]
         if options.archives:
             options.archives.mkdir(parents=True, exist_ok=True)
-            architecture = (options.platform or "linux/native").rpartition("/")[2]
-            archive = options.archives / f"mlsysops-{part}-{options.version}-{architecture}.tar"
+            archive = options.archives / f"mlsysops-{part}-{options.version}-{architecture(options.platform)}.tar"
             archive.unlink(missing_ok=True)
             commands.append(builder.save(tag, archive))
         for command in commands:

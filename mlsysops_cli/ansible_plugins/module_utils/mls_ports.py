@@ -8,7 +8,7 @@ import socket
 import struct
 from pathlib import Path
 
-__all__ = ["listener", "own", "owner", "taken", "unit"]
+__all__ = ["listener", "own", "owner", "pod", "taken", "unit"]
 
 _LISTEN = "0A"
 
@@ -84,9 +84,18 @@ def owner(inode: int) -> tuple[int, str] | None:
 
 def unit(pid: int) -> str:
     """Return the systemd unit of a process (``x.service``); empty where it has none."""
+    return next((word for word in _groups(pid) if word.endswith(".service")), "")
+
+
+def pod(pid: int) -> bool:
+    """Whether a process is a pod's: kubelets keep those in control groups below ``kubepods`` (``kubepods.slice`` of systemd)."""
+    return any(word in ("kubepods", "kubepods.slice") for word in _groups(pid))
+
+
+def _groups(pid: int) -> list[str]:
+    """Return the parts of the names of a process's control groups."""
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace")
     except OSError:  # gone meanwhile
-        return ""
-    words = [word for line in groups.splitlines() for word in line.split("/") if word.endswith(".service")]
-    return words[0] if words else ""
+        return []
+    return [word for line in groups.splitlines() for word in line.split(":", 2)[-1].split("/")]

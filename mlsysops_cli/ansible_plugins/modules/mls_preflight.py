@@ -200,6 +200,9 @@ def _ports(ports: list[dict[str, Any]], where: dict[str, Any], units: list[str])
         holder = mls_ports.owner(inode) if inode is not None else None
         if holder and (holder[0] in own or mls_ports.unit(holder[0]) in units):
             continue
+        # Pods of k3s are no part of its unit. A k3s that is not ours is refused where it would be claimed.
+        if holder and units and mls_ports.pod(holder[0]):
+            continue
         who = f"process {holder[0]} ({holder[1]})" if holder else "a process of another user"
         what = "port {} of {} ({}) is taken by {}".format(number, address, port["what"], who)
         found.append(fault("port", what, "stop it", "conflict"))

@@ -13,6 +13,8 @@ from types import ModuleType
 
 import pytest
 
+from mlsysops_cli.artifacts import archive_architecture
+
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / "tests/tools/images.py"
 PARTS = ("agents", "northbound")
@@ -98,6 +100,21 @@ def test_commands(name: str) -> None:
     assert command[-2:] == ["--isolation=chroot", "."]
     assert ("--timestamp" in command) == (name != "docker")
     assert str(Path("/x/a.tar")) in " ".join(builder.save("t", Path("/x/a.tar")))
+
+
+@pytest.mark.parametrize(
+    ("platform", "name"),
+    [("linux/amd64", "amd64"), ("linux/arm64", "arm64"), ("linux/arm64/v8", "arm64"), ("linux/arm/v7", "armhf")],
+)
+def test_an_archive_says_which_hosts_it_is_for(platform: str, name: str) -> None:
+    assert tool().architecture(platform) == name
+    assert archive_architecture(f"mlsysops-agents-1.2.3-{name}.tar") == name
+
+
+def test_an_archive_for_this_machine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = tool()
+    monkeypatch.setattr(images.platform, "machine", lambda: "aarch64")
+    assert images.architecture("") == "arm64"
 
 
 def test_without_a_builder_it_says_what_to_do(tmp_path: Path) -> None:

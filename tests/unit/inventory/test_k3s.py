@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from mlsysops_core.errors import InvalidInput
 
+from mlsysops_cli.artifacts import Manifest
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.render.k3s_plan import k3s_groups, k3s_host, no_proxy
+from mlsysops_cli.render.needs import preflight_plan
 from mlsysops_cli.slice import SliceLayout, plan_layout, preview_addresses
 
 HOSTS = {
@@ -103,6 +105,37 @@ def test_a_mirror_is_laid_out_like_an_artifacts_directory(tmp_path: Path) -> Non
     urls = {one["name"]: one["url"] for one in part(layout, "mgmt")["artifacts"]}
     assert urls["k3s/v1.36.4+k3s1/k3s"] == "https://mirror.lab/files/k3s/v1.36.4%2Bk3s1/k3s"
     assert urls["karmada/v1.18.2/crds.tar.gz"] == "https://mirror.lab/files/karmada/v1.18.2/crds.tar.gz"
+
+
+def test_each_processor_gets_the_images_that_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archives = ("a-1-amd64.tar", "a-1-arm64.tar", "a-1-armhf.tar.gz", "karmada_arm64.tar.zst", "all.tar")
+    (tmp_path / "images").mkdir()
+    for name in archives:
+        (tmp_path / "images" / name).write_text(name, encoding="utf-8")
+    monkeypatch.setattr(Manifest, "load", lambda directory: Manifest())
+    monkeypatch.setattr(Manifest, "wanted", lambda self, artifact: "0" * 64)
+    layout = layout_of(inventory(tmp_path, {"mls_artifacts_dir": str(tmp_path)}))
+    found = {
+        machine: {Path(one["source"]).name for one in part(layout, "w1", machine)["artifacts"]} & set(archives)
+        for machine in ("x86_64", "aarch64", "armv7l")
+    }
+    assert found == {
+        "x86_64": {"a-1-amd64.tar", "all.tar"},
+        "aarch64": {"a-1-arm64.tar", "karmada_arm64.tar.zst", "all.tar"},
+        "armv7l": {"a-1-armhf.tar.gz", "all.tar"},
+    }
+
+
+def test_every_port_of_a_host_is_looked_at(tmp_path: Path) -> None:
+    """Agents are pods in their node's network, one port a tier; servers that are several have etcd in them."""
+    hosts = preflight_plan(layout_of(inventory(tmp_path)))["hosts"]
+    found = {name: {port["port"] for port in host["ports"]} for name, host in hosts.items()}
+    assert found == {
+        "mgmt": {43172, 10250, 6443, 8000, 32443},
+        "s1": {43171, 10250, 6443, 2379, 2380},
+        "s2": {10250, 6443, 2379, 2380},
+        "w1": {43170, 10250},
+    }
 
 
 def test_only_who_needs_it_gets_karmada(tmp_path: Path) -> None:

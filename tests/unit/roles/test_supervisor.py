@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mlsysops_cli.ansible_plugins.module_utils import mls_ports
 from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor, identity, write_file
 
@@ -81,3 +83,17 @@ def test_files_are_replaced_only_where_they_differ(tmp_path: Path) -> None:
 def test_addresses_of_the_kernel_tables() -> None:
     assert str(mls_ports._address("0C00637F")) == "127.99.0.12" if sys.byteorder == "little" else True
     assert str(mls_ports._address("0000000000000000FFFF00000100007F")) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("groups", "unit", "pod"),
+    [
+        ("0::/system.slice/k3s.service\n", "k3s.service", False),
+        ("0::/kubepods.slice/kubepods-besteffort.slice/x.slice/cri-containerd-1.scope\n", "", True),
+        ("9:memory:/kubepods/besteffort/podx/1\n1:name=systemd:/kubepods/besteffort/podx/1\n", "", True),
+        ("0::/user.slice/user-1000.slice/session-1.scope\n", "", False),
+    ],
+)
+def test_whose_a_process_is(monkeypatch: pytest.MonkeyPatch, groups: str, unit: str, pod: bool) -> None:
+    monkeypatch.setattr(mls_ports.Path, "read_text", lambda self, **_: groups)
+    assert (mls_ports.unit(1), mls_ports.pod(1)) == (unit, pod)

@@ -48,7 +48,7 @@ class Listen(_Strict):
 
 
 class Propagation(_Strict):
-    """Whether Karmada's controllers run here."""
+    """Whether Karmada's controllers run here; workloads are templates then, and run in members alone."""
 
     enabled: bool = False
 

@@ -39,7 +39,8 @@ async def run_rooms(client: LocalClient, config: ControlPlaneConfig) -> None:
     lease = config.lease
     settings = Settings(node_grace=lease.duration, root_ca=authority, sign=TokenSigner(config.pki_dir / "sa.key").sign)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_kept("controllers", lambda: run_controllers(client, settings=settings)))
+        workloads = not config.propagation.enabled
+        group.create_task(_kept("controllers", lambda: run_controllers(client, settings=settings, workloads=workloads)))
         if config.propagation.enabled or config.member is not None:
             from mlsysops_embedded import propagation
 

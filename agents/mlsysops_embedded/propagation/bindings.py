@@ -19,6 +19,7 @@ from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
 from mlsysops_embedded.propagation.manifests import make_manifest
 from mlsysops_embedded.propagation.selection import assign_replicas, match_rank, target_clusters
+from mlsysops_embedded.propagation.summaries import template_status
 from mlsysops_embedded.propagation.works import put_work
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ def aggregate(works: list[Object]) -> list[Object]:
             item["health"] = reported.get("health") or "Unknown"
         result.append(item)
     return sorted(result, key=lambda item: str(item["clusterName"]))
+
+
+def _items(binding: Object, works: list[Object]) -> list[Object]:
+    """What is reported by the clusters that a binding is for."""
+    targets = {entry["name"] for entry in binding["spec"].get("clusters") or ()}
+    return [item for item in aggregate(works) if item["clusterName"] in targets]
 
 
 def _is_suspended(binding: Object, cluster: str) -> bool:
@@ -164,6 +171,7 @@ class Binder:
         binding = await self._schedule(resource, binding)
         fault = await self._write_works(binding, template, works, marker)
         await self._write_status(resource, binding, works, fault)
+        await self._write_template_status(binding, template, works)
 
     async def _sweep(self, resource: Resource, key: tuple[str, str]) -> None:
         """Remove Works that outlived their binding, whatever killed who should have removed them."""
@@ -283,10 +291,24 @@ class Binder:
             },
         }
 
+    async def _write_template_status(self, binding: Object, template: Object, works: list[Object]) -> None:
+        """Sum up what the clusters report in the template's own status: here no controller of workloads does."""
+        status = template_status(template, _items(binding, works))
+        resource = self._templates.resource(template["apiVersion"], template["kind"])
+        before = template.get("status") or {}
+        # Zeros are left out where they are stored.
+        if status is None or resource is None or all((before.get(f) or 0) == value for f, value in status.items()):
+            return
+        metadata = template["metadata"]
+        patch = {"metadata": {"uid": metadata["uid"]}, "status": status}
+        await self._client.patch(
+            resource, metadata["name"], patch, metadata.get("namespace"), patch_type="merge", subresource="status"
+        )
+
     async def _write_status(self, resource: Resource, binding: Object, works: list[Object], fault: str) -> None:
         before = binding.get("status") or {}
         targets = [entry["name"] for entry in binding["spec"].get("clusters") or ()]
-        items = [item for item in aggregate(works) if item["clusterName"] in targets]
+        items = _items(binding, works)
         conditions = before.get("conditions")
         if targets:
             text = "Binding has been scheduled successfully."

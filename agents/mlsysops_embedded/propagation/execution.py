@@ -10,6 +10,7 @@ from mlsysops_embedded.client.objects import condition_true, safe_hash, set_cond
 from mlsysops_embedded.client.resources import WORKS
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
+from mlsysops_embedded.propagation.summaries import reflected_status
 from mlsysops_embedded.propagation.templates import Kinds
 from mlsysops_embedded.propagation.works import release_work
 
@@ -261,6 +262,8 @@ def _report(ordinal: int, resource: Resource, manifest: Object, live: Object) ->
         "name": metadata["name"],
     }
     report = {"identifier": identifier, "health": health_of({**live, "kind": manifest["kind"]})}
-    if live.get("status"):
-        report["status"] = live["status"]
+    if (
+        status := reflected_status({**live, "apiVersion": manifest["apiVersion"], "kind": manifest["kind"]})
+    ) is not None:
+        report["status"] = status
     return report

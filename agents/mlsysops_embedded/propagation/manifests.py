@@ -109,6 +109,7 @@ def make_manifest(
         names.WORK_NAMESPACE: work[0],
         names.WORK_NAME: work[1],
         names.TEMPLATE_UID: template["metadata"]["uid"],
+        names.TEMPLATE_GENERATION: str(template["metadata"].get("generation", 0)),
         names.CONFLICT: conflict.lower(),
     }
     return manifest

@@ -17,7 +17,9 @@ from mlsysops_embedded.client.resources import (
     DEPLOYMENTS,
     NAMESPACES,
     OVERRIDE_POLICIES,
+    PODS,
     POLICIES,
+    REPLICA_SETS,
     RESOURCE_BINDINGS,
     WORKS,
 )
@@ -32,12 +34,13 @@ def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Plane, Pl
     octet, root = free_slice(), tmp_path_factory.mktemp("federation")
     top, member = Plane(root / "top", "continuum", octet, 0), Plane(root / "member", "cluster1", octet, 1)
     top.bootstrap(member="karmada:agent:cluster1")
-    member.bootstrap()
+    member.bootstrap(nodes=("worker1",))
     top.options = {"propagation": {"enabled": True}}
     member.options = {"member": {"cluster": "cluster1", "kubeconfig": str(top.member_kubeconfig)}}
     try:
         top.start()
         member.start()
+        member.start_kubelet("worker1")
         yield top, member
     finally:
         member.close()
@@ -228,6 +231,33 @@ async def test_overrides_and_divided_replicas(clients: tuple[HttpClient, HttpCli
     await above.delete(OVERRIDE_POLICIES, "image", "default")
     await above.delete(DEPLOYMENTS, "app", "default")
     await eventually(lambda: gone(below, DEPLOYMENTS, "app", "default"))
+
+
+async def test_a_template_runs_in_members_alone_and_tells_how_they_fare(clients: tuple[HttpClient, HttpClient]) -> None:
+    above, below = clients
+    await above.create(POLICIES, policy("runs", selects("Deployment", "apps/v1", name="runs")), "default")
+    template = {"metadata": {"labels": {"a": "runs"}}, "spec": {"containers": [{"name": "c", "image": "simulated/a"}]}}
+    deployment = {
+        "metadata": {"name": "runs"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"a": "runs"}}, "template": template},
+    }
+    await above.create(DEPLOYMENTS, deployment, "default")
+
+    async def rolled_out(replicas: int) -> bool:
+        found = await above.get(DEPLOYMENTS, "runs", "default")
+        status = found.get("status") or {}
+        return status.get("observedGeneration") == found["metadata"]["generation"] and all(
+            status.get(field) == replicas for field in ("replicas", "updatedReplicas", "availableReplicas")
+        )
+
+    await eventually(lambda: rolled_out(2))
+    for resource in (REPLICA_SETS, PODS):
+        assert (await below.list(resource, "default"))["items"]
+        assert not (await above.list(resource, "default"))["items"]
+    await above.patch(DEPLOYMENTS, "runs", {"spec": {"replicas": 3}}, "default", patch_type="merge")
+    await eventually(lambda: rolled_out(3))
+    await above.delete(DEPLOYMENTS, "runs", "default")
+    await eventually(lambda: gone(below, DEPLOYMENTS, "runs", "default"))
 
 
 async def test_overriders_of_every_kind_go_down(clients: tuple[HttpClient, HttpClient]) -> None:

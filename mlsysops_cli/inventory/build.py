@@ -95,7 +95,7 @@ class _Builder:
             ]
         writes = self.read.shared_flag("mls_node_agent_privileged")
         k3s = read_k3s(self.raw, self.read, self.faults)
-        plugins = read_plugins(self.raw, self.faults, form)
+        plugins = read_plugins(self.raw, self.read, self.faults, form)
         export = read_export(self.raw, self.read, self.faults)
         settings = read_settings(self.raw, self.read, hosts, self.faults)
         if self.faults or manager is None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlsysops_core.errors import Fault
 
     from mlsysops_cli.inventory.loader import RawInventory
+    from mlsysops_cli.inventory.values import Reader
     from mlsysops_cli.slice.model import AgentsForm
 
 __all__ = ["read_plugins"]
@@ -29,11 +30,12 @@ _KEY_TYPE = b"ssh-ed25519"
 _KEY_BYTES = 4 + len(_KEY_TYPE) + 4 + 32
 
 
-def read_plugins(raw: RawInventory, faults: list[Fault], form: AgentsForm) -> PluginSettings:
+def read_plugins(raw: RawInventory, reader: Reader, faults: list[Fault], form: AgentsForm) -> PluginSettings:
     """Return the settings, adding a fault for each that cannot be meant.
 
     Args:
         raw: The inventory.
+        reader: Reads single values of it.
         faults: Is added to.
         form: Whether agents run as processes of hosts or as pods, which see no directories of their hosts.
     """
@@ -54,6 +56,7 @@ def read_plugins(raw: RawInventory, faults: list[Fault], form: AgentsForm) -> Pl
         wheelhouse=houses[0] if houses else "",
         index=indices[0] if indices else "",
         proxy=proxies[0] if proxies else "",
+        dataframe=reader.shared_flag("mls_policy_dataframe"),
     )
 
 

@@ -25,14 +25,16 @@ from mlsysops_cli.runtime.wheelhouse import lacking_wheels, options, wheelhouse
 from mlsysops_cli.slice.state import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from mlsysops_cli.runtime.target import Target
 
 __all__ = ["Archive", "build_archives", "lacking"]
 
-#: What the processes of hosts need.
-EXTRAS = "agents,embedded,northbound,plugins"
+#: What the processes of hosts need, whatever the slice asks for.
+EXTRAS = "agents,embedded,gpu,network,northbound,plugins"
+#: Extras that only agents of control planes use, which cannot be on these processors: hosts there go without.
+_NOT_ON = {"armv7l": frozenset({"optimize"})}
 _KEPT = 8
 #: Seconds that building one may take on a slow machine with a slow network.
 _PATIENCE = 1800
@@ -64,7 +66,7 @@ class Archive:
     digest: str
 
 
-def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]:
+def build_archives(target: Target, note: Callable[[str], None], more: Collection[str] = ()) -> list[Archive]:
     """Return the archives for a kind of host, dependencies first; they are made where the cache has none.
 
     Ours changes more often than the dependencies, so that an upgrade carries little.
@@ -72,15 +74,17 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
     Args:
         target: The kind of host.
         note: Told what goes on where it takes long.
+        more: Extras that the slice asks for.
 
     Raises:
         WheelsMissing: Some packages have no wheels for this kind of host.
         MlsError: They cannot be built.
     """
     cache = _cache()
-    versions = constraints(EXTRAS)
+    extras = _extras(target, more)
+    versions = constraints(extras)
     own = _digest(target.name, source_digest())
-    wanted = [_dependencies(target, versions), Archive(cache / f"runtime-own-{target.name}-{own}.tar.gz", own)]
+    wanted = [_dependencies(target, extras, versions), Archive(cache / f"runtime-own-{target.name}-{own}.tar.gz", own)]
     # Another slice of this user may be at it, and what it builds is what we want.
     with locked(cache, "the hosts' environments", wait=_PATIENCE):
         if not all(archive.path.is_file() for archive in wanted):
@@ -90,7 +94,7 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
                 if not wanted[0].path.is_file():
                     note(f"building the environment of hosts with Python {target.python} on {target.machine}; once")
                     kept = cache / f"wheels-{target.name}-{wanted[0].digest}"
-                    wheels = wheelhouse(kept, work, target, EXTRAS, versions)
+                    wheels = wheelhouse(kept, work, target, extras, versions)
                     _install(
                         work / "dependencies",
                         wanted[0].path,
@@ -105,18 +109,28 @@ def build_archives(target: Target, note: Callable[[str], None]) -> list[Archive]
     return wanted
 
 
-def lacking(target: Target) -> list[str]:
-    """Return the packages, ``name==version``, that have no wheels for a kind of host; none where an environment is kept."""
-    versions = constraints(EXTRAS)
-    return [] if _dependencies(target, versions).path.is_file() else lacking_wheels(target, versions)
+def lacking(target: Target, more: Collection[str] = ()) -> list[str]:
+    """Return the packages, ``name==version``, that have no wheels for a kind of host; none where an environment is kept.
+
+    Args:
+        target: The kind of host.
+        more: Extras that the slice asks for.
+    """
+    extras = _extras(target, more)
+    versions = constraints(extras)
+    return [] if _dependencies(target, extras, versions).path.is_file() else lacking_wheels(target, versions)
+
+
+def _extras(target: Target, more: Collection[str]) -> str:
+    return ",".join(sorted({*EXTRAS.split(","), *more} - _NOT_ON.get(target.machine, frozenset())))
 
 
 def _cache() -> Path:
     return platformdirs.user_cache_path("mlsysops") / "runtime"
 
 
-def _dependencies(target: Target, versions: list[str]) -> Archive:
-    digest = _digest(target.name, *_USELESS, *_GENERATED, *requirements(EXTRAS), *versions)
+def _dependencies(target: Target, extras: str, versions: list[str]) -> Archive:
+    digest = _digest(target.name, *_USELESS, *_GENERATED, *requirements(extras), *versions)
     return Archive(_cache() / f"runtime-dependencies-{target.name}-{digest}.tar.gz", digest)
 
 

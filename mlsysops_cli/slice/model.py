@@ -174,6 +174,15 @@ class Slice(_Strict):
                 return cluster
         raise KeyError(name)
 
+    @property
+    def extras(self) -> frozenset[str]:
+        """Extras of ours that agents of hosts need for what the inventory asks for."""
+        asked = {
+            "dataframe": self.plugins.dataframe,
+            "optimize": any(host.placement.get("exact_seconds") for host in self.hosts.values()),
+        }
+        return frozenset(extra for extra, wanted in asked.items() if wanted)
+
     def without(self, names: Collection[str]) -> Slice:
         """Return the slice without some of its workers, or of the servers that joined a first one.
 

@@ -18,6 +18,7 @@ class PluginSettings(BaseModel):
         wheelhouse: Directory of the hosts with wheels, from which alone is installed (``mls_policy_wheelhouse``).
         index: URL of the package index that is asked (``mls_policy_index``).
         proxy: URL of the proxy on the way to it (``mls_policy_proxy``).
+        dataframe: Whether policies look at telemetry as a pandas data frame (``mls_policy_dataframe``).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,3 +30,4 @@ class PluginSettings(BaseModel):
     wheelhouse: str = ""
     index: str = ""
     proxy: str = ""
+    dataframe: bool = False

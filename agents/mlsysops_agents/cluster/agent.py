@@ -342,6 +342,7 @@ class ClusterAgent(UpperAgent):
             policies=self._conditions(),
             plugin_fault=self._plugin_fault,
             now=now,
+            placement_fault=self._optimiser.fault,
         )
         status["policies"] = self._manager.statuses()
         status["decisions"] = [status_entry(item) for item in self._decisions.newest(self._own)]

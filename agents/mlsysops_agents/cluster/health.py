@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlsysops_agents.adapters.health import condition
 from mlsysops_agents.upper.told import own_conditions
 
 __all__ = ["cluster_status"]
@@ -20,6 +21,7 @@ def cluster_status(
     policies: Sequence[Mapping[str, str]],
     plugin_fault: str,
     now: float,
+    placement_fault: str = "",
 ) -> dict[str, Any]:
     """Return the status of the MLSysOpsCluster.
 
@@ -32,6 +34,7 @@ def cluster_status(
         policies: The engine's conditions: analyses whose circuit breaker is open.
         plugin_fault: Why plug-ins do not load; empty where they do.
         now: Seconds since the Unix epoch.
+        placement_fault: Why there is no exact placement though it is asked for; empty where there is, or is not to be.
     """
     silent = [f"{agent['tier']} agent {agent['name']}" for agent in agents if not agent["ready"]]
     alive = {agent["name"] for agent in agents if agent["tier"] == "node" and agent["ready"]}
@@ -44,18 +47,22 @@ def cluster_status(
     if plugin_fault:
         problems, reason = [plugin_fault], "PluginError"
     message = "; ".join(problems) or f"{len(alive)} node agents and {len(nodes)} nodes are ready"
+    conditions = own_conditions(
+        before,
+        ready=not problems,
+        reason=reason,
+        message=message,
+        policies=policies,
+        plugin_fault=plugin_fault,
+        generation=generation,
+        now=now,
+    )
+    if placement_fault:
+        told = ("ExactPlacement", False, "SolverMissing", placement_fault)
+        conditions.append(condition(before, *told, generation=generation, now=now))
     return {
         "observedGeneration": generation,
-        "conditions": own_conditions(
-            before,
-            ready=not problems,
-            reason=reason,
-            message=message,
-            policies=policies,
-            plugin_fault=plugin_fault,
-            generation=generation,
-            now=now,
-        ),
+        "conditions": conditions,
         "agents": [dict(agent) for agent in agents],
         "nodes": {"total": len(nodes), "ready": sum(nodes.values())},
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from mlsysops_core.contracts import Clock, PlacementOutcome
 from mlsysops_core.errors import MlsError
 
-from mlsysops_agents.placement import Exact, Stop, better_places, solve_exactly
+from mlsysops_agents.placement import Exact, Stop, better_places, has_solver, solve_exactly
 from mlsysops_agents.placement.build import Built
 from mlsysops_agents.placement.problem import Problem, violations
 
@@ -63,6 +63,13 @@ class Optimiser:
         self._asked: asyncio.Queue[str] = asyncio.Queue()
         #: Told of an application for which something better was found.
         self.on_found: Callable[[str], None] | None = None
+
+    @property
+    def fault(self) -> str:
+        """Why nothing better can be found although it is to be looked for; empty where that is not so."""
+        if self._seconds <= 0 or self._solver != self._exactly or has_solver():
+            return ""
+        return f"exact_seconds is {self._seconds:g}, but OR-tools is not installed: the extra 'optimize' has it"
 
     def better(self, name: str) -> PlacementOutcome | None:
         """Return where components had better be, as far as that is known; asking has it looked for.

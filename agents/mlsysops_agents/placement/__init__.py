@@ -6,7 +6,7 @@ from .better import better_places
 from .clusters import CLUSTER_FILTERS, ClusterFacts, place_on_clusters
 from .demand import Demand, demands_of, in_start_order, interactions_of
 from .descriptions import Descriptions
-from .exact import Exact, Stop, solve_exactly
+from .exact import Exact, Stop, has_solver, solve_exactly
 from .explain import explain
 from .facts import NodeFacts, Resources
 from .filters import FILTERS, first_objection
@@ -33,6 +33,7 @@ __all__ = [
     "demands_of",
     "explain",
     "first_objection",
+    "has_solver",
     "in_start_order",
     "interactions_of",
     "is_satisfied",

@@ -5,6 +5,7 @@ The library is imported when it is asked for and never at start-up: it takes an 
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import threading
 from collections import defaultdict
@@ -16,9 +17,14 @@ from mlsysops_core.errors import InvalidInput
 
 from .problem import FAR, NOWHERE, Problem, objective, violations
 
-__all__ = ["Exact", "Stop", "solve_exactly"]
+__all__ = ["Exact", "Stop", "has_solver", "solve_exactly"]
 
 _BOUND = 10**12
+
+
+def has_solver() -> bool:
+    """Whether OR-tools is installed; it is never imported to find out."""
+    return importlib.util.find_spec("ortools") is not None
 
 
 class Stop:

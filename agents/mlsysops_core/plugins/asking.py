@@ -14,7 +14,9 @@ import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
+
+from .declaration import PluginError
 
 __all__ = ["Asker", "RemoteModels", "RemoteTelemetry", "data_frame", "has_pandas", "receive_exactly"]
 
@@ -78,19 +80,36 @@ class RemoteQuery:
         return names
 
 
-class RemoteTelemetry(dict[str, Any]):
-    """The ``telemetry`` argument; its data frame is made when the policy first looks at it."""
+class Windows(Protocol):
+    """What ``telemetry["query"]`` is, as far as a data frame is made from it."""
 
-    def __init__(self, asker: Asker, call: int, metrics: Sequence[str]) -> None:
-        super().__init__(query=RemoteQuery(asker, call), dataframe=None)
-        self._remote: RemoteQuery = self["query"]
+    def window(self, metric: str, seconds: float = ...) -> Sequence[Mapping[str, Any]]:
+        """Return the values of the last ``seconds``, oldest first."""
+
+    def list(self) -> Sequence[str]:
+        """Return the names of all metrics there are."""
+
+
+class Telemetry(dict[str, Any]):
+    """The ``telemetry`` argument; its data frame is made when the policy first looks at it.
+
+    That is how a policy asks for one: pandas is not imported for policies that do not.
+
+    Args:
+        query: Answers questions for metrics.
+        metrics: Columns of the data frame: what the policy named in its context; all there are where it named none.
+    """
+
+    def __init__(self, query: Windows, metrics: Sequence[str] = ()) -> None:
+        super().__init__(query=query, dataframe=None)
+        self._query = query
         self._metrics = metrics
         self._made = False
 
     def __getitem__(self, key: str) -> Any:
         if key == "dataframe" and not self._made:
+            self[key] = data_frame(self._query.window, self._metrics or self._query.list())
             self._made = True
-            self[key] = data_frame(self._remote.window, self._metrics or self._remote.list())
         return super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -99,6 +118,13 @@ class RemoteTelemetry(dict[str, Any]):
             return self[key]
         except KeyError:
             return default
+
+
+class RemoteTelemetry(Telemetry):
+    """The ``telemetry`` argument of a worker."""
+
+    def __init__(self, asker: Asker, call: int, metrics: Sequence[str]) -> None:
+        super().__init__(RemoteQuery(asker, call), metrics)
 
 
 class RemoteModels:
@@ -130,15 +156,21 @@ def data_frame(
 ) -> Any:
     """Return a pandas DataFrame: a column a metric, ``timestamp`` (epoch seconds), ``human_timestamp``, a row an instant.
 
-    Policies of the MLSysOps framework expect these columns. None where pandas is not installed.
+    Policies of the MLSysOps framework expect these columns.
 
     Args:
         window: Returns the values of a metric in the last seconds, each with ``time`` and ``value``.
         metrics: Columns wanted; a metric without values gives an empty column.
         seconds: How far back.
+
+    Raises:
+        PluginError: pandas is not installed where the policy runs.
     """
     if not has_pandas():
-        return None
+        raise PluginError(
+            "telemetry['dataframe'] needs pandas, which is not installed here: install the extra 'dataframe' (mls_policy_dataframe "
+            "of the inventory does), or name pandas among the policy's packages"
+        )
     import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     rows: dict[float, dict[str, Any]] = {}

@@ -208,14 +208,13 @@ async def _turn(
     mechanisms: dict[str, dict[str, Any]],
     telemetry: SimulatedTelemetry,
 ) -> Replayed:
-    from .asking import data_frame
+    from .asking import Telemetry
 
-    frame = data_frame(telemetry.window, telemetry.list())
     arguments = (
         copy.deepcopy(list(apps)),
         copy.deepcopy(scenario.system),
         copy.deepcopy(mechanisms),
-        {"query": telemetry, "dataframe": frame},
+        Telemetry(telemetry),
         None,
     )
     try:

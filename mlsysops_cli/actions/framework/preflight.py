@@ -22,7 +22,7 @@ from mlsysops_cli.runtime import WheelsMissing, common_targets, lacking
 from mlsysops_cli.slice import SliceState, plan_layout, preview_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
@@ -99,7 +99,7 @@ def preflight(settings: Settings, options: PreflightOptions) -> bool:
     if error and not result.failures:
         raise error
     if slice_.engine != "k3s":  # there our parts are pods, and come as images
-        _look_for_wheels(result)
+        _look_for_wheels(result, slice_.extras)
     rows = list(_rows(plan["hosts"], result, inventory))
     columns = [
         Column("HOST", "host"), Column("CHECK", "check"), Column("STATE", "state"), Column("FOUND", "found"),
@@ -110,12 +110,12 @@ def preflight(settings: Settings, options: PreflightOptions) -> bool:
     return not any(row["state"] == "fail" for row in rows)
 
 
-def _look_for_wheels(result: RunResult) -> None:
+def _look_for_wheels(result: RunResult, extras: Collection[str]) -> None:
     """Add what packages lack for hosts of another kind than this machine, where their environment is not kept yet."""
     kinds = {host: known["kind"] for host, known in result.checks.items() if known.get("kind")}
     there = {host: kind for host, kind in kinds.items() if kind["machine"] != platform.machine() and not unfit(kind)}
     for target, hosts in common_targets(there).items():
-        if pins := lacking(target):
+        if pins := lacking(target, extras):
             why = WheelsMissing(target, pins)
             for host in hosts:
                 finding = {"check": "environment", "found": why.message, "fix": why.hint, "level": "fault"}

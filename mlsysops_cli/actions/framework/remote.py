@@ -121,7 +121,8 @@ class RemoteHosts:
         fit = {name: facts[name] for name in remote if name in facts and name not in unserved}
         for target, hosts in common_targets(fit).items():
             try:
-                archives = [(archive.path, archive.digest) for archive in build_archives(target, self.settings.note)]
+                made = build_archives(target, self.settings.note, self.slice.extras)
+                archives = [(archive.path, archive.digest) for archive in made]
             except WheelsMissing as exc:  # of these hosts alone
                 missing |= dict.fromkeys(hosts, exc)
                 continue

@@ -92,10 +92,11 @@ def test_preflight_says_it_of_the_host_on_one_line(monkeypatch: pytest.MonkeyPat
         "gone": {"findings": [], "summary": ""},
     }
     monkeypatch.setattr(
-        "mlsysops_cli.actions.framework.preflight.lacking", lambda target: ["cffi==2.1.1"] if target == ARMHF else []
+        "mlsysops_cli.actions.framework.preflight.lacking",
+        lambda target, _extras: ["cffi==2.1.1"] if target == ARMHF else [],
     )
     result = RunResult(checks=checks)
-    _look_for_wheels(result)
+    _look_for_wheels(result, ())
     (row,) = [row for row in _rows(["pi", "old", "gone"], result, "inv.yml") if row["state"] == "fail"]
     assert (row["host"], row["check"]) == ("pi", "environment")
     assert row["found"] == "no wheels for Python 3.11 on armv7l of: cffi==2.1.1"
@@ -105,7 +106,7 @@ def test_preflight_says_it_of_the_host_on_one_line(monkeypatch: pytest.MonkeyPat
 
 
 def test_hosts_without_wheels_fail_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def build(target: Target, note: object) -> list[Archive]:
+    def build(target: Target, _note: object, _extras: object) -> list[Archive]:
         if target == ARMHF:
             raise WheelsMissing(target, ["cffi==2.1.1"])
         return [Archive(tmp_path / "a.tar.gz", "digest")]

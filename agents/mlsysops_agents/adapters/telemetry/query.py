@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlsysops_core.plugins.asking import Telemetry, has_pandas
 from mlsysops_core.plugins.asking import data_frame as frame
-from mlsysops_core.plugins.asking import has_pandas
 
 from .store import TelemetryStore
 
-__all__ = ["Query", "TelemetryArgument", "data_frame", "has_pandas", "telemetry_argument"]
+__all__ = ["Query", "data_frame", "has_pandas", "telemetry_argument"]
 
 _WINDOW_SECONDS = 300.0
 
@@ -49,32 +49,6 @@ def data_frame(store: TelemetryStore, metrics: Sequence[str], seconds: float = _
     return frame(Query(store).window, metrics, seconds)
 
 
-class TelemetryArgument(dict[str, Any]):
-    """The ``telemetry`` argument of a policy; its data frame is made when the policy first looks at it.
-
-    That is how a policy asks for one: pandas is not imported for policies that do not.
-    """
-
-    def __init__(self, store: TelemetryStore, metrics: Sequence[str]) -> None:
-        super().__init__(query=Query(store), dataframe=None)
-        self._store = store
-        self._metrics = metrics
-        self._made = False
-
-    def __getitem__(self, key: str) -> Any:
-        if key == "dataframe" and not self._made:
-            self._made = True
-            self[key] = data_frame(self._store, self._metrics)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """As of any dict."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
-
-
 def telemetry_argument(store: TelemetryStore, metrics: Sequence[str] = ()) -> dict[str, Any]:
     """The ``telemetry`` argument of a policy.
 
@@ -82,4 +56,4 @@ def telemetry_argument(store: TelemetryStore, metrics: Sequence[str] = ()) -> di
         store: Where values come from.
         metrics: Columns of the data frame: what the policy named in its context; all there are where it named none.
     """
-    return TelemetryArgument(store, metrics or store.metrics())
+    return Telemetry(Query(store), metrics)

@@ -144,3 +144,14 @@ async def test_cp_sat_stops_when_the_agent_does() -> None:
     assert solve_exactly(problem, problem.current, stop=stop).hosts == problem.current
     exact = solve_exactly(problem, problem.current, stop=Stop())
     assert exact.proved
+
+
+def test_a_missing_solver_is_a_fault_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(seconds: float, **more: Any) -> str:
+        return Optimiser(Cluster().world, VirtualClock(), seconds=seconds, **more).fault
+
+    monkeypatch.setattr("mlsysops_agents.cluster.optimiser.has_solver", lambda: False)
+    assert "extra 'optimize'" in fault(5)
+    assert fault(0) == fault(5, solver=Solver()) == ""
+    monkeypatch.setattr("mlsysops_agents.cluster.optimiser.has_solver", lambda: True)
+    assert fault(5) == ""

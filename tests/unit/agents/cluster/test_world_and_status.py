@@ -291,6 +291,10 @@ def test_the_clusters_health() -> None:
     open_circuit = [{"policy": "p", "asset": "application/a", "reason": "CircuitOpen", "message": "failed 3 times"}]
     assert conditions(made(policies=open_circuit))["PoliciesHealthy"] == ("False", "CircuitOpen")
     assert conditions(made(plugin_fault="policy x: broken"))["Ready"] == ("False", "PluginError")
+    assert "ExactPlacement" not in conditions(made())
+    inexact = made(placement_fault="OR-tools is not installed")
+    assert conditions(inexact)["ExactPlacement"] == ("False", "SolverMissing")
+    assert conditions(inexact)["Ready"] == ("True", "AllReady")
 
 
 def test_what_found_its_place_is_not_looked_for_again_until_its_description_changes() -> None:

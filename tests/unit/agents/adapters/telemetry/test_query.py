@@ -8,6 +8,7 @@ import sys
 import pytest
 from mlsysops_agents.adapters.telemetry import Point, SeriesKey, TelemetryStore, telemetry_argument
 from mlsysops_agents.adapters.telemetry.query import data_frame
+from mlsysops_core.plugins import PluginError, asking
 
 NOW = 1_000_000.0
 
@@ -40,12 +41,16 @@ def test_pandas_is_not_imported_unless_asked_for(store: TelemetryStore, monkeypa
     assert "pandas" not in sys.modules
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pandas") is not None, reason="pandas is installed here")
-def test_without_pandas_there_is_no_frame(store: TelemetryStore) -> None:
+def test_without_pandas_whoever_asks_for_the_frame_is_told(
+    store: TelemetryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "has_pandas", lambda: False)
     telemetry = telemetry_argument(store, ["m"])
 
-    assert telemetry["dataframe"] is None
-    assert telemetry.get("dataframe") is None
+    assert telemetry["query"]("m") == 2.0
+    for ask in (lambda: telemetry["dataframe"], lambda: telemetry.get("dataframe")):
+        with pytest.raises(PluginError, match=r"pandas.*extra 'dataframe'.*packages"):
+            ask()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="needs pandas")

@@ -204,7 +204,7 @@ class PlanScheduler:
             return unwritten
         for asset in effects:
             self._busy[asset] = plan.policy
-        result = PlanResult("failed", "interrupted")
+        result: PlanResult | None = None
         token = acting_policy.set(plan.policy)
         try:
             result = await self._execute(plan)
@@ -214,14 +214,15 @@ class PlanScheduler:
             now = self._clock.monotonic()
             for asset, effect in effects.items():
                 self._busy.pop(asset, None)
-                if result.action != "stale":
+                if result is None or result.action != "stale":
                     self._touched[asset] = (now, plan.policy)
                     self._touched.move_to_end(asset)
-                if result.action == "executed":
+                if result is not None and result.action == "executed":
                     self._swings.note(asset, effect, plan.policy, now)
             while len(self._touched) > _REMEMBERED_ASSETS:
                 self._touched.popitem(last=False)
-            self._knowledge.finish(plan.id, result.action)
+            if result is not None:  # else the agent is being ended, and the note says that the plan was interrupted
+                self._knowledge.finish(plan.id, result.action)
 
     def _write_ahead(self, plan: Plan) -> PlanResult | None:
         """Write down that a plan is about to be executed; one that cannot be might be executed twice, so it is not at all."""
@@ -253,7 +254,8 @@ class PlanScheduler:
                 return PlanResult("superseded", f"{asset} was changed by {policy} after the analysis began")
             left = touched + self._settings.cool_down - now
             if not plan.core and left > 0:
-                return PlanResult("cool-down", f"{asset} was changed by {policy}; {left:.0f} s of cool-down left")
+                reason = f"{asset} was changed by {policy}; {left:.0f} s of cool-down left"
+                return PlanResult("cool-down", reason, retry_after=left)
             swinging, pause = self._swings.objection(asset, effects[asset], plan.policy, now)
             if swinging and not plan.core:
                 return PlanResult("held", f"{swinging}; left alone for {pause:.0f} s")

@@ -65,6 +65,7 @@ class ApiServer:
         self.ready = False
         # Requests come from others than the server itself from here on.
         registry.strategies.guards += (EscalationCheck(access.authorizer), access.nodes.guard)
+        registry.strategies.observers.append(access.authorizer.observe)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""

@@ -9,7 +9,7 @@ from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import conform
 
-__all__ = ["OWNED", "desired_changed", "metadata_of", "place", "precondition", "updated"]
+__all__ = ["OWNED", "desired_changed", "metadata_of", "named", "place", "precondition", "updated"]
 
 Obj = dict[str, Any]
 #: Set by the server alone; what a client sends is replaced by what is stored.
@@ -44,6 +44,24 @@ def metadata_of(info: ResourceInfo, obj: Any) -> Obj:
     if not isinstance(metadata, dict):
         raise ApiError.bad_request(
             f"{info.kind} in version {info.version!r} cannot be handled as a {info.kind}: metadata must be an object"
+        )
+    return metadata
+
+
+def named(info: ResourceInfo, obj: Any, name: str) -> Obj:
+    """The metadata of what a client puts in the place of an object, which names it.
+
+    Raises:
+        ApiError: 400 where it is no object of the resource, or names none or another.
+    """
+    metadata = metadata_of(info, obj)
+    if not metadata.get("name"):
+        raise ApiError.bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )
+    if metadata["name"] != name:
+        raise ApiError.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
         )
     return metadata
 

@@ -12,7 +12,15 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.call import SYSTEM, Call, DeleteOptions
-from mlsysops_embedded.apiserver.incoming import OWNED, desired_changed, metadata_of, place, precondition, updated
+from mlsysops_embedded.apiserver.incoming import (
+    OWNED,
+    desired_changed,
+    metadata_of,
+    named,
+    place,
+    precondition,
+    updated,
+)
 from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.apiserver.strategies import Strategies
 from mlsysops_embedded.errors import ApiError, Cause
@@ -102,16 +110,7 @@ class Registry(Reader):
         self, call: Call, info: ResourceInfo, namespace: str, name: str, obj: Obj, subresource: str = ""
     ) -> bytes:
         """Replaces an object (PUT)."""
-        metadata_of(info, obj)
-        metadata = obj["metadata"]
-        if not metadata.get("name"):
-            raise ApiError.bad_request(
-                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )
-        if metadata["name"] != name:
-            raise ApiError.bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-            )
+        metadata = named(info, obj, name)
         place(info, namespace, metadata)
 
         def replaced(old: Obj) -> Obj:

@@ -10,6 +10,7 @@ import orjson
 
 from mlsysops_embedded.apiserver.call import ANONYMOUS, Call
 from mlsysops_embedded.apiserver.http import Request, decode_body, respond
+from mlsysops_embedded.apiserver.incoming import named
 from mlsysops_embedded.apiserver.metrics import API_VERSION, Metrics
 from mlsysops_embedded.apiserver.options import call_of, delete_options, list_query
 from mlsysops_embedded.apiserver.query import parse_rv
@@ -33,6 +34,19 @@ _PATCHES: Final = {
     "application/strategic-merge-patch+json": "strategic",
     "application/apply-patch+yaml": "apply",
 }
+#: Buckets of the kinds that a PUT makes where they are absent (AllowCreateOnUpdate of their strategies).
+_MADE_BY_PUT: Final = frozenset(
+    (
+        "clusterrolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "endpoints",
+        "events",
+        "leases.coordination.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "services",
+    )
+)
 
 
 class Verbs:
@@ -185,6 +199,15 @@ class Verbs:
     async def _update(self, request: Request, route: Route, info: ResourceInfo) -> int:
         call = call_of(request)
         obj = await self._body(request, call)
+        if (
+            info.bucket in _MADE_BY_PUT
+            and not route.subresource
+            and not self._registry.present(info, route.namespace, route.name)
+        ):
+            named(info, obj, route.name)
+            self._access_demand(request, info, route)
+            await self._object(request, info, 201, await self._registry.create(call, info, route.namespace, obj))
+            return 201
         data = await self._registry.update(call, info, route.namespace, route.name, obj, route.subresource)
         await self._object(request, info, 200, data)
         return 200
@@ -226,7 +249,7 @@ class Verbs:
         return patch
 
     def _access_demand(self, request: Request, info: ResourceInfo, route: Route) -> None:
-        """What an apply makes anew needs the right to create, beside the right to patch."""
+        """What an apply or a PUT makes anew needs the right to create, beside the right to patch."""
         asked = Attributes("create", info.group, info.plural, route.subresource, route.namespace, route.name)
         self._subresources.demand(request.user or ANONYMOUS, asked)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.resources import ResourceInfo
 
 __all__ = ["Attributes", "Authorizer", "matches", "rule_allows"]
 
@@ -98,6 +99,12 @@ class Authorizer:
         if known is None or known[0] != entry.rv:
             known = self._parsed[handle] = (entry.rv, entry.parse())
         return known[1]
+
+    async def observe(self, info: ResourceInfo, old: Obj | None, new: Obj | None) -> None:
+        """Forgets roles and bindings that are gone."""
+        if info.group == _GROUP and old is not None and new is None:
+            metadata = old["metadata"]
+            self._parsed.pop((info.plural, (metadata.get("namespace", ""), metadata["name"])), None)
 
     def _subject(self, subjects: Any, user: User, namespace: str) -> bool:
         for subject in subjects or ():

@@ -7,57 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from mlsysops_embedded.machinery.meta import parse_time
+from mlsysops_embedded.machinery.cells import age, created, dig
+from mlsysops_embedded.machinery.pod_rows import pod_row
 from mlsysops_embedded.machinery.resources import Column
 
-__all__ = ["COLUMNS", "PRINTERS", "age"]
+__all__ = ["COLUMNS", "PRINTERS"]
 
 Obj = Mapping[str, Any]
 Row = list[Any]
-
-
-def age(time: str | None) -> str:
-    """How long ago, as `duration.HumanDuration` puts it."""
-    if not time:
-        return "<unknown>"
-    try:
-        seconds = int((datetime.now(UTC) - parse_time(time)).total_seconds())
-    except ValueError:
-        return "<invalid>"
-    if seconds < -1:
-        return "<invalid>"
-    return _duration(max(seconds, 0))
-
-
-def _duration(seconds: int) -> str:
-    if seconds < 120:
-        return f"{seconds}s"
-    minutes, rest = divmod(seconds, 60)
-    if minutes < 10:
-        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
-    if minutes < 180:
-        return f"{minutes}m"
-    hours, rest = divmod(minutes, 60)
-    if hours < 8:
-        return f"{hours}h{rest}m" if rest else f"{hours}h"
-    if hours < 48:
-        return f"{hours}h"
-    days, rest = divmod(hours, 24)
-    if hours < 192:
-        return f"{days}d{rest}h" if rest else f"{days}d"
-    if days < 730:
-        return f"{days}d"
-    years, rest = divmod(days, 365)
-    return f"{years}y{rest}d" if years < 8 and rest else f"{years}y"
-
-
-def _get(obj: Any, *path: str, default: Any = None) -> Any:
-    for part in path:
-        obj = obj.get(part) if isinstance(obj, Mapping) else None
-    return default if obj is None else obj
 
 
 def _selector(selector: Any) -> str:
@@ -80,103 +39,24 @@ def _selector(selector: Any) -> str:
 
 
 def _containers(obj: Obj) -> tuple[str, str]:
-    containers = _get(obj, "spec", "template", "spec", "containers", default=[])
+    containers = dig(obj, "spec", "template", "spec", "containers", default=[])
     return ",".join(c.get("name", "") for c in containers), ",".join(c.get("image", "") for c in containers)
 
 
-def _created(obj: Obj) -> str:
-    return age(_get(obj, "metadata", "creationTimestamp"))
-
-
-def _init_reason(pod: Obj, total: int) -> str | None:
-    sidecars = {
-        c["name"] for c in _get(pod, "spec", "initContainers", default=[]) if c.get("restartPolicy") == "Always"
-    }
-    for index, status in enumerate(_get(pod, "status", "initContainerStatuses", default=[])):
-        terminated, waiting = _get(status, "state", "terminated"), _get(status, "state", "waiting")
-        if terminated is not None and not terminated.get("exitCode"):
-            continue
-        if status.get("name") in sidecars and status.get("started"):
-            continue
-        if terminated is not None:
-            if terminated.get("reason"):
-                return f"Init:{terminated['reason']}"
-            return (
-                f"Init:Signal:{terminated['signal']}"
-                if terminated.get("signal")
-                else f"Init:ExitCode:{terminated.get('exitCode')}"
-            )
-        if waiting is not None and waiting.get("reason") and waiting["reason"] != "PodInitializing":
-            return f"Init:{waiting['reason']}"
-        return f"Init:{index}/{total}"
-    return None
-
-
-def _pod_reason(pod: Obj) -> str:
-    status = pod.get("status") or {}
-    reason = status.get("reason") or status.get("phase") or ""
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "SchedulingGated":
-            reason = "SchedulingGated"
-    init = _init_reason(pod, len(_get(pod, "spec", "initContainers", default=[])))
-    if init:
-        reason = init
-    else:
-        running = False
-        for item in reversed(status.get("containerStatuses") or ()):
-            state = item.get("state") or {}
-            waiting, terminated = state.get("waiting") or {}, state.get("terminated")
-            if waiting.get("reason"):
-                reason = waiting["reason"]
-            elif terminated is not None:
-                reason = terminated.get("reason") or (
-                    f"Signal:{terminated['signal']}"
-                    if terminated.get("signal")
-                    else f"ExitCode:{terminated.get('exitCode', 0)}"
-                )
-            elif item.get("ready") and "running" in state:
-                running = True
-        if reason == "Completed" and running:
-            ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())
-            reason = "Running" if ready else "NotReady"
-    if _get(pod, "metadata", "deletionTimestamp"):
-        if status.get("reason") == "NodeLost":
-            return "Unknown"
-        if status.get("phase") not in ("Succeeded", "Failed"):
-            return "Terminating"
-    return str(reason)
-
-
-def _pod(pod: Obj) -> Row:
-    status, spec = pod.get("status") or {}, pod.get("spec") or {}
-    statuses = status.get("containerStatuses") or []
-    ready = sum(bool(item.get("ready")) for item in statuses)
-    restarts = sum(item.get("restartCount") or 0 for item in statuses)
-    last = max((_get(item, "lastState", "terminated", "finishedAt", default="") for item in statuses), default="")
-    text = f"{restarts} ({age(last)} ago)" if restarts and last else str(restarts)
-    gates = spec.get("readinessGates") or []
-    conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
-    gate = f"{sum(conditions.get(g.get('conditionType')) == 'True' for g in gates)}/{len(gates)}" if gates else "<none>"
-    return [
-        pod["metadata"]["name"], f"{ready}/{len(spec.get('containers') or ())}", _pod_reason(pod), text, _created(pod),
-        status.get("podIP") or "<none>", spec.get("nodeName") or "<none>", status.get("nominatedNodeName") or "<none>", gate,
-    ]  # fmt: skip
-
-
 def _node(node: Obj) -> Row:
-    conditions = {c.get("type"): c.get("status") for c in _get(node, "status", "conditions", default=[])}
+    conditions = {c.get("type"): c.get("status") for c in dig(node, "status", "conditions", default=[])}
     status = {"True": "Ready", "False": "NotReady"}.get(
         str(conditions.get("Ready")), "NotReady" if "Ready" in conditions else "Unknown"
     )
-    if _get(node, "spec", "unschedulable"):
+    if dig(node, "spec", "unschedulable"):
         status += ",SchedulingDisabled"
     prefix = "node-role.kubernetes.io/"
-    labels = _get(node, "metadata", "labels", default={})
+    labels = dig(node, "metadata", "labels", default={})
     roles = sorted(key[len(prefix) :] for key in labels if key.startswith(prefix) and len(key) > len(prefix))
-    info = _get(node, "status", "nodeInfo", default={})
-    addresses = {a.get("type"): a.get("address") for a in reversed(_get(node, "status", "addresses", default=[]))}
+    info = dig(node, "status", "nodeInfo", default={})
+    addresses = {a.get("type"): a.get("address") for a in reversed(dig(node, "status", "addresses", default=[]))}
     return [
-        node["metadata"]["name"], status, ",".join(roles) or "<none>", _created(node), info.get("kubeletVersion", ""),
+        node["metadata"]["name"], status, ",".join(roles) or "<none>", created(node), info.get("kubeletVersion", ""),
         addresses.get("InternalIP", "<none>"), addresses.get("ExternalIP", "<none>"), info.get("osImage") or "<unknown>",
         info.get("kernelVersion") or "<unknown>", info.get("containerRuntimeVersion") or "<unknown>",
     ]  # fmt: skip
@@ -186,9 +66,9 @@ def _deployment(obj: Obj) -> Row:
     status = obj.get("status") or {}
     names, images = _containers(obj)
     return [
-        obj["metadata"]["name"], f"{status.get('readyReplicas', 0)}/{_get(obj, 'spec', 'replicas', default=0)}",
-        status.get("updatedReplicas", 0), status.get("availableReplicas", 0), _created(obj), names, images,
-        _selector(_get(obj, "spec", "selector")),
+        obj["metadata"]["name"], f"{status.get('readyReplicas', 0)}/{dig(obj, 'spec', 'replicas', default=0)}",
+        status.get("updatedReplicas", 0), status.get("availableReplicas", 0), created(obj), names, images,
+        _selector(dig(obj, "spec", "selector")),
     ]  # fmt: skip
 
 
@@ -196,8 +76,8 @@ def _replica_set(obj: Obj) -> Row:
     status = obj.get("status") or {}
     names, images = _containers(obj)
     return [
-        obj["metadata"]["name"], _get(obj, "spec", "replicas", default=0), status.get("replicas", 0), status.get("readyReplicas", 0),
-        _created(obj), names, images, _selector(_get(obj, "spec", "selector")),
+        obj["metadata"]["name"], dig(obj, "spec", "replicas", default=0), status.get("replicas", 0), status.get("readyReplicas", 0),
+        created(obj), names, images, _selector(dig(obj, "spec", "selector")),
     ]  # fmt: skip
 
 
@@ -213,8 +93,8 @@ def _daemon_set(obj: Obj) -> Row:
     )
     return [
         obj["metadata"]["name"], *(status.get(field, 0) for field in fields),
-        _selector(_get(obj, "spec", "template", "spec", "nodeSelector")), _created(obj), names, images,
-        _selector(_get(obj, "spec", "selector")),
+        _selector(dig(obj, "spec", "template", "spec", "nodeSelector")), created(obj), names, images,
+        _selector(dig(obj, "spec", "selector")),
     ]  # fmt: skip
 
 
@@ -231,7 +111,7 @@ def _service(obj: Obj) -> Row:
     )
     return [
         obj["metadata"]["name"], spec.get("type", "ClusterIP"), spec.get("clusterIP") or "<none>", external, ports or "<none>",
-        _created(obj), _selector(spec.get("selector")),
+        created(obj), _selector(spec.get("selector")),
     ]  # fmt: skip
 
 
@@ -249,7 +129,7 @@ def _endpoints(obj: Obj) -> Row:
         for address in subset.get("addresses") or ()
         for port in subset.get("ports") or ()
     ]
-    return [obj["metadata"]["name"], _few(items), _created(obj)]
+    return [obj["metadata"]["name"], _few(items), created(obj)]
 
 
 def _endpoint_slice(obj: Obj) -> Row:
@@ -260,7 +140,7 @@ def _endpoint_slice(obj: Obj) -> Row:
         obj.get("addressType", ""),
         _few(ports) if ports else "<unset>",
         _few(addresses) if addresses else "<unset>",
-        _created(obj),
+        created(obj),
     ]
 
 
@@ -290,14 +170,14 @@ def _subjects(obj: Obj, kind: str) -> str:
 def _binding(obj: Obj) -> Row:
     reference = obj.get("roleRef") or {}
     return [
-        obj["metadata"]["name"], f"{reference.get('kind')}/{reference.get('name')}", _created(obj),
+        obj["metadata"]["name"], f"{reference.get('kind')}/{reference.get('name')}", created(obj),
         _subjects(obj, "User"), _subjects(obj, "Group"), _subjects(obj, "ServiceAccount"),
     ]  # fmt: skip
 
 
 def _simple(*paths: str | Callable[[Obj], Any]) -> Callable[[Obj], Row]:
     def row(obj: Obj) -> Row:
-        cells = [path(obj) if callable(path) else _get(obj, *path.split("."), default="") for path in paths]
+        cells = [path(obj) if callable(path) else dig(obj, *path.split("."), default="") for path in paths]
         return [obj["metadata"]["name"], *cells]
 
     return row
@@ -308,7 +188,7 @@ def _size(*names: str) -> Callable[[Obj], int]:
 
 
 PRINTERS: Final[dict[str, Callable[[Obj], Row]]] = {
-    "pods": _pod,
+    "pods": pod_row,
     "nodes": _node,
     "deployments.apps": _deployment,
     "replicasets.apps": _replica_set,
@@ -317,14 +197,14 @@ PRINTERS: Final[dict[str, Callable[[Obj], Row]]] = {
     "endpoints": _endpoints,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
     "events": _event,
-    "namespaces": _simple("status.phase", _created),
-    "configmaps": _simple(_size("data", "binaryData"), _created),
-    "secrets": _simple("type", _size("data"), _created),
-    "serviceaccounts": _simple(_created),
-    "leases.coordination.k8s.io": _simple("spec.holderIdentity", _created),
+    "namespaces": _simple("status.phase", created),
+    "configmaps": _simple(_size("data", "binaryData"), created),
+    "secrets": _simple("type", _size("data"), created),
+    "serviceaccounts": _simple(created),
+    "leases.coordination.k8s.io": _simple("spec.holderIdentity", created),
     "controllerrevisions.apps": _simple(
-        lambda obj: next((f"{r.get('kind', '').lower()}.apps/{r.get('name')}" for r in _get(obj, "metadata", "ownerReferences", default=[])), "<none>"),
-        "revision", _created,
+        lambda obj: next((f"{r.get('kind', '').lower()}.apps/{r.get('name')}" for r in dig(obj, "metadata", "ownerReferences", default=[])), "<none>"),
+        "revision", created,
     ),
     "roles.rbac.authorization.k8s.io": _simple("metadata.creationTimestamp"),
     "clusterroles.rbac.authorization.k8s.io": _simple("metadata.creationTimestamp"),

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from mlsysops_embedded.machinery.printers import PRINTERS, age
+from mlsysops_embedded.machinery.cells import age
+from mlsysops_embedded.machinery.printers import PRINTERS
 from mlsysops_embedded.machinery.resources import Column, ResourceInfo
 
 __all__ = ["json_path", "partial", "table"]

@@ -260,3 +260,16 @@ def test_one_object_of_the_future(api: Api, namespace: str) -> None:
     assert api.read(url, resourceVersion="0")["metadata"]["name"] == "cm"
     assert api.read(url, resourceVersion=created["metadata"]["resourceVersion"]) == created
     failure(api.get(url, resourceVersion=str(version(created) + 1_000_000)), 504, "Timeout")
+
+
+@pytest.mark.parametrize("kind", ["pods", "nodes", "secrets", "events", "namespaces", "services"])
+def test_fields_that_nobody_selects_by(api: Api, kind: str) -> None:
+    """The client says what was asked for, the server only what is wrong with it."""
+    status = failure(api.get(path(kind), fieldSelector="foo=bar"), 400, "BadRequest")
+    assert status["message"] == "field label not supported: foo"
+
+
+@pytest.mark.parametrize("kind", ["configmaps", "leases", "deployments", "replicasets", "endpointslices", "roles"])
+def test_fields_of_kinds_that_have_none_of_their_own(api: Api, kind: str) -> None:
+    status = failure(api.get(path(kind), fieldSelector="foo=bar"), 400, "BadRequest")
+    assert status["message"] == '"foo" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -76,6 +76,37 @@ def test_status_of_pods(api: Api, namespace: str) -> None:
     api.remove(url, {"gracePeriodSeconds": 0})
 
 
+def test_sidecars_count(api: Api, namespace: str) -> None:
+    """Init containers that restart always are containers of their pod as well."""
+    url = path("pods", namespace, "p")
+    sidecar = {"name": "side", "image": "example.com/simulated:1", "restartPolicy": "Always"}
+    api.create(path("pods", namespace), pod("p", nodeName="nowhere", initContainers=[sidecar]))
+    assert cells(table(api, url))[0]["Ready"] == "0/2"
+    common = {"ready": True, "restartCount": 2, "image": "x", "imageID": "", "started": True}
+    running = {**common, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
+    main = {**running, "name": "main"}
+
+    def shown(**status: Any) -> tuple[str, str, str]:
+        api.merge(f"{url}/status", {"status": {"phase": "Running", **status}})
+        row = cells(table(api, url))[0]
+        return row["Ready"], row["Status"], str(row["Restarts"])
+
+    side = {**running, "name": "side"}
+    assert shown(initContainerStatuses=[side], containerStatuses=[main]) == ("2/2", "Running", "4")
+    unready = {**side, "ready": False}
+    assert shown(initContainerStatuses=[unready], containerStatuses=[main]) == ("1/2", "Running", "4")
+    begun = {**side, "ready": False, "started": False}
+    waiting = {
+        **main,
+        "ready": False,
+        "started": False,
+        "restartCount": 0,
+        "state": {"waiting": {"reason": "PodInitializing"}},
+    }
+    assert shown(initContainerStatuses=[begun], containerStatuses=[waiting]) == ("0/2", "Init:0/1", "2")
+    api.remove(url, {"gracePeriodSeconds": 0})
+
+
 def test_terminating_pod(api: Api, namespace: str) -> None:
     url = path("pods", namespace, "p")
     api.create(path("pods", namespace), pod("p", nodeName="nowhere"))

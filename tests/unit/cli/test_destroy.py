@@ -39,7 +39,7 @@ def test_only_hosts_that_do_not_answer_are_abandoned() -> None:
 
 
 def test_apis_that_do_not_answer_are_abandoned() -> None:
-    apis = {"a": {}, "server": {}}
+    apis = ["a", "server"]
     silent = [Failure(host, "Remove objects", "refused", "unreachable") for host in apis]
     assert judge(ran(*silent, hosts="ab"), ["a", "b"], apis, abandon=True).left == []
     assert len(judge(ran(*silent, hosts="ab"), ["a", "b"], apis, abandon=False).left) == 2

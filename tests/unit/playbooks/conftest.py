@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import mlsysops_cli
 from mlsysops_cli.assets import asset
 from mlsysops_cli.runner import PlaybookRun, RunResult, SilentProgress, run_playbook
 
@@ -76,7 +77,7 @@ def library(tmp_path: Path) -> Path:
     """Return a directory of modules that are named as ours are, and do nothing."""
     library = tmp_path / "library"
     library.mkdir()
-    for module in (Path(asset("roles")).parent / "mlsysops_cli" / "ansible_plugins" / "modules").glob("mls_*.py"):
+    for module in (Path(mlsysops_cli.__file__).parent / "ansible_plugins" / "modules").glob("mls_*.py"):
         (library / module.name).write_text(MODULE, encoding="utf-8")
     return library
 

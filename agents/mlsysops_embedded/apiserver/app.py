@@ -25,14 +25,14 @@ from mlsysops_embedded.auth.impersonation import impersonated
 from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.selectors import parse_field_selector
+from mlsysops_embedded.release import GIT_VERSION, MINOR
 
 __all__ = ["VERSION", "ApiServer"]
 
 _LOG: Final = logging.getLogger("embedded.apiserver")
-#: The Kubernetes release whose API this server follows.
 VERSION: Final = {
-    "major": "1", "minor": "32", "emulationMajor": "1", "emulationMinor": "32", "gitVersion": "v1.32.0-embedded",
-    "gitCommit": "", "gitTreeState": "clean", "buildDate": "2024-12-11T17:59:15Z", "goVersion": "", "compiler": "", "platform": "linux",
+    "major": "1", "minor": MINOR, "emulationMajor": "1", "emulationMinor": MINOR, "gitVersion": GIT_VERSION, "gitCommit": "",
+    "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "linux",
 }  # fmt: skip
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
 

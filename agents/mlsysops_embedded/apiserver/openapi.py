@@ -13,6 +13,7 @@ from mlsysops_embedded.apiserver import openapi_v2
 from mlsysops_embedded.apiserver.http import Request, respond
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.resources import Catalog, ResourceInfo
+from mlsysops_embedded.release import GIT_VERSION
 from mlsysops_embedded.validation.builtin import META
 
 __all__ = ["OpenApi"]
@@ -20,7 +21,6 @@ __all__ = ["OpenApi"]
 Obj = dict[str, Any]
 _META_NAME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _PRIVATE: Final = ("x-name", "x-quantity")
-_VERSION: Final = "v1.32.0-embedded"
 _WRITE_PARAMETERS: Final = ("dryRun", "fieldManager", "fieldValidation")
 
 
@@ -172,7 +172,7 @@ class OpenApi:
             paths.update(self._paths(info, gvk, full))
         return {
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": _VERSION},
+            "info": {"title": "Kubernetes", "version": GIT_VERSION},
             "paths": paths,
             "components": {"schemas": document.schemas},
         }
@@ -200,7 +200,7 @@ class OpenApi:
         key = "v2 protobuf" if protobuf else "v2"
         if key not in self._built:
             documents = [orjson.loads(self._document(name)) for name in self._names()]
-            found = openapi_v2.document(_VERSION, documents)
+            found = openapi_v2.document(GIT_VERSION, documents)
             self._built[key] = openapi_v2.as_protobuf(found) if protobuf else openapi_v2.as_json(found)
         return self._built[key]
 

@@ -16,6 +16,7 @@ from mlsysops_embedded.client.objects import copy, format_time, now, owner_refer
 from mlsysops_embedded.client.resources import LEASES, NODES
 from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.release import GIT_VERSION
 
 if TYPE_CHECKING:
     from mlsysops_embedded.client import Client, Object
@@ -25,7 +26,6 @@ __all__ = ["NodeKeeper", "capacity"]
 
 _log = logging.getLogger(__name__)
 _LEASES = "kube-node-lease"
-_VERSION = "v1.32.0+embedded"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 #: Free share of disk and memory below which the node says it is under pressure (kubelet's hard eviction thresholds).
 _DISK_FREE, _MEMORY_FREE = 0.10, 100 * 2**20
@@ -53,8 +53,8 @@ def _info() -> dict[str, str]:
         "bootID": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "containerRuntimeVersion": "process://1.0",
         "kernelVersion": platform.release(),
-        "kubeProxyVersion": _VERSION,
-        "kubeletVersion": _VERSION,
+        "kubeProxyVersion": GIT_VERSION,
+        "kubeletVersion": GIT_VERSION,
         "machineID": identity.read_text().strip() if identity.exists() else "",
         "operatingSystem": "linux",
         "osImage": release,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from mlsysops_embedded.release import MINOR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -99,7 +101,7 @@ async def _http(action: Object, target: Target) -> tuple[bool, str]:
     scheme = (action.get("scheme") or "HTTP").lower()
     host = action.get("host") or target.address
     path = "/" + (action.get("path") or "/").lstrip("/")
-    headers = {"User-Agent": "kube-probe/1.32", "Accept": "*/*"}
+    headers = {"User-Agent": f"kube-probe/1.{MINOR}", "Accept": "*/*"}
     headers.update({h["name"]: h["value"] for h in action.get("httpHeaders") or ()})
     url = f"{scheme}://{host}:{target.port(action['port'])}{path}"
     # As the kubelet: certificates are not checked, redirects to the same host are followed.

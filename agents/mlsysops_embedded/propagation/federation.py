@@ -14,6 +14,7 @@ from mlsysops_embedded.propagation.crds import karmada_crds
 from mlsysops_embedded.propagation.detector import Detector
 from mlsysops_embedded.propagation.execution import Executor
 from mlsysops_embedded.propagation.membership import Membership
+from mlsysops_embedded.release import GIT_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ class MemberSettings:
     """
 
     labels: dict[str, str] = field(default_factory=dict)
-    version: str = "v1.32.0"
+    version: str = GIT_VERSION
     renew: float = 10.0
     duration: float = 40.0
 

@@ -220,7 +220,7 @@ def test_custom_resources(kubectl: Kubectl) -> None:
 
 
 def test_the_rest(kubectl: Kubectl) -> None:
-    assert "Server Version: v1.32" in kubectl("version")
+    assert "Server Version: v1.36." in kubectl("version")
     assert "deployments" in kubectl("api-resources")
     assert "apps/v1" in kubectl("api-versions")
     assert "REPLICAS" not in kubectl("explain", "deployment.spec")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlsysops_cli.render.diff import TreeDiff, diff_trees
-from mlsysops_cli.render.facts import cached_facts, local_facts, save_facts
+from mlsysops_cli.render.facts import cached_facts, known_identities, local_facts, save_facts, save_identities
 from mlsysops_cli.render.needs import preflight_plan
 from mlsysops_cli.render.plan import deployment_plan, remote_temporary
 from mlsysops_cli.render.testapp import test_application
@@ -15,11 +15,13 @@ __all__ = [
     "cached_facts",
     "deployment_plan",
     "diff_trees",
+    "known_identities",
     "local_facts",
     "preflight_plan",
     "remote_temporary",
     "render_slice",
     "save_facts",
+    "save_identities",
     "test_application",
     "write_tree",
 ]

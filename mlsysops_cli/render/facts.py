@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlsysops_cli.slice.model import Slice
 
-__all__ = ["cached_facts", "local_facts", "save_facts"]
+__all__ = ["cached_facts", "known_identities", "local_facts", "save_facts", "save_identities"]
 
 
 def local_facts(slice_: Slice) -> dict[str, dict[str, Any]]:
@@ -36,3 +36,24 @@ def save_facts(slice_: Slice, facts: Mapping[str, Mapping[str, Any]]) -> None:
     """Remember facts; those of hosts that are not among them stay."""
     merged = {**cached_facts(slice_), **facts}
     write_private(slice_directory(slice_.name) / "facts.json", json.dumps(merged, indent=2, sort_keys=True) + "\n")
+
+
+def known_identities(slice_: Slice) -> list[dict[str, str]]:
+    """Return who the slice's hosts were when they were looked at last: what a host that joins them may not be."""
+    return [facts["identity"] for facts in cached_facts(slice_).values() if facts.get("identity")]
+
+
+def save_identities(slice_: Slice, checks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Remember who the hosts are, beside their facts; not of one that is somebody else already.
+
+    Args:
+        slice_: The slice.
+        checks: What `preflight` found on each host that was looked at.
+    """
+    facts = cached_facts(slice_)
+    for host, found in checks.items():
+        unique = not any(one["check"] == "identity" for one in found["findings"])
+        if host in facts and found.get("identity") and unique:
+            facts[host]["identity"] = found["identity"]
+    if checks:
+        save_facts(slice_, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_cli.render.facts import known_identities
 from mlsysops_cli.render.k3s_plan import KARMADA_PORT
 from mlsysops_cli.slice.layout import API_PORT, KUBELET_PORT, NORTHBOUND_PORT
 
@@ -91,6 +92,7 @@ def preflight_plan(layout: SliceLayout) -> dict[str, Any]:
     return {
         "slice": layout.slice.name,
         "engine": engine,
+        "identities": known_identities(layout.slice),
         "hosts": {
             name: {
                 "local": host.host.local,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import NAMESPACE
 from mlsysops_cli.render.extras import gateways, host_extras
+from mlsysops_cli.render.facts import known_identities
 from mlsysops_cli.render.k3s_plan import k3s_groups, k3s_host, karmada_part, no_proxy
 from mlsysops_cli.render.kubernetes_plan import (
     credentials_of,
@@ -84,6 +85,8 @@ def deployment_plan(
         "version": __version__,
         "directory": str(layout.directory),
         "keep": kept_files(layout),
+        # Private like the facts they lie beside: programs derive their own secrets from a machine's id.
+        "identities": known_identities(layout.slice),
         # On one machine a host that cannot take its part stops the run before anything is done.
         "all_or_nothing": layout.slice.local,
         "groups": {

@@ -93,7 +93,8 @@ class RunResult:
     Attributes:
         facts: Facts that were gathered, by host.
         processes: Tables of processes that were asked for, by host.
-        checks: What `preflight` found, by host: ``findings``, ``summary``, and ``kind``, what an environment has to fit.
+        checks: What `preflight` found, by host: ``findings``, ``summary``, ``kind``, what an environment has to fit, and
+            ``identity``, what no other host may be.
         journals: What hosts logged, by host: ``lines`` and ``cursor``.
         hosts: Results by host.
         pruned: Objects that were deleted because they are no longer wanted, by the control plane's host.
@@ -183,6 +184,7 @@ class RunResult:
             known["findings"] += found["findings"]
             known["summary"] = found.get("summary") or known["summary"]
             known["kind"] = found.get("kind") or known.get("kind", {})
+            known["identity"] = found.get("identity") or known.get("identity", {})
 
     @property
     def warnings(self) -> list[str]:

@@ -11,7 +11,7 @@ from mlsysops_core.errors import NotFound
 from mlsysops_cli.actions.framework.chosen import plan_of
 from mlsysops_cli.assets import asset
 from mlsysops_cli.output import emit_document
-from mlsysops_cli.render import remote_temporary
+from mlsysops_cli.render import remote_temporary, save_identities
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.slice import slice_directory
 
@@ -83,7 +83,10 @@ def run_change(
         remote_temporary=remote_temporary(layout.slice.name, check=access.check),
         **_reached(access),
     )
-    return run_playbook(run, choose_progress(title, quiet=settings.quiet))
+    result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
+    if not access.check:
+        save_identities(layout.slice, result.checks)
+    return result
 
 
 def run_deployed(

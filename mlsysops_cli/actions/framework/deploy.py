@@ -14,7 +14,7 @@ from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, 
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.output import emit_document
-from mlsysops_cli.render import remote_temporary
+from mlsysops_cli.render import remote_temporary, save_identities
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
         result = run_playbook(run, choose_progress(title, quiet=settings.quiet))
         if options.start_at_task and not result.tasks and not result.error():
             raise NotFound(f"no task is called {options.start_at_task!r}", hint="the log of a run names them")
+        if not options.check:
+            save_identities(layout.slice, result.checks)
         for warning in result.warnings:
             settings.note(f"warning: {warning}")
         if result.pruned and not options.check:

@@ -156,7 +156,9 @@ def main() -> None:
         changed=False,
         findings=findings,
         identity=identity,
-        ansible_facts={"mls_preflight": {"findings": findings, "summary": _summary(), "kind": _kind()}},
+        ansible_facts={
+            "mls_preflight": {"findings": findings, "summary": _summary(), "kind": _kind(), "identity": identity}
+        },
     )
 
 

@@ -55,6 +55,8 @@ class Hand:
         assets = self.assets(command)
         if assets & self._active:
             machine.faults.append(f"two plans on {assets & self._active}")
+        if not machine.store.is_written(command["serial"]):
+            machine.faults.append(f"plan {command['serial']} is executed and not written down")
         machine.begun[command["serial"]] += 1
         self._active |= assets
         try:
@@ -100,6 +102,13 @@ class Store(SqliteKnowledge):
             write(*statements)
 
         self._db.write_now = write_now  # type: ignore[method-assign]
+
+    def is_written(self, serial: int) -> bool:
+        """Whether a next process would know that a plan was begun."""
+        rows = self._db.read(
+            "SELECT id FROM plan WHERE outcome IS NULL AND json_extract(body, '$.commands.hand.serial') = ?", (serial,)
+        )
+        return len(rows) == 1
 
 
 class Loop(RuleBasedStateMachine):

@@ -35,7 +35,7 @@ _NEEDED = {
     "deploy": ("ansible", "ansible_runner", "jinja2", "kubernetes"),
     "agents": ("aiohttp", "opentelemetry", "psutil"),
     "northbound": ("fastapi", "uvicorn"),
-    "embedded": ("supervisor", "starlette", "cryptography"),
+    "embedded": ("supervisor", "uvicorn", "cryptography"),
 }
 _FREE_BYTES = 200_000_000
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlsysops_embedded.kubelet.environment import command_line, container_environment
+from mlsysops_embedded.kubelet.environment import ContainerConfigError, command_line, container_environment
 from mlsysops_embedded.kubelet.volumes import make_rootfs, make_volumes
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlsysops_embedded.kubelet.shared import Shared
 
 __all__ = ["Place", "prepare"]
+
+_PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,13 @@ class Place:
     shared: Shared
 
 
+def _check_probes(spec: Object) -> None:
+    """Refuse probes that could never succeed, rather than kill the container for them again and again."""
+    for kind in _PROBES:
+        if "grpc" in (spec.get(kind) or {}):
+            raise ContainerConfigError(f"{kind}: grpc is not supported by this runtime; use httpGet, tcpSocket or exec")
+
+
 def prepare(pod: Object, container: Container, program: list[str], place: Place, resources: PodResources) -> Object:
     """Make a container's directories and limits; what its shim needs to know.
 
@@ -42,9 +51,10 @@ def prepare(pod: Object, container: Container, program: list[str], place: Place,
     ``EMBEDDED_POD_IP`` (the address to listen on: there are no network namespaces).
 
     Raises:
-        ContainerConfigError: It refers to something that does not exist.
+        ContainerConfigError: It refers to something that does not exist, or asks for what this runtime has not.
         OSError: A directory cannot be made.
     """
+    _check_probes(container.spec)
     shared = place.shared
     pod = {**pod, "status": {"podIP": place.address, "hostIP": shared.address}}
     volumes = place.directory / "volumes"

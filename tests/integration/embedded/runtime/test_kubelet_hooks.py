@@ -32,6 +32,22 @@ async def client(plane: Plane) -> AsyncIterator[HttpClient]:
         yield made
 
 
+async def test_a_container_with_a_grpc_probe_does_not_start_and_says_why(client: HttpClient) -> None:
+    probe = {"livenessProbe": {"grpc": {"port": 5000}, "periodSeconds": 1}}
+    await client.create(PODS, pod("asks-grpc", container=probe), "default")
+
+    async def refused() -> Object | None:
+        found = await client.get(PODS, "asks-grpc", "default")
+        statuses = (found.get("status") or {}).get("containerStatuses") or [{}]
+        waiting: Object = (statuses[0].get("state") or {}).get("waiting") or {}
+        return waiting if waiting.get("reason") == "CreateContainerConfigError" else None
+
+    text = "livenessProbe: grpc is not supported by this runtime; use httpGet, tcpSocket or exec"
+    assert (await eventually(refused))["message"] == text
+    await client.delete(PODS, "asks-grpc", "default")
+    await eventually(lambda: gone(client, PODS, "asks-grpc", "default"))
+
+
 async def _reasons(client: HttpClient, name: str) -> set[str]:
     events = (await client.list(EVENTS, "default"))["items"]
     return {event["reason"] for event in events if event["involvedObject"]["name"] == name}

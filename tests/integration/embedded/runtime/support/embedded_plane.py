@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -48,6 +50,18 @@ async def eventually(check: Callable[[], Awaitable[Any]], *, timeout: float = 30
                 return last
         await asyncio.sleep(0.05)
     raise AssertionError(f"not within {timeout} s: {what or check.__name__}; last: {last}")
+
+
+def _end(shim: int) -> None:
+    """Have a shim kill all that it supervises, and wait until it has cleaned up; kill it where it does not."""
+    handle = os.pidfd_open(shim)
+    try:
+        for number in (signal.SIGUSR1, signal.SIGKILL):
+            signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], 5)[0]:
+                return
+    finally:
+        os.close(handle)
 
 
 class Daemon:
@@ -154,7 +168,13 @@ class Plane:
             pid = yaml.safe_load(state.read_text())["shim"]
             with contextlib.suppress(ProcessLookupError, OSError):
                 if "shim.py" in Path(f"/proc/{pid}/cmdline").read_text():
-                    os.kill(pid, signal.SIGKILL)
+                    _end(pid)
+        for spec in self.root.glob("*-data/pods/*/containers/*/*/spec.json"):
+            # Where a test killed a shim, nobody has removed its groups.
+            for group in map(Path, json.loads(spec.read_text())["cgroups"]):
+                for directory in (group, group.parent):
+                    with contextlib.suppress(OSError):
+                        directory.rmdir()
 
     def client(self) -> HttpClient:
         return HttpClient.from_kubeconfig(self.admin)

@@ -16,5 +16,5 @@ if (version := os.environ.pop("STANDIN_VERSION", "")) and sys.argv[0] == "mlsyso
     from mlsysops_embedded.apiserver import app
     from mlsysops_embedded.kubelet import node
 
-    app.VERSION["gitVersion"] = node._VERSION = version
+    app.VERSION["gitVersion"] = node.GIT_VERSION = version
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

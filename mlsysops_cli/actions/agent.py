@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -126,22 +125,22 @@ def list_config(settings: Settings, agent: str | None) -> None:
         emit(settings, api.get("/v1/agents/config", target=agent or ""), _SENT)
 
 
-def test_policy(settings: Settings, file: str, scenario: str, *, all_turns: bool) -> bool:
+def test_policy(settings: Settings, file: str, scenario: str, *, all_turns: bool, timeout: float) -> bool:
     """Replay a scenario through a policy and print what it decides; return whether it never failed."""
-    from mlsysops_core.plugins import load_policy_file
-    from mlsysops_core.plugins.replay import Scenario, replay
+    from mlsysops_core.plugins.replay import Scenario
+
+    from mlsysops_cli.actions.rehearse import rehearse
 
     path = Path(file)
     if not path.is_file():
         raise InvalidInput(f"{file}: no such file")
-    name, policy, _ = load_policy_file(path)
     data, source = read_source(scenario, None, settings, option="--scenario")
     read = Scenario.from_value(load_yaml(data, source).value)
-    turns = asyncio.run(replay(name, policy, read))
-    shown = [turn.as_dict() for turn in turns if all_turns or turn.verdict != "no-change"]
+    name, turns = rehearse(path, read, timeout=timeout)
+    shown = [turn for turn in turns if all_turns or turn["verdict"] != "no-change"]
     answer = {"policy": name, "turns": len(turns), "decisions": shown}
     emit_document(settings, answer, kind="policy", name="policy", text=_replayed(answer))
-    return all(turn.verdict != "error" for turn in turns)
+    return all(turn["verdict"] != "error" for turn in turns)
 
 
 def new_plugin(settings: Settings, kind: str, name: str, directory: str) -> None:

@@ -161,12 +161,15 @@ def test_policy(
     file: Annotated[str, typer.Argument(metavar="FILE", help="policy-<name>.py")],
     scenario: Annotated[str, typer.Option("--scenario", "-s", metavar="FILE", help="What it is shown; - is stdin.")],
     all_turns: Annotated[bool, typer.Option("--all", help="Also turns in which nothing was to be done.")] = False,  # noqa: PT028 - no test
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that one turn may take.")] = 30.0,  # noqa: PT028
 ) -> None:
     """Replay telemetry through a policy, here, without a slice.
+
+    It runs in a process with the limits that an agent sets.
 
     Exit code 0: it never failed; 1: it did.
     """
     from mlsysops_cli.actions.agent import test_policy as run
 
-    if not run(settings_of(ctx), file, scenario, all_turns=all_turns):
+    if not run(settings_of(ctx), file, scenario, all_turns=all_turns, timeout=timeout):
         raise typer.Exit(1)

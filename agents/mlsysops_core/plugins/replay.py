@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,13 +162,22 @@ class SimulatedTelemetry:
         return sorted({reading.metric for reading in self._readings})
 
 
-async def replay(name: str, policy: Policy, scenario: Scenario) -> list[Replayed]:
+async def replay(
+    name: str,
+    policy: Policy,
+    scenario: Scenario,
+    *,
+    begun: Callable[[float, str, str], None] | None = None,
+    ended: Callable[[Replayed], None] | None = None,
+) -> list[Replayed]:
     """Run a policy through a scenario.
 
     Args:
         name: The policy's name.
         policy: The policy.
         scenario: What it is shown.
+        begun: Told of every turn before it begins: time, asset and trigger.
+        ended: Told of every turn when it is over.
 
     Raises:
         PluginError: `initialize` fails or declares nonsense.
@@ -193,7 +202,12 @@ async def replay(name: str, policy: Policy, scenario: Scenario) -> list[Replayed
         trigger = f"telemetry: {reading.metric} = {reading.value:g}" if reading else "start" if time == 0 else "timer"
         for asset in assets:
             apps = [app for app in scenario.applications if not per_application or app["name"] == asset]
-            found.append(await _turn(time, asset, trigger, policy, contexts, apps, scenario, mechanisms, telemetry))
+            if begun is not None:
+                begun(time, asset, trigger)
+            turn = await _turn(time, asset, trigger, policy, contexts, apps, scenario, mechanisms, telemetry)
+            if ended is not None:
+                ended(turn)
+            found.append(turn)
     return found
 
 

@@ -32,7 +32,7 @@ from .framework_modules import metric_sink
 from .hosted import HostedMechanism
 from .modules import load_policy_source
 
-__all__ = ["main"]
+__all__ = ["end_with", "main"]
 
 _HEAD = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -208,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cpu", type=float, required=True, help="most processor time of a call, seconds")
     parser.add_argument("--site", default="", help="directory with packages that the plug-in brings")
     options = parser.parse_args(arguments)
-    _end_with(options.parent)
+    end_with(options.parent)
     os.nice(5)  # the agent comes first
     resource.setrlimit(resource.RLIMIT_AS, (options.memory, options.memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -235,7 +235,7 @@ async def _serve(options: argparse.Namespace) -> None:
     await worker.serve(reader)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Have the kernel end this process with its agent (prctl(2), ``PR_SET_PDEATHSIG``); Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -189,3 +189,31 @@ def test_a_policy_that_fails_is_shown_and_told_by_the_exit_code(mls: Any) -> Non
     assert "ZeroDivisionError" in result.out
     wrong = mls.file("w.yaml", "durations: 5s\n")
     assert mls("agent", "test-policy", str(file), "--scenario", str(wrong)).code == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("while True:\n        pass", "the turn did not end within 1 s"),
+        ("await __import__('asyncio').sleep(10**6)", "the turn did not end within 1 s"),
+        ("__import__('os')._exit(3)", "the turn ended its process with code 3"),
+        ("bytearray(4 * 2**30)\n    return False, context", "MemoryError"),
+    ],
+    ids=["blocks", "waits", "ends", "leaks"],
+)
+def test_a_policy_that_is_tried_hurts_itself_alone(mls: Any, body: str, says: str) -> None:
+    file = mls.file("policy-bad.py", POLICY.replace("return False, context", body, 1))
+    scenario = mls.file("s.yaml", "duration: 5s\napplications: [{name: a, spec: {}}]\n")
+    result = mls("agent", "test-policy", str(file), "--scenario", str(scenario), "--timeout", "1", "-o", "json")
+    assert result.code == 1
+    (turn,) = [item for item in json.loads(result.out)["decisions"] if item["verdict"] == "error"][:1]
+    assert says in turn["message"]
+    assert (turn["asset"], turn["trigger"]) == ("a", "start")
+
+
+def test_a_policy_that_blocks_while_it_is_loaded_is_told(mls: Any) -> None:
+    file = mls.file("policy-bad.py", "import time\ntime.sleep(10**6)\n" + POLICY)
+    scenario = mls.file("s.yaml", "duration: 5s\n")
+    result = mls("agent", "test-policy", str(file), "--scenario", str(scenario), "--timeout", "1")
+    assert result.code not in (0, 1, 2)
+    assert "loading it did not end within 1 s" in result.err

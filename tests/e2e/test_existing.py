@@ -37,9 +37,18 @@ OURS = re.compile(r"mlsysops")
 
 def images(api: str) -> list[dict[str, Any]]:
     """What the kubelets run for each of our images."""
+    # The interpreter may lie where nobody but this user can reach it.
     return [
-        {"image": "mlsysops-agents:*", "exec": [sys.executable, CONTAINED, api, "mlsysops_agents"]},
-        {"image": "mlsysops-northbound:*", "exec": [sys.executable, CONTAINED, api, "mlsysops_northbound"]},
+        {
+            "image": "mlsysops-agents:*",
+            "exec": [sys.executable, CONTAINED, api, "mlsysops_agents"],
+            "ignore_user": True,
+        },
+        {
+            "image": "mlsysops-northbound:*",
+            "exec": [sys.executable, CONTAINED, api, "mlsysops_northbound"],
+            "ignore_user": True,
+        },
         {"image": "harbor.nbfc.io/mlsysops/test-app:*", "exec": [sys.executable, "-m", "mlsysops_testapp"]},
     ]
 

@@ -48,7 +48,11 @@ Path(sys.argv[2]).write_text(json.dumps({"mls_plan": removal}))
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
     """A continuum, the cluster on which it is said to run, and a member."""
     images = [
-        {"image": f"mlsysops-{name}:*", "exec": [sys.executable, CONTAINED, "127.123.2.1:6443", f"mlsysops_{name}"]}
+        {
+            "image": f"mlsysops-{name}:*",
+            "exec": [sys.executable, CONTAINED, "127.123.2.1:6443", f"mlsysops_{name}"],
+            "ignore_user": True,
+        }
         for name in ("agents", "northbound")
     ]
     made = Clusters(

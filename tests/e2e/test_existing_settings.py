@@ -77,8 +77,8 @@ def clusters(tmp_path_factory: pytest.TempPathFactory, machines: Machines) -> It
     agents = [sys.executable, CONTAINED, f"{BLOCK}.2.1:6443", "mlsysops_agents", f"--machines={machines.directory}"]
     northbound = [sys.executable, CONTAINED, f"{BLOCK}.2.1:6443", "mlsysops_northbound"]
     images = [
-        {"image": "mlsysops-agents:*", "exec": agents},
-        {"image": "mlsysops-northbound:*", "exec": northbound},
+        {"image": "mlsysops-agents:*", "exec": agents, "ignore_user": True},
+        {"image": "mlsysops-northbound:*", "exec": northbound, "ignore_user": True},
     ]
     root = tmp_path_factory.mktemp("clusters")
     made = Clusters(root, {"host": ["host-node"], "member1": list(NODES)}, images, block=BLOCK)

@@ -32,6 +32,9 @@ class Image(_Strict):
 
     image: str = Field(description="Shell pattern (fnmatch) of the image's name.")
     exec: list[str] = Field(min_length=1, description="Program; a container's command and args follow it.")
+    ignore_user: bool = Field(
+        default=False, description="Run it as the kubelet's user whatever runAsUser, runAsGroup and runAsNonRoot say."
+    )
 
 
 class RuntimeConfig(_Strict):
@@ -39,9 +42,13 @@ class RuntimeConfig(_Strict):
 
     images: list[Image] = []
 
+    def entry(self, image: str) -> Image | None:
+        """The first entry whose pattern an image matches."""
+        return next((entry for entry in self.images if fnmatch.fnmatchcase(image, entry.image)), None)
+
     def program(self, image: str) -> list[str] | None:
         """The program of the first pattern that an image matches."""
-        return next((entry.exec for entry in self.images if fnmatch.fnmatchcase(image, entry.image)), None)
+        return entry.exec if (entry := self.entry(image)) else None
 
 
 class Listen(_Strict):

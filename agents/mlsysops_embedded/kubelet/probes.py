@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlsysops_embedded.client import Object
+    from mlsysops_embedded.kubelet.identity import Identity
 
 __all__ = ["Target", "Threshold", "act", "watch"]
 
@@ -32,12 +33,14 @@ class Target:
         ports: Named container ports.
         env: Environment of exec actions.
         cwd: Their working directory.
+        identity: Who they run as; None is the kubelet's user.
     """
 
     address: str
     ports: Mapping[str, int]
     env: Mapping[str, str]
     cwd: str
+    identity: Identity | None = None
 
     def port(self, value: int | str) -> int:
         """A port by number or name; raises ValueError."""
@@ -81,6 +84,7 @@ async def _exec(command: list[str], target: Target) -> tuple[bool, str]:
         env=dict(target.env),
         cwd=target.cwd,
         start_new_session=True,
+        **(target.identity.options if target.identity else {}),
     )
     try:
         assert process.stdout is not None  # noqa: S101 - asked for above

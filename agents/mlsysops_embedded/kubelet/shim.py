@@ -3,7 +3,7 @@
 A shim belongs to nobody: it leaves the kubelet's session, so the kubelet may die and come back without the container
 noticing. Everything it knows is in its directory:
 
-``spec.json``   given: argv, env, cwd, log, limits (written by the kubelet, mode 0600)
+``spec.json``   given: argv, env, cwd, log, limits, user (written by the kubelet, mode 0600)
 ``state.json``  made when the program runs: pids with their start times, boot id
 ``exit.json``   made when it ended: exit code, signal, time
 
@@ -165,6 +165,14 @@ def _exec(spec: dict[str, Any], stdout: int, stderr: int, parent: int) -> None:
         # Python ignores these; programs expect the default.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        if user := spec.get("user"):
+            for descriptor in (1, 2):  # so that it may open /dev/stdout
+                os.fchown(descriptor, user["user"], user["group"])
+            os.setgroups(user["groups"])
+            os.setgid(user["group"])
+            os.setuid(user["user"])
+            # The kernel forgets it with a change of credentials.
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - running it is the point
     except OSError as exc:
         os.write(2, f"cannot start {spec['argv'][0]}: {exc}\n".encode())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client.objects import parse_time
 from mlsysops_embedded.kubelet import probes
+from mlsysops_embedded.kubelet.identity import identity_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlsysops_embedded.client import Object
     from mlsysops_embedded.kubelet.container import Container
+    from mlsysops_embedded.kubelet.identity import Identity
     from mlsysops_embedded.kubelet.shared import Shared
 
 __all__ = ["Subject"]
@@ -57,11 +60,18 @@ class Subject:
         """Tell what happened to it."""
         self.shared.events.event(self.pod, kind, reason, message)
 
+    def identity(self, container: Container) -> Identity | None:
+        """Who a container runs as where that is not the kubelet's user; raises ContainerConfigError where it must not."""
+        entry = self.shared.runtime.entry(container.spec.get("image", ""))
+        if entry is None or entry.ignore_user:
+            return None
+        return identity_of(self.pod, container.spec, os.geteuid())
+
     def target(self, container: Container) -> probes.Target:
         """Where probes and hooks of a container find it."""
         ports = {p["name"]: int(p["containerPort"]) for p in container.spec.get("ports") or () if p.get("name")}
         rootfs = self.directory / "rootfs" / container.name
-        return probes.Target(self.address, ports, container.environment(), str(rootfs))
+        return probes.Target(self.address, ports, container.environment(), str(rootfs), self.identity(container))
 
     def grace(self) -> float:
         """Seconds that its containers may take to end."""

@@ -72,6 +72,7 @@ def make_volumes(pod: Object, root: Path, read: Reader, tokens: Mapping[str, str
         target = root / volume["name"]
         if "emptyDir" in volume:
             target.mkdir(exist_ok=True)
+            target.chmod(0o777)  # for whichever users its containers run as
         elif "hostPath" in volume:
             _host_path(volume["hostPath"], target)
         elif files := _files(pod, volume, read, tokens):

@@ -242,7 +242,7 @@ class PodWorker(Subject):
         spec = None
         if program is not None:
             await self.resources.refresh(self.pod)
-            place = Place(self.directory, self.address, self.shared)
+            place = Place(self.directory, self.address, self.shared, self.identity(container))
             spec = await asyncio.to_thread(prepare, self.pod, container, program, place, self.resources)
         await container.start(spec)
         self.resizing.started(container)

@@ -66,6 +66,8 @@ class PodManager:
         self._services = services
         self.pods = Informer(shared.client, PODS, field_selector=f"spec.nodeName={node}")
         self.workers: dict[str, PodWorker] = {}
+        #: Pods for which the network has had no address, first come first served.
+        self._homeless: dict[str, Object] = {}
         shared.promised, shared.on_room = self._promised, self._reconsider
         self._group: asyncio.TaskGroup | None = None
 
@@ -99,6 +101,8 @@ class PodManager:
         replaced = old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"])
         if replaced and old is not None and (worker := self.workers.get(old["metadata"]["uid"])):
             worker.update(None)
+        if old is not None and (new is None or replaced):
+            self._homeless.pop(old["metadata"]["uid"], None)
         if new is None:
             return
         worker = self.workers.get(new["metadata"]["uid"])
@@ -111,16 +115,24 @@ class PodManager:
             "deletionTimestamp"
         ):
             return  # ran to its end before; nothing of it is left here
+        self._take_in(new)
+
+    def _take_in(self, pod: Object) -> None:
+        """Give a pod an address and a worker; without an address it waits until another pod is gone."""
+        metadata = pod["metadata"]
+        # What only has to go away needs no address of its own.
+        of_host = bool(pod["spec"].get("hostNetwork") or metadata.get("deletionTimestamp"))
         try:
-            host_network = bool(new["spec"].get("hostNetwork"))
             taken = [worker.address for worker in self.workers.values()]
-            address = free_address(None if host_network else self._network, taken, self._shared.address)
+            address = free_address(None if of_host else self._network, taken, self._shared.address)
         except OSError as exc:
-            self._shared.events.event(new, "Warning", "FailedCreatePodSandBox", str(exc))
-            _log.error("%s: %s", new["metadata"]["name"], exc)
+            self._homeless[metadata["uid"]] = pod
+            self._shared.events.event(pod, "Warning", "FailedCreatePodSandBox", str(exc))
+            _log.error("%s: %s", metadata["name"], exc)
             return
-        self._remember(new, address)
-        self._add(new, address)
+        self._homeless.pop(metadata["uid"], None)
+        self._remember(pod, address)
+        self._add(pod, address)
 
     def _remember(self, pod: Object, address: str) -> None:
         directory = self._directory / pod["metadata"]["uid"]
@@ -147,6 +159,8 @@ class PodManager:
             _log.exception("worker of pod %s failed", worker.pod["metadata"]["name"])
         if worker.finished.is_set():
             self.workers.pop(uid, None)
+            if waiting := next(iter(self._homeless.values()), None):
+                self._take_in(waiting)
 
     def _promised(self, uid: str) -> dict[str, float]:
         total: dict[str, float] = {}

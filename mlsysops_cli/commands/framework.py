@@ -195,11 +195,18 @@ def render(
         typer.Option("--gather-facts", help="Ask hosts over SSH for their hardware (local ones are always asked)."),
     ] = False,
     vault_password_file: Vault = None,
+    preflight_plan: Annotated[
+        str | None,
+        typer.Option("--preflight-plan", metavar="FILE", help="Also write what the playbook preflight.yml takes."),
+    ] = None,
 ) -> None:
     """Render an inventory to descriptions, manifests and config files."""
     from mlsysops_cli.actions.framework.show import render as action
 
-    action(settings_of(ctx), inventory, output_dir, path, gather=gather_facts, vault=vault_password_file)
+    action(
+        settings_of(ctx), inventory, output_dir, path, gather=gather_facts, vault=vault_password_file,
+        plan=preflight_plan,
+    )  # fmt: skip
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,17 @@ from mlsysops_cli.actions.framework.existing import look_at_existing
 from mlsysops_cli.actions.framework.prepare import default_inventory, overlay_descriptions, rendered_tree
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, essence
 from mlsysops_cli.assets import asset
+from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import to_yaml, write
-from mlsysops_cli.render import cached_facts, diff_trees, local_facts, test_application, write_tree
+from mlsysops_cli.render import (
+    cached_facts,
+    diff_trees,
+    local_facts,
+    preflight_plan,
+    test_application,
+    write_tree,
+)
 from mlsysops_cli.render.descriptions import describe_nodes
 from mlsysops_cli.render.templates import dump_documents
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
@@ -44,9 +53,20 @@ def _load(
 
 
 def render(
-    settings: Settings, inventory: str | None, output: str, descriptions: str | None, *, gather: bool, vault: str | None
-) -> None:
-    """Render a slice into a directory; nothing else is touched."""
+    settings: Settings, inventory: str | None, output: str, descriptions: str | None, *, gather: bool, vault: str | None,
+    plan: str | None = None,
+) -> None:  # fmt: skip
+    """Render a slice into a directory, and where asked for what the playbook `preflight` takes; nothing else is touched.
+
+    Args:
+        settings: Told what was done.
+        inventory: Path of the inventory.
+        output: The directory.
+        descriptions: Directory of descriptions that replace rendered ones.
+        gather: Ask hosts over SSH for their hardware.
+        vault: File that decrypts vaulted parts.
+        plan: File for the plan of the playbook `preflight`.
+    """
     slice_, layout, path, found = _load(settings, inventory, vault, look=gather)
     for warning in slice_.warnings:
         settings.note(f"warning: {warning}")
@@ -54,6 +74,9 @@ def render(
     tree = rendered_tree(slice_, layout, descriptions, gathered | found)
     changed = write_tree(tree, Path(output))
     settings.note(f"{len(tree)} files in {output}, {len(changed)} of them changed")
+    if plan:
+        write_private(Path(plan), json.dumps({"mls_plan": preflight_plan(layout)}, indent=1) + "\n")
+        settings.note(f"ansible-playbook -i {path} -e @{plan} {asset('playbooks', 'preflight.yml')}")
 
 
 def _gather(settings: Settings, slice_: Slice, inventory: str, vault: str | None) -> dict[str, dict[str, Any]]:

@@ -240,6 +240,39 @@ async def test_program_that_died_while_api_and_kubelet_were_away_is_restarted_of
     await client.delete(PODS, "offline", "default")
 
 
+async def test_after_a_reboot_nothing_is_adopted_and_all_is_started_again_offline(
+    plane: Plane, client: HttpClient
+) -> None:
+    await client.create(PODS, pod("rebooted", nodeName="worker2"), "default")
+    uid = (await eventually(lambda: pod_ready(client, "rebooted")))["metadata"]["uid"]
+    (state,) = plane.root.glob(f"*-data/pods/{uid}/containers/*/*/state.json")
+    known = json.loads(state.read_text())
+    plane.daemons["worker2"].stop(signal.SIGKILL)
+    plane.daemons["controlplane"].stop(signal.SIGKILL)
+    # Numbers of processes mean nothing on another boot, whoever has them by then; here the old ones still have.
+    state.write_text(json.dumps({**known, "boot_id": "another"}))
+    try:
+        plane.daemons["worker2"].start()
+
+        async def runs_again() -> Any:
+            return [p for p in processes(plane, uid) if p != known["pid"] and alive(p)]
+
+        (new,) = await eventually(runs_again)
+    finally:
+        os.kill(known["shim"], signal.SIGUSR1)
+    plane.daemons["controlplane"].start()
+    await plane.ready(client)
+
+    async def reported() -> bool:
+        found = await client.get(PODS, "rebooted", "default")
+        return bool(main_status(found)["restartCount"] == 1 and await pod_ready(client, "rebooted"))
+
+    await eventually(reported)
+    os.kill(new, 0)
+    await client.delete(PODS, "rebooted", "default")
+    await eventually(lambda: gone(client, PODS, "rebooted", "default"))
+
+
 async def test_unknown_image_is_simulated_and_says_so(client: HttpClient) -> None:
     await client.create(PODS, pod("pretended", container={"image": "nginx:1"}), "default")
     found = await eventually(lambda: pod_ready(client, "pretended"))

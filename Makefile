@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 INVENTORY ?= inventories/local.yml
 BENCH ?=
+ROUNDS ?= 200
 PYTEST_ARGS ?=
 # Workers that share the tests; what may not run at one time stays together (tests/conftest.py).
 JOBS ?= 2
@@ -69,6 +70,10 @@ test-matrix: setup ## Unit tests on every other Python from 3.11 to 3.14 that th
 .PHONY: contract
 contract: setup ## Kubernetes contract tests of the embedded engine (and of KUBEBUILDER_ASSETS where present)
 	$(BIN)/pytest tests/integration/contract $(PYTEST_ARGS)
+
+.PHONY: crashes
+crashes: setup ## Kill agents, and control planes, at random instants, ROUNDS times each (200)
+	MLS_CRASH_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/integration/agents/tiers/test_crashes.py tests/integration/contract/test_durability.py $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup ## Measure the published figures: make bench [BENCH=name]

@@ -438,7 +438,8 @@ class TestRun:
 
     def test_exec_and_the_like_are_refused(self, kubectl: Kubectl, web: str) -> None:
         name = kubectl("get", "pods", "-l", "app=web", "-o", "name").out.split()[0]
-        for arguments in (("exec", name, "--", "true"), ("port-forward", name, "8080:80"), ("attach", name)):
+        copying = ("cp", f"{name.removeprefix('pod/')}:/etc/hosts", "/tmp/never-copied")
+        for arguments in (("exec", name, "--", "true"), ("port-forward", name, "8080:80"), ("attach", name), copying):
             ran = kubectl.run(*arguments, timeout=20)
             assert ran.code != 0, arguments
             assert ran.err.strip(), arguments

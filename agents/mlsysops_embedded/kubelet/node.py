@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from mlsysops_embedded.client.objects import copy, format_time, now, owner_reference, set_condition
-from mlsysops_embedded.client.resources import LEASES, NODES
+from mlsysops_embedded.client.leases import renew_lease
+from mlsysops_embedded.client.objects import copy, now, set_condition
+from mlsysops_embedded.client.resources import NODES
 from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.release import GIT_VERSION
@@ -144,23 +145,10 @@ class NodeKeeper:
                 level("cannot renew the lease: %s", exc)
 
     async def _renew(self) -> None:
-        name = self._config.node
-        spec = {
-            "holderIdentity": name,
-            "leaseDurationSeconds": int(self._config.lease_duration),
-            "renewTime": format_time(dt.datetime.now(dt.UTC), micro=True),
-        }
-        try:
-            await self._client.patch(LEASES, name, {"spec": spec}, _LEASES, patch_type="merge")
-        except ApiError as exc:
-            if exc.code != 404:
-                raise
-            metadata: Object = {"name": name, "namespace": _LEASES}
-            if self._node is not None:
-                node = {"apiVersion": "v1", "kind": "Node", **self._node}
-                metadata["ownerReferences"] = [owner_reference(node, controller=False)]
-            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-            await self._client.create(LEASES, lease, _LEASES)
+        await renew_lease(self._client, self._config.node, _LEASES, self._config.lease_duration, self._owner)
+
+    async def _owner(self) -> Object | None:
+        return {"apiVersion": "v1", "kind": "Node", **self._node} if self._node is not None else None
 
     async def _report_for_ever(self) -> None:
         failures = 0

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client import Informer, WorkQueue, process
+from mlsysops_embedded.client.leases import renew_lease
 from mlsysops_embedded.client.objects import (
     condition_true,
-    format_time,
-    owner_reference,
     quantity,
     set_condition,
 )
-from mlsysops_embedded.client.resources import CLUSTERS, LEASES, NAMESPACES, NODES, PODS
+from mlsysops_embedded.client.resources import CLUSTERS, NAMESPACES, NODES, PODS
 from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
@@ -130,28 +128,10 @@ class Membership:
             await asyncio.sleep(pause)
 
     async def _renew(self) -> None:
-        spec = {
-            "holderIdentity": self._name,
-            "leaseDurationSeconds": int(self._duration),
-            "renewTime": format_time(dt.datetime.now(dt.UTC), micro=True),
-        }
-        try:
-            await self._upstream.patch(LEASES, self._name, {"spec": spec}, names.LEASE_NAMESPACE, patch_type="merge")
-        except ApiError as exc:
-            if exc.code != 404:
-                raise
-            cluster = await self._upstream.get(CLUSTERS, self._name)
-            lease = {
-                "apiVersion": LEASES.api_version,
-                "kind": LEASES.kind,
-                "metadata": {
-                    "name": self._name,
-                    "namespace": names.LEASE_NAMESPACE,
-                    "ownerReferences": [owner_reference(cluster, controller=False)],
-                },
-                "spec": spec,
-            }
-            await self._upstream.create(LEASES, lease, names.LEASE_NAMESPACE)
+        await renew_lease(self._upstream, self._name, names.LEASE_NAMESPACE, self._duration, self._owner)
+
+    async def _owner(self) -> Object:
+        return await self._upstream.get(CLUSTERS, self._name)
 
     async def _report(self, name: str) -> None:
         cluster = self._self.get(name)

@@ -74,7 +74,13 @@ def person(tmp_path: Path) -> Iterator[Newcomer]:
     for pid in newcomer.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for place in ("/var/lib/mlsysops/xpods", "/var/lib/mlsysops"):  # the node agents' own directory on "their" disk
+    below = "/var/lib/mlsysops/xpods"
+    for place in (
+        f"{below}/cluster-agent",
+        f"{below}/continuum-agent",
+        below,
+        "/var/lib/mlsysops",
+    ):  # the node agents' own directory on "their" disk
         with contextlib.suppress(OSError):
             Path(place).rmdir()
 

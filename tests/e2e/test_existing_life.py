@@ -52,7 +52,8 @@ def person(tmp_path: Path) -> Iterator[Newcomer]:
     for pid in newcomer.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for place in ("/var/lib/mlsysops/xpods", "/var/lib/mlsysops"):
+    below = "/var/lib/mlsysops/xpods"
+    for place in (f"{below}/cluster-agent", f"{below}/continuum-agent", below, "/var/lib/mlsysops"):
         with contextlib.suppress(OSError):
             shutil.rmtree(place) if place.endswith("xpods") else Path(place).rmdir()
 

@@ -133,7 +133,13 @@ def test_in_check_mode_twice_and_back(clusters: Clusters, tmp_path: Path, form: 
         assert bool(player.files()) == (form == "processes")
     finally:
         ways = [player.back("--check"), player.back(), player.back()]
-        for place in ("/var/lib/mlsysops/alone-pods", "/var/lib/mlsysops"):  # the node agent's directory on "its" disk
+        below = "/var/lib/mlsysops/alone-pods"
+        for place in (
+            f"{below}/cluster-agent",
+            f"{below}/continuum-agent",
+            below,
+            "/var/lib/mlsysops",
+        ):  # the node agent's directory on "its" disk
             with contextlib.suppress(OSError):
                 Path(place).rmdir()
     for name in ways[0]:

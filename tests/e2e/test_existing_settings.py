@@ -98,7 +98,13 @@ def person(tmp_path: Path) -> Iterator[Newcomer]:
     for pid in newcomer.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for place in ("/var/lib/mlsysops/xknobs", "/var/lib/mlsysops"):  # made for a mount that the stand-in has elsewhere
+    below = "/var/lib/mlsysops/xknobs"
+    for place in (
+        f"{below}/cluster-agent",
+        f"{below}/continuum-agent",
+        below,
+        "/var/lib/mlsysops",
+    ):  # made for a mount that the stand-in has elsewhere
         with contextlib.suppress(OSError):
             Path(place).rmdir()
 

@@ -52,7 +52,8 @@ class Life:
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
         if code == 0:
             return json.loads(done.stdout)
-        (line,) = done.stderr.strip().splitlines()
+        *asked, line = done.stderr.strip().splitlines()
+        assert all("Type its name" in question for question in asked), done.stderr
         return line
 
     @property

@@ -5,6 +5,7 @@ They stand for clusters of somebody else's: whoever uses them gets kubeconfigs a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,14 @@ import yaml
 from newcomer import wait_for
 
 CONTINUUM = "karmada"
+
+
+def remove_state_of_pods(slice_name: str) -> None:
+    """Remove the directories that agents as pods have on their nodes' disk, which is this machine's; what is in use stays."""
+    below = Path("/var/lib/mlsysops", slice_name)
+    for place in (below / "cluster-agent", below / "continuum-agent", below, below.parent):
+        with contextlib.suppress(OSError):
+            place.rmdir()
 
 
 @dataclass

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clusters import CONTINUUM, Clusters
+from clusters import CONTINUUM, Clusters, remove_state_of_pods
 from newcomer import Newcomer, wait_for
 
 pytestmark = [
@@ -74,15 +74,7 @@ def person(tmp_path: Path) -> Iterator[Newcomer]:
     for pid in newcomer.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    below = "/var/lib/mlsysops/xpods"
-    for place in (
-        f"{below}/cluster-agent",
-        f"{below}/continuum-agent",
-        below,
-        "/var/lib/mlsysops",
-    ):  # the node agents' own directory on "their" disk
-        with contextlib.suppress(OSError):
-            Path(place).rmdir()
+    remove_state_of_pods("xpods")
 
 
 def inventory(person: Newcomer, clusters: Clusters, form: str, **more: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clusters import CONTINUUM, Clusters
+from clusters import CONTINUUM, Clusters, remove_state_of_pods
 from newcomer import Newcomer, Run, wait_for
 from test_existing import images, inventory
 
@@ -52,10 +52,8 @@ def person(tmp_path: Path) -> Iterator[Newcomer]:
     for pid in newcomer.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    below = "/var/lib/mlsysops/xpods"
-    for place in (f"{below}/cluster-agent", f"{below}/continuum-agent", below, "/var/lib/mlsysops"):
-        with contextlib.suppress(OSError):
-            shutil.rmtree(place) if place.endswith("xpods") else Path(place).rmdir()
+    shutil.rmtree("/var/lib/mlsysops/xpods", ignore_errors=True)
+    remove_state_of_pods("xpods")
 
 
 def mls(person: Newcomer, words: str, **more: Any) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clusters import CONTINUUM, Clusters
+from clusters import CONTINUUM, Clusters, remove_state_of_pods
 from newcomer import Newcomer
 from plays import Played, Plays, role
 
@@ -133,15 +132,7 @@ def test_in_check_mode_twice_and_back(clusters: Clusters, tmp_path: Path, form: 
         assert bool(player.files()) == (form == "processes")
     finally:
         ways = [player.back("--check"), player.back(), player.back()]
-        below = "/var/lib/mlsysops/alone-pods"
-        for place in (
-            f"{below}/cluster-agent",
-            f"{below}/continuum-agent",
-            below,
-            "/var/lib/mlsysops",
-        ):  # the node agent's directory on "its" disk
-            with contextlib.suppress(OSError):
-                Path(place).rmdir()
+        remove_state_of_pods("alone-pods")
     for name in ways[0]:
         assert [(way[name].failed, way[name].changed > 0) for way in ways] == [(0, True), (0, True), (0, False)], ways
     assert player.state() == before

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clusters import CONTINUUM, Clusters
+from clusters import CONTINUUM, Clusters, remove_state_of_pods
 from newcomer import Newcomer, wait_for
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "agents" / "support"))
@@ -98,15 +98,7 @@ def person(tmp_path: Path) -> Iterator[Newcomer]:
     for pid in newcomer.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    below = "/var/lib/mlsysops/xknobs"
-    for place in (
-        f"{below}/cluster-agent",
-        f"{below}/continuum-agent",
-        below,
-        "/var/lib/mlsysops",
-    ):  # made for a mount that the stand-in has elsewhere
-        with contextlib.suppress(OSError):
-            Path(place).rmdir()
+    remove_state_of_pods("xknobs")
 
 
 def inventory(person: Newcomer, clusters: Clusters) -> str:

@@ -20,7 +20,7 @@ from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import Engine, Trigger, status_entry
 from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
-from mlsysops_agents.upper.told import is_urgent
+from mlsysops_agents.upper.told import is_urgent, without_times
 
 from .changes import app_changed, deployment_changed, may_have_room, newly_decided, node_changed, spec_changed
 from .handle import ClusterHandle
@@ -346,10 +346,5 @@ class ClusterAgent(UpperAgent):
         )
         status["policies"] = self._manager.statuses()
         status["decisions"] = [status_entry(item) for item in self._decisions.newest(self._own)]
-        urgent = _without_times(before) != _without_times(status)
+        urgent = without_times(before) != without_times(status)
         self._cluster_statuses.offer(obj, status, urgent=urgent)
-
-
-def _without_times(status: Mapping[str, Any]) -> dict[str, Any]:
-    agents = [{**agent, "lastSeen": ""} for agent in status.get("agents") or ()]
-    return {**status, "agents": agents}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
-from mlsysops_agents.extension.concerns import APPLICATION
+from mlsysops_agents.upper import ASSET
 
 __all__ = ["app_changed", "deployment_changed", "may_have_room", "newly_decided", "node_changed", "spec_changed"]
 
@@ -31,11 +31,7 @@ def node_changed(change: Change) -> bool:
 def newly_decided(change: Change) -> set[str]:
     """Return the applications of which a node's agent tells a decision that it did not tell before."""
     old, new = _decisions(change.old), _decisions(change.new)
-    return {
-        asset.removeprefix(APPLICATION)
-        for key, asset in new.items()
-        if key not in old and asset.startswith(APPLICATION)
-    }
+    return {asset.removeprefix(ASSET) for key, asset in new.items() if key not in old and asset.startswith(ASSET)}
 
 
 def may_have_room(change: Change) -> bool:

@@ -14,9 +14,9 @@ from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import Engine, Trigger, status_entry
 from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
-from mlsysops_agents.upper.told import is_urgent
+from mlsysops_agents.upper.told import is_urgent, without_times
 
-from .changes import capacity, conditions, intent_changed, without_times
+from .changes import capacity, conditions, intent_changed
 from .endpoints import EndpointsWriter, endpoints_text
 from .failover import Failover
 from .handle import ContinuumHandle

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 
-__all__ = ["capacity", "conditions", "intent_changed", "without_times"]
+__all__ = ["capacity", "conditions", "intent_changed"]
 
 
 def intent_changed(change: Change) -> bool:
@@ -27,9 +27,3 @@ def capacity(obj: Mapping[str, Any] | None) -> Any:
 def conditions(status: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Return which conditions hold."""
     return [(item.get("type"), item.get("status")) for item in status.get("conditions") or ()]
-
-
-def without_times(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a status but for when agents were seen last."""
-    agents = [{**agent, "lastSeen": ""} for agent in status.get("agents") or ()]
-    return {**status, "agents": agents}

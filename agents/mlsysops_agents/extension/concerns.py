@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mlsysops_core.contracts import Sample
 
-__all__ = ["APPLICATION", "Concerns"]
+__all__ = ["ASSET", "Concerns"]
 
 #: How the asset of an application begins.
-APPLICATION = "application/"
+ASSET = "application/"
 
 
 class Concerns:
@@ -62,4 +62,4 @@ class Concerns:
     def assets(self, sample: Sample) -> list[str] | None:
         """Return the assets that a sample is about; None where it may be any."""
         names = self.applications(sample)
-        return None if names is None else [*self._own, *(APPLICATION + name for name in names)]
+        return None if names is None else [*self._own, *(ASSET + name for name in names)]

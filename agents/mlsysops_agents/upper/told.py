@@ -7,7 +7,7 @@ from typing import Any
 
 from mlsysops_agents.adapters.health import condition
 
-__all__ = ["is_urgent", "own_conditions"]
+__all__ = ["is_urgent", "own_conditions", "without_times"]
 
 
 def is_urgent(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -27,6 +27,12 @@ def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
         ],
         [item.get("id") for item in status.get("decisions") or ()],
     )
+
+
+def without_times(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a status but for when agents were seen last."""
+    agents = [{**agent, "lastSeen": ""} for agent in status.get("agents") or ()]
+    return {**status, "agents": agents}
 
 
 def own_conditions(

@@ -13,13 +13,12 @@ from mlsysops_core.model import Application
 from mlsysops_core.plugins import LoadedPolicy
 
 from mlsysops_agents.adapters.telemetry import TelemetryStore, telemetry_argument
+from mlsysops_agents.extension.concerns import ASSET
 from mlsysops_agents.placement import Descriptions, Weights, with_targets
 
 __all__ = ["APP", "ASSET", "COMPONENT_CLUSTERS", "UpperWorld", "component_clusters"]
 
 APP = "MLSysOpsApp"
-#: How the asset of an application begins.
-ASSET = "application/"
 COMPONENT_CLUSTERS = "mlsysops.eu/component-clusters"
 
 

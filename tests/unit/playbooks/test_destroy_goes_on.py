@@ -16,7 +16,8 @@ def test_every_step_is_tried_on_every_host(run: Runner) -> None:
     ran = run("destroy.yml", SLICE, broken=broken)
     assert ran.did("s1 controlplane_embedded remove", "mg controlplane_embedded remove")
     assert ran.did(*(f"{host} {role} remove" for host in SLICE for role in ("telemetry", "common", "mlsysops_runtime")))
-    assert [f"{failure.host} {failure.task}" for failure in ran.result.failures] == broken
+    # Hosts of one play fail in no set order.
+    assert sorted(f"{failure.host} {failure.task}" for failure in ran.result.failures) == sorted(broken)
 
 
 def test_k3s_goes_whatever_breaks(run: Runner) -> None:

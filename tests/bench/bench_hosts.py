@@ -58,7 +58,7 @@ def _measure(bed: Bed) -> Iterator[Figure]:
     yield Figure("hosts_second_ratio", ours / first, "", 0.25)
     bare, plain = _from_bare(bed, whole)
     yield Figure(
-        "hosts_bare", bare, "s", note="from bare hosts, with what is kept of the first run on the control node"
+        "hosts_bare", bare, "s", 120, note="from bare hosts, with what the control node keeps of the first run"
     )
     yield Figure("hosts_over_ansible", bare / plain, "", 1.05, note=f"from bare; plain ansible-playbook: {plain:.1f} s")
     bed.person.run(f"mls framework remove-node worker2 -q -i {whole}", timeout=900)

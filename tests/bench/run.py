@@ -21,12 +21,16 @@ from figure import Figure  # noqa: E402 - found beside this script
 
 
 def measure(subject: str) -> list[Figure]:
-    """Run one subject; a subject that breaks is reported and does not stop the others."""
+    """Run one subject; one that breaks keeps what it has measured and does not stop the others."""
+    rows: list[Figure] = []
     try:
-        return list(importlib.import_module(f"bench_{subject}").figures())
+        for row in importlib.import_module(f"bench_{subject}").figures():
+            print(f"{row.name}: {row.value}", file=sys.stderr, flush=True)
+            rows.append(row)
     except Exception as error:  # noqa: BLE001 - the border that keeps one subject from ending the run
         traceback.print_exc()
-        return [Figure(subject, None, "", 0.0, note=f"{type(error).__name__}: {error}")]
+        rows.append(Figure(subject, None, "", 0.0, note=f"{type(error).__name__}: {error}"))
+    return rows
 
 
 def table(rows: list[Figure]) -> str:

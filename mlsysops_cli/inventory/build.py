@@ -8,7 +8,7 @@ from mlsysops_core.errors import Fault, InvalidInput
 from mlsysops_core.settings import PlacementSettings
 from pydantic import ValidationError
 
-from mlsysops_cli.inventory.checks import check_addresses, check_name, check_networks
+from mlsysops_cli.inventory.checks import check_addresses, check_labels, check_name, check_networks
 from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
 from mlsysops_cli.inventory.extras import read_export, read_settings
 from mlsysops_cli.inventory.groups import Membership, find_memberships
@@ -79,6 +79,7 @@ class _Builder:
         if slice_name:
             check_name(self.raw, self.faults, slice_name, "slice name", ("mls_slice",), label=True)
         engine = self._engine(hosts)
+        check_labels(self.raw, self.faults, hosts, engine)
         networks = {"the continuum": (continuum_pods, continuum_services)} if management else {}
         networks |= {f"cluster {c.name}": (c.pod_cidr, c.service_cidr) for c in clusters}
         check_networks(self.raw, self.faults, networks, self._network_place(members))

@@ -175,3 +175,38 @@ def test_a_taint_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         load_slice(inventory(tmp_path, w1={"taints": ["gpu"]}))
     assert "which is no taint" in str(caught.value) + "".join(fault.message for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["node-role.kubernetes.io/worker", "kubernetes.io/role", "node-restriction.kubernetes.io/x", "lab.k8s.io/zone"],
+)
+def test_a_label_with_which_no_node_registers_is_refused(tmp_path: Path, label: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_slice(inventory(tmp_path, w1={"mls_labels": {label: "a"}}, s1={"labels": [label]}))
+    told = "\n".join(map(str, caught.value.faults))
+    assert f"labels of host s1 has {label}, which no node may set on itself" in told
+    assert f"mls_labels of host w1 has {label}, which no node may set on itself" in told
+    assert "prefix of your own" in told
+    # What becomes no node registers with nothing: a server of the embedded engine, a node of somebody else's cluster.
+    shared = {"mls_engine": "embedded"}
+    load_slice(inventory(tmp_path, shared, s1={"labels": [label]}))
+    with pytest.raises(InvalidInput):
+        load_slice(inventory(tmp_path, shared, w1={"labels": [label]}))
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "topology.kubernetes.io/zone",
+        "node.kubernetes.io/x",
+        "my.node.kubernetes.io/x",
+        "kubelet.kubernetes.io/x",
+        "kubernetes.io.lab.eu/x",
+        "mykubernetes.io/x",
+        "zone",
+    ],
+)
+def test_labels_that_a_kubelet_may_set_are_not(tmp_path: Path, label: str) -> None:
+    config = part(layout_of(inventory(tmp_path, w1={"labels": {label: "a"}})), "w1")["k3s"]["config"]
+    assert f"{label}=a" in config["node-label"]

@@ -124,6 +124,7 @@ class RevisionLog:
         self._queue: queue.SimpleQueue[_Write | _Compact | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._owed: list[_Compact] = []  # compactions of batches that failed
         self._closing = False
 
     def load(self) -> tuple[int, Iterator[Revision]]:
@@ -196,6 +197,9 @@ class RevisionLog:
 
     def _commit(self, items: list[_Write | _Compact]) -> None:
         writes = [item for item in items if isinstance(item, _Write)]
+        # In order and without a gap: where a later compaction takes the tombstone of an object, and an earlier one, which
+        # should have taken its last version, is lost, the object would be alive again after a restart.
+        compactions = self._owed + [item for item in items if isinstance(item, _Compact)]
         error: LogError | None = None
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -206,14 +210,15 @@ class RevisionLog:
                     for r in (write.revision for write in writes)
                 ],
             )
-            for item in items:
-                if isinstance(item, _Compact):
-                    self._connection.executemany("DELETE FROM revisions WHERE rv=?", [(rv,) for rv in item.dead])
-                    self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('compacted', ?)", (item.upto,))
+            for item in compactions:
+                self._connection.executemany("DELETE FROM revisions WHERE rv=?", [(rv,) for rv in item.dead])
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('compacted', ?)", (item.upto,))
             self._connection.execute("COMMIT")
+            self._owed = []
         except sqlite3.Error as exc:
             _LOG.error("cannot write %d revisions: %s", len(writes), exc)
             error = LogError(f"storage: {exc}")
+            self._owed = compactions
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         if self._loop is None:

@@ -20,9 +20,9 @@ import psutil
 from figure import Figure
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "tests" / "integration" / "contract" / "support"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "kubernetes"))
 
-from kube_api import config_map, deployment, pod  # noqa: E402 - found in the contract tests' support
+from kube_api import config_map, deployment, pod  # noqa: E402 - found in tests/kubernetes
 from kube_embedded import EmbeddedControlPlane  # noqa: E402
 from kube_pki import issue_server, issue_user  # noqa: E402
 from kube_process import ADDRESS, Process, free_port  # noqa: E402

@@ -19,9 +19,9 @@ import yaml
 from figure import Figure
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "tests" / "integration" / "contract" / "support"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "kubernetes"))
 
-from kube_api import deployment  # noqa: E402 - found in the contract tests' support
+from kube_api import deployment  # noqa: E402 - found in tests/kubernetes
 from kube_embedded import EmbeddedControlPlane  # noqa: E402
 from kube_pki import issue_user  # noqa: E402
 from kube_process import Process  # noqa: E402

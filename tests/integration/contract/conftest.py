@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "kubernetes"))
 
 from kube_api import Api, path, wait_for
 from kube_cli import Kubectl, kubectls

@@ -1,8 +1,9 @@
-"""Kubelets of the embedded engine, all of whose pods run in name only; they join whichever API server is tested."""
+"""Kubelets of the embedded engine, which join whichever API server is tested; pods run in name only unless images are named."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,29 @@ class Kubelets:
     Args:
         directory: Scratch directory.
         nodes: Their names.
-        pod_network: First two octets of the pods' addresses. Nothing listens there, as pods are simulated.
+        pod_network: First two octets of the pods' addresses. Nothing listens there where all pods are simulated.
+        addresses: First three octets of the nodes' own addresses.
+        images: What the kubelets run: image patterns and programs (`mlsysops_embedded.kubelet.config.Image`).
     """
 
-    def __init__(self, directory: Path, nodes: tuple[str, ...], pod_network: str = "127.121") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: tuple[str, ...],
+        pod_network: str = "127.121",
+        addresses: str = "127.121.1",
+        images: Sequence[dict[str, Any]] = (),
+    ) -> None:
         self.directory = directory
         self.nodes = nodes
         self.pod_network = pod_network
+        self.addresses = addresses
+        self.images = list(images)
         self.processes: dict[str, Process] = {}
 
     def address(self, node: str) -> str:
         """Where a node's kubelet listens."""
-        return f"127.121.1.{self.nodes.index(node) + 1}"
+        return f"{self.addresses}.{self.nodes.index(node) + 1}"
 
     def kubeconfig(self, node: str) -> Path:
         """The kubelet's access to the API."""
@@ -41,14 +53,14 @@ class Kubelets:
         return self.directory / f"{node}-pki"
 
     def start(self, node: str, **more: Any) -> Process:
-        """Start a kubelet whose images are all simulated.
+        """Start a kubelet.
 
         Args:
             node: One of `nodes`.
             more: Further keys of its configuration.
         """
         runtime = self.directory / f"{node}-runtime.yaml"
-        runtime.write_text(yaml.safe_dump({"images": []}))
+        runtime.write_text(yaml.safe_dump({"images": self.images}))
         config = {
             "node": node,
             "kubeconfig": str(self.kubeconfig(node)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,40 @@ def absent(assets: Path, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if not (assets / name).is_file()]
 
 
+#: What the contract tests want of it beside what every server needs.
+CONTRACT = (
+    # A pod must not have to wait for the default ServiceAccount of its namespace.
+    "--disable-admission-plugins=ServiceAccount",
+    "--feature-gates=WatchList=true",
+    # Leases are read from etcd itself, so that compaction of etcd shows.
+    "--watch-cache-sizes=leases.coordination.k8s.io#0",
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a server is set up; by default as the contract tests want it.
+
+    Attributes:
+        address: Where all of it listens.
+        services: Network of the addresses of Services.
+        flags: Of kube-apiserver, beside those that every server needs.
+        controllers: Flags of kube-controller-manager, beside those that it always needs.
+        scheduler: Whether pods are placed.
+        node_user: Name of a node's user; ``{}`` stands for the node.
+        node_groups: Groups of that user. By default it is no node to the server: these kubelets are the embedded engine's,
+            which ask for slices of Services too.
+    """
+
+    address: str = ADDRESS
+    services: str = "10.0.0.0/24"
+    flags: tuple[str, ...] = CONTRACT
+    controllers: tuple[str, ...] = ()
+    scheduler: bool = True
+    node_user: str = "node:{}"
+    node_groups: tuple[str, ...] = ("system:masters",)
+
+
 class KubeApiserver:
     """A real kube-apiserver above a real etcd, started the way controller-runtime's envtest does, with its controllers.
 
@@ -36,21 +71,31 @@ class KubeApiserver:
         directory: Scratch directory.
         assets: Directory with the binaries.
         nodes: Names of kubelets that may be started.
+        setup: How it is set up.
+        kubelets: Those kubelets, where they shall do more than the contract tests want.
     """
 
-    def __init__(self, directory: Path, assets: Path, nodes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        assets: Path,
+        nodes: tuple[str, ...] = (),
+        setup: Setup | None = None,
+        kubelets: Kubelets | None = None,
+    ) -> None:
         self.directory = directory
         self.assets = assets
+        self.setup = setup or Setup()
         self.pki = directory / "pki"
         self.pki.mkdir()
         self.authority = (self.pki / "ca.crt", self.pki / "ca.key")
-        self.port = free_port()
-        self.url = f"https://{ADDRESS}:{self.port}"
-        self.etcd_url = f"http://{ADDRESS}:{free_port()}"
+        self.port = self._free_port()
+        self.url = f"https://{self.setup.address}:{self.port}"
+        self.etcd_url = f"http://{self.setup.address}:{self._free_port()}"
         self.kubeconfig = directory / "admin.kubeconfig"
         self.missing = absent(assets, CONTROLLERS)
         # Kubernetes takes no loopback address into an EndpointSlice.
-        self.kubelets = Kubelets(directory, nodes, pod_network="10.121")
+        self.kubelets = kubelets or Kubelets(directory, nodes, pod_network="10.121")
         self.processes: list[Process] = []
 
     def start(self) -> None:
@@ -60,10 +105,11 @@ class KubeApiserver:
         apiserver = self._run("kube-apiserver", self._apiserver())
         await_ready(apiserver, self.url, self.authority[0], timeout=90)
         if not self.missing:
-            for name, more in (("kube-controller-manager", self._controllers()), ("kube-scheduler", [])):
-                port = free_port()
-                process = self._run(name, [*self._client(port), *more])
-                url = f"https://{ADDRESS}:{port}"
+            programs = {"kube-controller-manager": self._controllers(), "kube-scheduler": []}
+            for name in list(programs) if self.setup.scheduler else list(programs)[:1]:
+                port = self._free_port()
+                process = self._run(name, [*self._client(port), *programs[name]])
+                url = f"https://{self.setup.address}:{port}"
                 await_ready(process, url, self.authority[0], timeout=90, health="/healthz")
 
     def stop(self) -> None:
@@ -77,6 +123,9 @@ class KubeApiserver:
         body = {"revision": str(revision), "physical": True}
         httpx.post(f"{self.etcd_url}/v3/kv/compaction", json=body, trust_env=False).raise_for_status()
 
+    def _free_port(self) -> int:
+        return free_port(self.setup.address)
+
     def _run(self, name: str, flags: list[str]) -> Process:
         process = Process([str(self.assets / name), *flags], self.directory / f"{name}.log", foreign=True)
         self.processes.append(process)
@@ -84,24 +133,25 @@ class KubeApiserver:
 
     def _make_keys(self) -> None:
         make_authority(*self.authority)
-        issue_server(self.authority, ADDRESS, self.pki / "server.crt", self.pki / "server.key")
+        issue_server(self.authority, self.setup.address, self.pki / "server.crt", self.pki / "server.key")
         make_token_key(self.pki / "sa.key")
-        self._write_kubeconfig(self.kubeconfig, "kubernetes-admin")
+        self.write_kubeconfig(self.kubeconfig, "kubernetes-admin", "system:masters")
         for node in self.kubelets.nodes:
-            # Not of the group system:nodes: these kubelets are the embedded engine's, which ask for slices of Services too.
-            self._write_kubeconfig(self.kubelets.kubeconfig(node), f"node:{node}")
+            user = self.setup.node_user.format(node)
+            self.write_kubeconfig(self.kubelets.kubeconfig(node), user, *self.setup.node_groups)
             pki = self.kubelets.pki(node)
             pki.mkdir()
             issue_server(self.authority, self.kubelets.address(node), pki / "kubelet.crt", pki / "kubelet.key")
             (pki / "ca.crt").write_bytes(self.authority[0].read_bytes())
 
-    def _write_kubeconfig(self, file: Path, user: str) -> None:
-        cert, key = issue_user(self.authority, user, ("system:masters",), self.pki)
+    def write_kubeconfig(self, file: Path, user: str, *groups: str) -> None:
+        """Write the kubeconfig of a user with a client certificate."""
+        cert, key = issue_user(self.authority, user, groups, self.pki)
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump(_kubeconfig(self.url, self.authority[0], cert, key)))
 
     def _etcd(self) -> list[str]:
-        peer = f"http://{ADDRESS}:{free_port()}"
+        peer = f"http://{self.setup.address}:{self._free_port()}"
         return [
             f"--data-dir={self.directory / 'etcd'}",
             f"--listen-client-urls={self.etcd_url}",
@@ -116,8 +166,8 @@ class KubeApiserver:
         cert, key = issue_user(self.authority, "kube-apiserver-kubelet-client", ("system:masters",), self.pki)
         return [
             f"--etcd-servers={self.etcd_url}",
-            f"--bind-address={ADDRESS}",
-            f"--advertise-address={ADDRESS}",
+            f"--bind-address={self.setup.address}",
+            f"--advertise-address={self.setup.address}",
             # It may advertise no loopback address; nobody asks it to in these tests.
             "--endpoint-reconciler-type=none",
             f"--secure-port={self.port}",
@@ -132,22 +182,18 @@ class KubeApiserver:
             f"--kubelet-client-certificate={cert}",
             f"--kubelet-client-key={key}",
             "--kubelet-preferred-address-types=InternalIP",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--service-cluster-ip-range={self.setup.services}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
-            # A pod must not have to wait for the default ServiceAccount of its namespace.
-            "--disable-admission-plugins=ServiceAccount",
-            "--feature-gates=WatchList=true",
-            # Leases are read from etcd itself, so that compaction of etcd shows.
-            "--watch-cache-sizes=leases.coordination.k8s.io#0",
+            *self.setup.flags,
         ]
 
     def _client(self, port: int) -> list[str]:
         return [
             f"--kubeconfig={self.kubeconfig}",
             "--leader-elect=false",
-            f"--bind-address={ADDRESS}",
+            f"--bind-address={self.setup.address}",
             f"--secure-port={port}",
             f"--tls-cert-file={self.pki / 'server.crt'}",
             f"--tls-private-key-file={self.pki / 'server.key'}",
@@ -157,6 +203,7 @@ class KubeApiserver:
         return [
             f"--service-account-private-key-file={self.pki / 'sa.key'}",
             f"--root-ca-file={self.authority[0]}",
+            *self.setup.controllers,
         ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_embedded.client.objects import controller_of, copy, owner_reference, parse_time, selector_matches
+from mlsysops_embedded.controllers.disruption import Rates
 from mlsysops_embedded.errors import ApiError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Settings:
     Attributes:
         node_grace: Seconds without a renewed Lease until a node's Ready becomes Unknown.
         eviction_seconds: How long pods without a toleration of their own stay on an unreachable or not-ready node.
+        eviction_rates: How many nodes may lose their pods in how much time, and when that is braked.
         event_ttl: Seconds that Events are kept.
         root_ca: PEM of the cluster's CA, published in each namespace as ConfigMap ``kube-root-ca.crt``.
         workers: Concurrent reconciliations a controller.
@@ -42,6 +44,7 @@ class Settings:
 
     node_grace: float = 40.0
     eviction_seconds: float = 300.0
+    eviction_rates: Rates = field(default_factory=Rates)
     event_ttl: float = 3600.0
     root_ca: str = ""
     workers: int = 4

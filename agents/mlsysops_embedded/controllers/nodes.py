@@ -1,5 +1,7 @@
 """Node lifecycle: an expired Lease makes a node's Ready Unknown, taints it, and in time evicts its pods.
 
+A node that is not ready takes no new pods at once; when it loses those that it has is up to `disruption`.
+
 Source: Kubernetes ``pkg/controller/nodelifecycle``, ``pkg/controller/tainteviction`` and ``pkg/controller/podgc``.
 """
 
@@ -11,8 +13,9 @@ import time
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client import WorkQueue, key_of, process
-from mlsysops_embedded.client.objects import condition, copy, now, parse_time, set_condition
+from mlsysops_embedded.client.objects import condition, condition_true, copy, now, parse_time, set_condition
 from mlsysops_embedded.client.resources import LEASES, NODES, PODS
+from mlsysops_embedded.controllers.disruption import Brake, zone_of
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.scheduler.predicates import tolerates
 
@@ -26,26 +29,35 @@ _log = logging.getLogger(__name__)
 LEASE_NAMESPACE = "kube-node-lease"
 #: How long a pod whose node is missing is left alone, in seconds (podgc `quarantineTime`).
 _ORPHAN_QUARANTINE = 40.0
+#: What of the grace time nodes are looked at together, before one loses its pods (Kubernetes: monitor period 5 s, grace 40 s).
+_PERIOD_SHARE = 1 / 8
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _NOT_READY = "node.kubernetes.io/not-ready"
 _UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+_EXCLUDED = "node.kubernetes.io/exclude-disruption"
 _PRESSURE = {
     "MemoryPressure": "node.kubernetes.io/memory-pressure",
     "DiskPressure": "node.kubernetes.io/disk-pressure",
     "PIDPressure": "node.kubernetes.io/pid-pressure",
 }
+_ABSENT = frozenset({_UNREACHABLE, _NOT_READY})
 _OWN = {_UNREACHABLE, _NOT_READY, _UNSCHEDULABLE, *_PRESSURE.values()}
 
 
-def wanted_taints(node: Object) -> list[Object]:
-    """The taints a node should have: foreign ones as they are, ours after its conditions (times kept)."""
+def wanted_taints(node: Object, *, evict: bool = True) -> list[Object]:
+    """The taints a node should have: foreign ones as they are, ours after its conditions (times kept).
+
+    Args:
+        node: The node.
+        evict: Whether it may lose its pods where it is not ready.
+    """
     present = node["spec"].get("taints") or []
     conditions = (node.get("status") or {}).get("conditions")
     wanted: list[tuple[str, str]] = []
     ready = (condition(conditions, "Ready") or {}).get("status", "Unknown")
     if ready != "True":
         key = _UNREACHABLE if ready == "Unknown" else _NOT_READY
-        wanted += [(key, "NoSchedule"), (key, "NoExecute")]
+        wanted += [(key, "NoSchedule"), *([(key, "NoExecute")] if evict else [])]
     wanted += [
         (key, "NoSchedule")
         for kind, key in _PRESSURE.items()
@@ -92,6 +104,12 @@ class _Controller:
         self.leases = context.informers.informer(LEASES, LEASE_NAMESPACE)
         # When a heartbeat was last seen, by our own clock: skewed clocks of nodes must not evict pods.
         self.seen: dict[str, float] = {}
+        # Who may lose its pods when; what was granted stays granted while the node is not ready.
+        self.brake = Brake(context.settings.eviction_rates, time.monotonic)
+        self.period = self.grace * _PERIOD_SHARE
+        self.absent: dict[str, float] = {}
+        self.granted: set[str] = set()
+        self.looked = float("-inf")
         # Pods whose node is missing: uid, and since when.
         self.orphans: dict[tuple[str, str], tuple[str, float]] = {}
         self.pods.add_index("node", lambda pod: [n for n in [pod["spec"].get("nodeName")] if n])
@@ -104,6 +122,7 @@ class _Controller:
         self.seen.setdefault(name, time.monotonic())
         if new is None:
             self.seen.pop(name, None)
+            self._present(name)
         self.queue.add(name)
         if new is None or old is None or new["spec"].get("taints") != old["spec"].get("taints"):
             for pod in self.pods.by_index("node", name):
@@ -135,11 +154,63 @@ class _Controller:
             self.queue.add_after(name, left + 0.05)
         elif ready is None or ready["status"] != "Unknown":
             node = await self._mark_unknown(node)
-        taints = wanted_taints(node)
+        taints = wanted_taints(node, evict=self._may_evict(node))
         if taints != (node["spec"].get("taints") or []):
             changed = copy(node)
             changed["spec"]["taints"] = taints
             await self.nodes.caught_up(await self.client.update(NODES, changed))
+
+    def _may_evict(self, node: Object) -> bool:
+        """Say whether a node may lose its pods, if it is not ready; asks again later where not."""
+        name = node["metadata"]["name"]
+        if condition_true(node, "Ready"):
+            self._present(name)
+            return True
+        moment = time.monotonic()
+        # Heartbeats end one after the other also where all end: nodes are judged together, as Kubernetes does each period.
+        left = self.absent.setdefault(name, moment) + self.period - moment
+        turn: float | None = left
+        if left <= 0:
+            self._look(moment)
+            # Who is tainted already loses the taint in a blackout alone.
+            tainted = any(
+                t["key"] in _ABSENT and t.get("effect") == "NoExecute" for t in node["spec"].get("taints") or ()
+            )
+            if not self.brake.blackout and (tainted or name in self.granted):
+                return True
+            turn = self.brake.turn(zone_of(node))
+            if turn == 0:
+                self.granted.add(name)
+                return True
+        self.queue.add_after(name, min(self.period if turn is None else turn + 0.05, self.period))
+        return False
+
+    def _present(self, name: str) -> None:
+        self.absent.pop(name, None)
+        self.granted.discard(name)
+
+    def _look(self, moment: float) -> None:
+        """Judge all zones, at most a few times a period: each node that is not ready asks for it."""
+        if moment - self.looked < self.period / 4:
+            return
+        self.looked = moment
+        # Kubernetes leaves out what is excluded (`node.kubernetes.io/exclude-disruption`).
+        nodes = [n for n in self.nodes.items() if _EXCLUDED not in (n["metadata"].get("labels") or {})]
+        changed = self.brake.look(
+            (
+                zone_of(n),
+                condition_true(n, "Ready") and self.seen.get(n["metadata"]["name"], moment) + self.grace > moment,
+            )
+            for n in nodes
+        )
+        if changed:
+            _log.warning("no node is ready: evictions %s", "stop" if self.brake.blackout else "go on")
+            self.granted.clear()
+            for n in nodes:
+                # After a blackout every node has a full grace time to be heard of again.
+                if not self.brake.blackout:
+                    self.seen[n["metadata"]["name"]] = moment
+                self.queue.add(n["metadata"]["name"])
 
     async def _mark_unknown(self, node: Object) -> Object:
         name = node["metadata"]["name"]

@@ -78,7 +78,7 @@ class ExportConfig(_Strict):
 
     Attributes:
         endpoint: Base URL of its OTLP/HTTP receiver; ``/v1/metrics`` and ``/v1/traces`` are added.
-        headers_file: File with HTTP headers it wants, ``Name: value``, a line each.
+        headers_file: File with HTTP headers it wants, ``Name: value``, a line each; read again when it changes.
         metrics: Whether it gets the metrics that reach this agent.
         traces: Whether it gets traces of this agent's decisions.
         interval: Seconds between pushes of metrics.

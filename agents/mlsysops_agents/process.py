@@ -25,13 +25,13 @@ from mlsysops_core.errors import InvalidInput, MlsError
 from .adapters.health import VERSION
 from .adapters.kubernetes import Heartbeat, KubernetesClient, KubernetesObjects, lease_name
 from .adapters.telemetry import (
+    CollectorHeaders,
     Forwarder,
     HttpPush,
     OtlpReceiver,
     TelemetryStore,
     export_traces,
     kept_windows,
-    read_headers,
 )
 from .config import AgentConfig
 
@@ -182,7 +182,7 @@ async def _work(config: AgentConfig, run: TierRun) -> None:
             helpers.append(tasks.create_task(forwarder.run(), name="forwarder"))
         export = config.telemetry.export
         if export is not None:
-            headers = await asyncio.to_thread(read_headers, export.headers_file)
+            headers = await asyncio.to_thread(CollectorHeaders, export.headers_file)
             if export.traces:
                 stack.enter_context(export_traces(str(export.endpoint), headers, _trace_resource(config)))
             if export.metrics:

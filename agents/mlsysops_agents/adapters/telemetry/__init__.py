@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .export import export_traces, read_headers
+from .export import CollectorHeaders, export_traces
 from .forwarder import Forwarder, HttpPush
 from .host import HostMetrics, HostSnapshot
 from .points import Kind, Point, SeriesKey
@@ -12,6 +12,7 @@ from .store import TelemetryStore
 from .windows import kept_windows
 
 __all__ = [
+    "CollectorHeaders",
     "Forwarder",
     "HostMetrics",
     "HostSnapshot",
@@ -24,6 +25,5 @@ __all__ = [
     "TelemetryStore",
     "export_traces",
     "kept_windows",
-    "read_headers",
     "telemetry_argument",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import aiohttp
@@ -59,24 +59,28 @@ class HttpPush:
     Args:
         session: HTTP session, closed by whoever made it.
         upstream: Base URL of a receiver, without ``/v1/metrics``.
-        headers: Further HTTP headers of every request.
+        headers: Says the further HTTP headers of a request; called in a thread.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, upstream: str, *, headers: Mapping[str, str] | None = None
+        self,
+        session: aiohttp.ClientSession,
+        upstream: str,
+        *,
+        headers: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self._session = session
         self._url = upstream.rstrip("/") + "/v1/metrics"
-        self._headers = {
-            **(headers or {}), "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip",
-        }  # fmt: skip
+        self._further = headers
 
     async def __call__(self, points: Sequence[Point]) -> None:
         """Send one batch."""
         body = gzip.compress(encode_request(points), compresslevel=1)
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+        further = await asyncio.to_thread(self._further) if self._further is not None else {}
+        headers = {**further, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
         try:
-            async with self._session.post(self._url, data=body, headers=self._headers, timeout=timeout) as response:
+            async with self._session.post(self._url, data=body, headers=headers, timeout=timeout) as response:
                 status = response.status
                 wait = response.headers.get("Retry-After", "0")
                 await response.read()

@@ -28,6 +28,7 @@ def test_kubernetes() -> None:
 
 def test_telemetry() -> None:
     assert telemetry.__all__ == [
+        "CollectorHeaders",
         "Forwarder",
         "HostMetrics",
         "HostSnapshot",
@@ -40,7 +41,6 @@ def test_telemetry() -> None:
         "TelemetryStore",
         "export_traces",
         "kept_windows",
-        "read_headers",
         "telemetry_argument",
     ]
     assert all(hasattr(telemetry, name) for name in telemetry.__all__)

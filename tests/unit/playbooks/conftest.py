@@ -62,13 +62,14 @@ class Ran:
 Runner = Callable[..., Ran]
 
 
-def host(role: str, *, local: bool) -> dict[str, Any]:
+def host(role: str, *, local: bool, leader: str = "") -> dict[str, Any]:
     python = sys.executable
+    life = {"server": leader, "own": "/a", "kubeconfig": "/a", "leases": [], "conditions": [], "descriptions": []}
     return {
         "role": role, "local": local, "python": python, "supervisor": {}, "settings": {"a": 1}, "imports": ["a"],
         "telemetry": {"a": 1}, "far_edge": {}, "access": {"from": "/a", "files": [], "to": "/b"}, "artifacts": [],
-        "ready": {"kubeconfig": "/a", "wait": []},
-        "k3s": {"version": "v1", "access": [], "ready": {"kubeconfig": "/a", "wait": []}, "member": {"kubeconfig": "/a", "wait": []}},
+        "ready": {"kubeconfig": "/a", "wait": []}, "life": life,
+        "k3s": {"leader": leader, "version": "v1", "access": [], "ready": {"kubeconfig": "/a", "wait": []}, "member": {"kubeconfig": "/a", "wait": []}},
     }  # fmt: skip
 
 
@@ -100,10 +101,12 @@ def run(tmp_path: Path, library: Path) -> Runner:
         broken: Sequence[str] = (),
         cut: Sequence[str] = (),
         silent: Sequence[str] = (),
+        **variables: Any,
     ) -> Ran:
+        leader = next(name for name, role in roles_of_hosts.items() if role == "server")
         # Of clusters that exist, management host and servers stand for APIs alone here.
         hosts = {
-            name: host(role, local=name not in silent)
+            name: host(role, local=name not in silent, leader=leader)
             for name, role in roles_of_hosts.items()
             if engine != "existing" or role == "worker"
         }
@@ -126,7 +129,7 @@ def run(tmp_path: Path, library: Path) -> Runner:
         plan = {
             "slice": "s", "engine": engine, "all_or_nothing": False, "groups": groups, "hosts": hosts,
             "apis": {name: {"objects": [], "pods": []} for name in groups["apis"]},
-            "karmada": {"version": "v1", "access": []},
+            "karmada": {"version": "v1", "access": []}, "continuum": {"kubeconfig": "/a"},
         }  # fmt: skip
         plan_file, inventory = tmp_path / "plan.json", tmp_path / "hosts.json"
         plan_file.write_text(json.dumps({"mls_plan": plan, "broken": list(broken), "cut": list(cut)}), encoding="utf-8")
@@ -141,6 +144,7 @@ def run(tmp_path: Path, library: Path) -> Runner:
                 state=tmp_path / "state",
                 logs=tmp_path / "logs",
                 extra_vars=plan_file,
+                variables=variables,
                 local_only=True,
                 environment={
                     "ANSIBLE_ROLES_PATH": str(roles),

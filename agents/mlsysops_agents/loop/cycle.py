@@ -33,6 +33,10 @@ _tracer = trace.get_tracer("mlsysops.loop")
 _LOOK_AGAIN = {"superseded": 0.2, "stale": 0.5, "failed": 5.0, "rolled-back": 5.0, "refused": 10.0, "held": 60.0}
 #: How long a plan of another policy waits for core policies that are still deciding on the same asset.
 _CORE_SECONDS = 1.0
+#: Characters of a plan as JSON; a larger one is no decision: it would hold up everybody who writes it down, keeps and tells it.
+_LARGEST_PLAN = 2**20
+#: The beginning of what a policy raises that is told.
+_LONGEST_REASON = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class Cycle:
                 again = await self._turn(policy, asset, context, record, core_running)
                 health.succeeded()
             except Exception as exc:  # noqa: BLE001 -- isolation: a policy's fault ends its own turn, not the agent
-                reason = f"{type(exc).__name__}: {exc}"
+                reason = f"{type(exc).__name__}: {exc}"[:_LONGEST_REASON]
                 _log.warning("policy %s on %s failed: %s", policy.name, asset, reason)
                 _log.debug("policy %s on %s", policy.name, asset, exc_info=exc)
                 record.verdict, record.outcome, record.message = "error", "failed", reason
@@ -270,6 +274,11 @@ class _Stopwatch:
 
 
 def _commands(answer: Any, policy: str) -> dict[str, Mapping[str, Any]]:
+    """Return the commands of a plan.
+
+    Raises:
+        PluginError: It is none, or nothing that could be written down before it is executed.
+    """
     if answer is None:
         return {}
     if not isinstance(answer, Mapping):
@@ -277,7 +286,14 @@ def _commands(answer: Any, policy: str) -> dict[str, Mapping[str, Any]]:
     for name, command in answer.items():
         if command and not isinstance(command, Mapping):
             raise PluginError(f"policy {policy}: the command for {name} must be a dict, not {type(command).__name__}")
-    return {str(name): command for name, command in answer.items() if command}
+    commands = {str(name): command for name, command in answer.items() if command}
+    try:
+        size = len(json.dumps(commands, default=str, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise PluginError(f"policy {policy}: plan() returned what cannot be written down: {exc}") from exc
+    if size > _LARGEST_PLAN:
+        raise PluginError(f"policy {policy}: plan() returned {size} characters; a plan has {_LARGEST_PLAN} at most")
+    return commands
 
 
 def _interval(policy: LoadedPolicy, context: Mapping[str, Any]) -> float | None:

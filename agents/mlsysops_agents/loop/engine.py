@@ -8,6 +8,7 @@ none piles up.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from .shares import Shares
 from .timers import Timers
 
 __all__ = ["Engine", "EngineSettings"]
+
+_log = logging.getLogger(__name__)
 
 #: By then an agent that has just started knows of all its assets again.
 _FIRST_SWEEP_SECONDS = 600.0
@@ -317,6 +320,9 @@ class Engine:
                     core_running=lambda: self._core_tasks(analysis),
                 )
             analysis.runs += 1
+        except Exception as exc:  # noqa: BLE001 -- keeping or telling of a turn went wrong: the next one must come all the same
+            _log.exception("turn of %s on %s", analysis.policy.name, analysis.asset)
+            again = analysis.failed(self._clock.monotonic(), f"{type(exc).__name__}: {exc}", late=False)
         finally:
             analysis.task = None
             if self._analyses.get(analysis.key) is analysis:

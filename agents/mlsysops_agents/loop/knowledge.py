@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS held (
     asset TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 """
 _DROP_OLD = """
-DELETE FROM decision WHERE seq IN (SELECT seq FROM decision ORDER BY seq LIMIT ?) AND json_extract(body, '$.time') < ?
+DELETE FROM decision WHERE seq IN (SELECT seq FROM decision ORDER BY seq LIMIT ?)
+    AND CASE WHEN json_valid(body) THEN json_extract(body, '$.time') ELSE '' END < ?
 """
 _DROP_BEYOND = """
 DELETE FROM decision WHERE seq <= (

@@ -11,12 +11,18 @@ from typing import Any, Literal
 
 from mlsysops_core.contracts import Rejected
 
+from .plain import plain
+from .sizes import shortened
+
 __all__ = ["CycleRecord", "Trigger", "Verdict", "current_cycle", "explain", "status_entry"]
 
 Verdict = Literal["no-change", "adapt", "no-plan", "error", "handed-over"]
 #: Rejections kept with one decision; a placement on thousands of nodes must not fill the store.
 _MAX_REJECTED = 200
 _MAX_REJECTED_IN_STATUS = 50
+#: Characters of a plan, and of inputs, that the status of an object has room for: it holds 20 decisions, an object 1 MiB.
+_IN_STATUS = 16 * 1024
+_LONGEST_TEXT = 1024
 
 #: The cycle on whose behalf the running code runs; each policy call runs in a context of its own.
 current_cycle: ContextVar[CycleRecord | None] = ContextVar("mlsysops_current_cycle", default=None)
@@ -70,8 +76,8 @@ class CycleRecord:
             self.component = component
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the decision as the status of an application and the knowledge store hold it."""
-        return {
+        """Return the decision as the status of an application and the knowledge store hold it: nothing but JSON."""
+        decision = {
             "id": self.id,
             "time": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "tier": self.tier,
@@ -90,6 +96,8 @@ class CycleRecord:
             "rejected": [{**item.as_dict(), "component": item.component} for item in self.rejected],
             "durationMs": {stage: round(value, 3) for stage, value in self.duration_ms.items()},
         }
+        told: dict[str, Any] = plain(decision)
+        return told
 
 
 def explain(rejected: Iterable[Rejected] = (), message: str = "", component: str | None = None) -> None:
@@ -111,10 +119,10 @@ def status_entry(decision: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **entry,
         "policyVersion": str(decision.get("policyVersion") or ""),
-        "inputs": decision.get("inputs") or {},
-        "plan": decision.get("plan") or {},
-        "scheduler": str(decision.get("scheduler") or ""),
-        "outcome": ": ".join(part for part in (outcome or "nothing done", detail) if part),
+        "inputs": shortened(decision.get("inputs") or {}, _IN_STATUS),
+        "plan": shortened(decision.get("plan") or {}, _IN_STATUS),
+        "scheduler": shortened(str(decision.get("scheduler") or ""), _LONGEST_TEXT),
+        "outcome": shortened(": ".join(part for part in (outcome or "nothing done", detail) if part), _LONGEST_TEXT),
         "rejected": [
             {key: str(item[key]) for key in ("candidate", "filter", "reason")}
             for item in decision.get("rejected") or ()

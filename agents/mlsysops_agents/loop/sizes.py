@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["bounded"]
+__all__ = ["bounded", "shortened"]
 
 #: The beginning of a text that is kept.
 _TEXT = 500
@@ -36,6 +36,12 @@ def bounded(decision: Mapping[str, Any], limit: int) -> str:
         left_out.append(key)
         excess -= lengths[key]
     return json.dumps({**cut, "cut": left_out}, default=str)
+
+
+def shortened(value: Any, limit: int) -> Any:
+    """Return a value as it is, or where it has more than ``limit`` characters as JSON, what tells how much was left out."""
+    length = len(json.dumps(value, default=str))
+    return value if length <= limit else _short(value, length)
 
 
 def _short(value: Any, length: int) -> Any:

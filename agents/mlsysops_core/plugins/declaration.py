@@ -17,6 +17,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _INTERVAL = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 #: Older policies of the MLSysOps framework call the scope of a whole agent "global".
 _SCOPE_ALIASES = {"global": Scope.SYSTEM}
+#: Characters of a wrong value that a message shows.
+_LONGEST_SHOWN = 80
 
 
 class PluginError(MlsError):
@@ -90,12 +92,13 @@ def parse_interval(value: Any, *, plugin: str = "") -> float:
     Raises:
         PluginError: It is none of these.
     """
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
-        return float(value)
+    seconds = _finite(value)
     if isinstance(value, str) and (match := _INTERVAL.fullmatch(value.strip())):
-        return float(match[1]) * _UNITS[match[2] or "s"]
+        seconds = _finite(float(match[1]) * _UNITS[match[2] or "s"])
+    if seconds is not None and seconds >= 0:
+        return seconds
     subject = f"policy {plugin}: " if plugin else ""
-    raise PluginError(f"{subject}{value!r} is no duration (write it like 5s, 10m, 1h or 1d)")
+    raise PluginError(f"{subject}{_shown(value)} is no duration (write it like 5s, 10m, 1h or 1d)")
 
 
 def parse_priority(value: Any, *, plugin: str) -> float:
@@ -106,9 +109,26 @@ def parse_priority(value: Any, *, plugin: str) -> float:
     """
     if value is None:
         return 0.0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise PluginError(f"policy {plugin}: priority {value!r} is no number")
-    return float(value)
+    priority = _finite(value)
+    if priority is None:
+        raise PluginError(f"policy {plugin}: priority {_shown(value)} is no number")
+    return priority
+
+
+def _finite(value: Any) -> float | None:
+    """Return a number as a float; None where it is none, or has no end."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
 def _mapping(context: Mapping[str, Any], key: str, plugin: str) -> Mapping[str, Any]:
@@ -129,10 +149,10 @@ def _names(value: Any, key: str, plugin: str) -> tuple[str, ...]:
 def _scope(value: Any, plugin: str) -> Scope:
     if value is None:
         return Scope.APPLICATION
-    if value in _SCOPE_ALIASES:
+    if isinstance(value, str) and value in _SCOPE_ALIASES:
         return _SCOPE_ALIASES[value]
     try:
         return Scope(value)
     except ValueError as exc:
         known = ", ".join(scope.value for scope in Scope)
-        raise PluginError(f"policy {plugin}: scope {value!r} is unknown (one of {known})") from exc
+        raise PluginError(f"policy {plugin}: scope {_shown(value)} is unknown (one of {known})") from exc

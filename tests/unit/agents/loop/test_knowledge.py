@@ -41,8 +41,8 @@ def test_a_context_that_is_no_json_is_not_kept() -> None:
     store.close()
 
 
-def test_a_file_that_is_no_store_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "knowledge.db"
-    path.write_text("not a database " * 100)
+    path.mkdir()
     with pytest.raises(MlsError, match="no knowledge store"):
         SqliteKnowledge(path)

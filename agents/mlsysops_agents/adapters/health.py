@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["VERSION", "agents_of", "condition", "next_expiry", "rfc3339"]
+__all__ = ["VERSION", "agents_of", "condition", "next_expiry", "rfc3339", "since"]
 
 #: Annotation of an agent's Lease that says which version of the agent renews it.
 VERSION = "mlsysops.eu/version"
@@ -55,6 +55,17 @@ def condition(
         "lastTransitionTime": old["lastTransitionTime"] if same else rfc3339(now),
     }
     return made if generation is None else {**made, "observedGeneration": generation}
+
+
+def since(conditions: Iterable[Mapping[str, Any]], kind: str) -> float | None:
+    """Return when a condition became what it is, in seconds since the Unix epoch; None where that is not said."""
+    for item in conditions:
+        if item.get("type") == kind:
+            try:
+                return datetime.fromisoformat(str(item["lastTransitionTime"])).timestamp()
+            except (KeyError, ValueError):
+                return None
+    return None
 
 
 def agents_of(leases: Iterable[Mapping[str, Any]], now: float) -> list[dict[str, Any]]:

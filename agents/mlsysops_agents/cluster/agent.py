@@ -73,6 +73,8 @@ class ClusterAgent(UpperAgent):
             self._objects,
             runtime.telemetry,
             weights=Weights(**settings.weights),
+            clock=self._clock,
+            grace=runtime.config.lease.duration,
         )
         handle = ClusterHandle(runtime.identity, self._clock, self._objects, runtime.telemetry, self._world)
         self._optimiser = handle.optimiser = Optimiser(
@@ -96,8 +98,10 @@ class ClusterAgent(UpperAgent):
         for kind in ("Deployment", "ReplicaSet", "ConfigMap", "EndpointSlice"):
             objects.follow(kind, label_selector=_MANAGED)
         await self._follow_common()
+        brake = self._world.brake
         async with self._app_statuses, self._cluster_statuses, asyncio.TaskGroup() as tasks:
-            await self._run_with(tasks, self._optimiser.run, self._reach.run, self._rooms.run)
+            helpers = (self._optimiser.run, self._reach.run, self._rooms.run, lambda: brake.run(self._left))
+            await self._run_with(tasks, *helpers)
 
     def _subscribe(self, engine: Engine) -> None:
         self._optimiser.on_found = lambda name: engine.notify(
@@ -165,6 +169,11 @@ class ClusterAgent(UpperAgent):
         self._notify_own(Trigger("change", why))
         if may_have_room(change):
             self._room(why)
+        for freed in self._world.brake.freed():
+            self._left(freed)
+
+    def _left(self, node: str) -> None:
+        self._notify(self._world.on_node(node), Trigger("timer", f"components may leave node {node}"))
 
     def _on_deployment(self, change: Change) -> None:
         labels = change.new["metadata"].get("labels") or {}

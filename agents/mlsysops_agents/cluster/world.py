@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mlsysops_core.contracts import AgentIdentity, PlacementOutcome, Rejected, Telemetry
+from mlsysops_core.contracts import AgentIdentity, Clock, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.errors import InvalidInput
 from mlsysops_core.model import Application
 
@@ -25,6 +25,7 @@ from mlsysops_agents.placement.build import Built, build
 from mlsysops_agents.plugins.mechanisms.partners import component_endpoints
 from mlsysops_agents.upper import APP, ASSET, UpperWorld, component_clusters
 
+from .brake import Brake
 from .ledger import Ledger
 from .nodes import Nodes
 from .plans import Asked, Plans, has_room
@@ -43,6 +44,8 @@ class ClusterWorld(UpperWorld):
         telemetry: The metrics that reach it.
         weights: What counts how much.
         search: How hard to look for a plan.
+        clock: Its time; None stands still.
+        grace: Seconds that nodes get to be heard of after nobody was.
     """
 
     def __init__(
@@ -53,8 +56,11 @@ class ClusterWorld(UpperWorld):
         *,
         weights: Weights | None = None,
         search: Search | None = None,
+        clock: Clock | None = None,
+        grace: float = 40.0,
     ) -> None:
         super().__init__(agent, objects, telemetry, weights=weights)
+        self.brake = Brake(objects, clock, grace=grace)
         self._search = search or Search()
         ledger = Ledger(objects, self.descriptions)
         self._nodes = Nodes(objects, ledger, Usage(objects, ledger, self.application))
@@ -227,6 +233,10 @@ class ClusterWorld(UpperWorld):
         demands = demands_of(application, self.assigned(name))
         demand = _demand_of(application, self.assigned(name), component)
         homeless = {item for item, rejected in self.recheck(name).items() if rejected.filter == "ready"}
+        held = {item: text for item in homeless if (text := self.brake.hold(placed[item]))}
+        if component in held:
+            return PlacementOutcome({}, explain={component: held[component]})
+        homeless -= held.keys()
         leaving = [other for other in demands if homeless & set(other.members)]
         interactions = interactions_of(application)
         if component not in homeless or len(leaving) < 2:

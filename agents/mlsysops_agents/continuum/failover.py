@@ -1,6 +1,7 @@
 """Which components should leave their cluster: because it is gone, or because it says that they do not fit.
 
-Patience comes before both, so that a short silence or a passing shortage moves nothing. A cluster that refused is left alone
+Patience comes before both, so that a short silence or a passing shortage moves nothing. Where most clusters are silent at once, it
+is likelier that the continuum is cut off, and nothing leaves them. A cluster that refused is left alone
 for a while, so that two full clusters cannot pass an application to and fro. What leaves a silent cluster needs the owner's
 permission (``component_relocation``): behind a cut link it may still run.
 """
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from mlsysops_core.model import Application
 
-__all__ = ["Failover", "Leaving", "since"]
+from mlsysops_agents.adapters.health import since
+from mlsysops_agents.placement.disruption import is_disrupted, returned
+
+__all__ = ["Failover", "Leaving"]
 
 _PERMISSION = frozenset({"component_relocation", "*"})
 
@@ -27,11 +30,13 @@ class Leaving:
         components: Components that should leave their cluster if another takes them.
         refused: Cluster to why it is not asked again yet.
         due: When something will be due that is not yet; None where nothing will.
+        held: Why what would leave silent clusters does not; empty where it does.
     """
 
     components: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     due: float | None = None
+    held: str = ""
 
 
 class Failover:
@@ -63,16 +68,21 @@ class Failover:
         silent: Mapping[str, float | None],
         said: Mapping[str, Mapping[str, Any]],
         now: float,
+        clusters: Mapping[str, float | None] | None = None,
     ) -> Leaving:
         """Say what should leave.
 
         Args:
             application: The application.
             placed: Component to cluster.
-            silent: Cluster that is not ready to since when; None where that is not known.
+            silent: Cluster that is not ready to since when, also one without the application; None where that is not known.
             said: Cluster to the application's status there.
             now: Seconds since the Unix epoch.
+            clusters: The others: cluster that is ready to since when; None where that is not known.
         """
+        ready = clusters if clusters is not None else {}
+        disrupted = is_disrupted(len(ready), len(ready) + len(silent))
+        held = f"{len(silent)} of {len(ready) + len(silent)} clusters are silent at once" if disrupted else ""
         leaving: set[str] = set()
         due: list[float] = []
         may_move = bool(_PERMISSION & set(application.permitted_actions))
@@ -80,7 +90,9 @@ class Failover:
             here = {component for component, host in placed.items() if host == cluster}
             if cluster in silent:
                 began = silent[cluster]
-                if may_move and began is not None:
+                if may_move and began is not None and not held:
+                    # Back from an outage of its own, the continuum hears of one cluster after the other.
+                    began = max(began, returned(began, ready.values(), now) or began)
                     if now - began >= self._gone:
                         leaving |= here
                     else:
@@ -102,18 +114,7 @@ class Failover:
             if name == application.name
         }
         due += [until for (name, _), (until, _) in self._resting.items() if name == application.name]
-        return Leaving(frozenset(leaving), refused, min(due, default=None))
-
-
-def since(conditions: Collection[Mapping[str, Any]], kind: str) -> float | None:
-    """Return when a condition became what it is, in seconds since the Unix epoch; None where that is not said."""
-    for item in conditions:
-        if item.get("type") == kind:
-            try:
-                return datetime.fromisoformat(str(item["lastTransitionTime"])).timestamp()
-            except (KeyError, ValueError):
-                return None
-    return None
+        return Leaving(frozenset(leaving), refused, min(due, default=None), held)
 
 
 def _refusal(said: Mapping[str, Any], here: Collection[str]) -> tuple[float, set[str], str] | None:

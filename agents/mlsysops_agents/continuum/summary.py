@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlsysops_agents.placement.disruption import is_disrupted
 from mlsysops_agents.upper.told import own_conditions
 
 __all__ = ["continuum_status"]
@@ -49,6 +50,10 @@ def continuum_status(
             problems.append(f"cluster {name} has not spoken yet")
         elif found.get("status") != "True":
             problems.append(f"cluster {name}: {found.get('message')}")
+    if is_disrupted(len(clusters) - len(silent), len(clusters)):
+        problems.append(
+            "most clusters are silent at once, so nothing leaves them: it is likelier that they cannot be heard"
+        )
     if plugin_fault:
         problems.insert(0, plugin_fault)
     reason = "PluginError" if plugin_fault else "NotReady" if problems else "AllReady"

@@ -10,6 +10,7 @@ from typing import Any
 from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.model import Application, Cluster, Datacenter, Node
 
+from mlsysops_agents.adapters.health import since
 from mlsysops_agents.placement import (
     ClusterFacts,
     NodeFacts,
@@ -20,7 +21,7 @@ from mlsysops_agents.placement import (
 )
 from mlsysops_agents.upper import APP, ASSET, UpperWorld, component_clusters
 
-from .failover import Failover, Leaving, since
+from .failover import Failover, Leaving
 
 __all__ = ["ContinuumWorld", "karmada_ready"]
 
@@ -153,12 +154,14 @@ class ContinuumWorld(UpperWorld):
         if application is None or not placed or self._clock is None:
             return Leaving()
         silent: dict[str, float | None] = {}
-        for cluster in set(placed.values()):
-            obj = self._objects.get("Cluster", cluster)
-            if karmada_ready(obj)[0] is False:
-                silent[cluster] = since(((obj or {}).get("status") or {}).get("conditions") or (), "Ready")
+        ready: dict[str, float | None] = {}
+        for obj in self._objects.items("Cluster"):
+            well = karmada_ready(obj)[0]
+            if well is not None:
+                began = since((obj.get("status") or {}).get("conditions") or (), "Ready")
+                (ready if well else silent)[str(obj["metadata"]["name"])] = began
         said, _ = self.reports(APP, name)
-        return self.failover.look(application, placed, silent=silent, said=said, now=self._clock.time())
+        return self.failover.look(application, placed, silent=silent, clusters=ready, said=said, now=self._clock.time())
 
     def reports(self, kind: str, name: str) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """Return cluster to status of an object there, and cluster to why it is not there."""

@@ -244,3 +244,37 @@ def test_the_clusters_of_a_divided_application_are_told_where_its_components_are
     assert json.loads(endpoints_text(application, [a, b]) or "") == {"b": {"cluster": "c2", "address": "10.0.0.2"}}
     assert json.loads(endpoints_text(application, [a, {**b, "address": None}]) or "") == {"b": {"cluster": "c2"}}
     assert endpoints_text(application, [a]) is None
+
+
+def test_nothing_leaves_while_most_clusters_are_silent_at_once() -> None:
+    continuum = Continuum()
+    for name in ("c3", "c4", "c5"):
+        continuum.ready(name, True)
+    continuum.assign(a="c1", b="c1")
+    continuum.pass_time(600)
+    for name in ("c1", "c3", "c4"):
+        continuum.ready(name, False)
+    continuum.pass_time(600)
+    leaving = continuum.world.leaving(NAME)
+    assert leaving.components == frozenset()
+    assert leaving.held == "3 of 5 clusters are silent at once"
+    assert continuum.places() == {"a": "c1", "b": "c1"}
+    # One is back, so that it is the others that are gone.
+    continuum.ready("c4", True)
+    assert continuum.world.leaving(NAME).components == {"a", "b"}
+    assert continuum.places() == {"a": "c2", "b": "c2"}
+
+
+def test_after_an_outage_of_the_continuum_every_cluster_has_time_to_come_back() -> None:
+    continuum = Continuum()
+    continuum.assign(a="c1", b="c1")
+    continuum.pass_time(600)
+    continuum.ready("c1", False)
+    continuum.ready("c2", False)
+    continuum.pass_time(3600)
+    continuum.ready("c2", True)
+    leaving = continuum.world.leaving(NAME)
+    assert leaving.components == frozenset()
+    assert leaving.due == continuum.clock.time() + 60
+    continuum.pass_time(61)
+    assert continuum.world.leaving(NAME).components == {"a", "b"}

@@ -1,0 +1,146 @@
+"""Which nodes that are not ready may lose their components now, and who is to be woken when more may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlsysops_core.contracts import Clock
+
+from mlsysops_agents.adapters.health import since
+from mlsysops_agents.adapters.journal import WatchedObjects
+from mlsysops_agents.placement.disruption import LARGE, SLOW_SECONDS, is_disrupted, returned
+
+__all__ = ["Brake"]
+
+_NODE = "Node"
+_NEVER = (-1, -1)
+_LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
+#: Conditions carry whole seconds.
+_MARGIN = 1.0
+
+
+class Brake:
+    """Holds components on nodes that are not ready while it is likelier that this agent, or its API, was cut off.
+
+    Args:
+        objects: The agent's objects.
+        clock: Its time; None stands still.
+        grace: Seconds that nodes get to be heard of after nobody was.
+    """
+
+    def __init__(self, objects: WatchedObjects, clock: Clock | None, *, grace: float = 40.0) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._grace = grace
+        self._mark = _NEVER
+        self._zones: dict[str, str] = {}
+        self._total: Counter[str] = Counter()
+        self._ready: dict[str, float | None] = {}
+        self._well: Counter[str] = Counter()
+        #: Zone to when its next node may be left, and the nodes that may (seconds, monotonic).
+        self._next: dict[str, float] = {}
+        self._granted: set[str] = set()
+        #: Nodes that are held, and when they may not be any more; None where only a change of nodes can tell.
+        self._held: dict[str, float | None] = {}
+        self._changed = asyncio.Event()
+
+    def hold(self, node: str) -> str:
+        """Say why the components of a node that is not ready stay for now; empty where they may leave."""
+        self._refresh()
+        reason, left = self._reason(node)
+        if not reason:
+            self._held.pop(node, None)
+            return ""
+        self._held[node] = None if left is None or self._clock is None else self._clock.monotonic() + left
+        self._changed.set()
+        return reason
+
+    def freed(self) -> set[str]:
+        """Return the nodes that were held and are not any more, each once."""
+        self._refresh()
+        found = {node for node in self._held if not self._reason(node, ask=False)[0]}
+        for node in found:
+            del self._held[node]
+        return found
+
+    async def run(self, wake: Callable[[str], None]) -> None:
+        """Tell of nodes whose time has come, until cancelled.
+
+        Args:
+            wake: Called with the node.
+        """
+        while self._clock is not None:
+            self._changed.clear()
+            due = {node: at for node, at in self._held.items() if at is not None}
+            if not due:
+                await self._changed.wait()
+                continue
+            first = min(due, key=lambda node: (due[node], node))
+            left = due[first] - self._clock.monotonic()
+            if left > 0:
+                await self._clock.sleep(left)
+                continue
+            # Who still has to wait is held again when its applications are looked at.
+            self._held.pop(first, None)
+            wake(first)
+
+    def _reason(self, node: str, *, ask: bool = True) -> tuple[str, float | None]:
+        """Return why a node's components stay, and for how many seconds; without asking, no turn is taken."""
+        zone = self._zones.get(node)
+        # A node without an object was removed by somebody who knows.
+        if zone is None or node in self._ready or node in self._granted:
+            return "", None
+        now = 0.0 if self._clock is None else self._clock.time()
+        went = since(((self._objects.get(_NODE, node) or {}).get("status") or {}).get("conditions") or (), "Ready")
+        back = returned(went, self._ready.values(), now)
+        if back is not None and now - back < self._grace:
+            text = (
+                f"no node was ready when {node} fell silent; it may be back within {self._grace:g} s of the first one"
+            )
+            return text, back + self._grace - now + _MARGIN
+        silent, total = self._total[zone] - self._well[zone], self._total[zone]
+        if not is_disrupted(self._well[zone], total):
+            return "", None
+        text = f"{silent} of {total} nodes{f' of zone {zone}' if zone else ''} are not ready at once"
+        if total <= LARGE or self._clock is None:
+            return f"{text}: it is likelier that they cannot be heard than that they are gone", None
+        moment = self._clock.monotonic()
+        left = self._next.get(zone, moment) - moment
+        if left <= 0:
+            if ask:
+                self._next[zone] = moment + SLOW_SECONDS
+                self._granted.add(node)
+            return "", None
+        return f"{text}: they are left one in {SLOW_SECONDS:g} s", left
+
+    def _refresh(self) -> None:
+        self._mark, changed = self._objects.changes(_NODE, self._mark)
+        if changed is not None and not changed:
+            return
+        nodes = self._objects.items(_NODE)
+        self._zones = {str(node["metadata"]["name"]): _zone(node) for node in nodes}
+        self._ready = {str(node["metadata"]["name"]): _since(node) for node in nodes if _is_ready(node)}
+        self._total = Counter(self._zones.values())
+        self._well = Counter(self._zones[name] for name in self._ready)
+        self._granted &= self._zones.keys() - self._ready.keys()
+        self._held = {node: at for node, at in self._held.items() if node in self._zones and node not in self._ready}
+
+
+def _conditions(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list((node.get("status") or {}).get("conditions") or ())
+
+
+def _is_ready(node: Mapping[str, Any]) -> bool:
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in _conditions(node))
+
+
+def _since(node: Mapping[str, Any]) -> float | None:
+    return since(_conditions(node), "Ready")
+
+
+def _zone(node: Mapping[str, Any]) -> str:
+    labels = node["metadata"].get("labels") or {}
+    return "/".join(str(labels[name]) for name in _LABELS if labels.get(name))

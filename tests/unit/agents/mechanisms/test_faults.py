@@ -276,3 +276,70 @@ async def test_undo_is_no_way_around(machine: Machine) -> None:
     with pytest.raises(Refused, match="was not changed here"):
         await mechanism.apply({"command": "undo", "values": {"/etc/passwd": "root"}})
     assert read(machine.root, MAX_0) == "2800000"
+
+
+async def test_undo_brings_back_nothing_but_what_was_there(machine: Machine) -> None:
+    """It asks for no permission and checks no range, so it must not be a way to set values of one's own."""
+    acpi_cpufreq(machine.root)
+    mechanism = CpuFrequency(machine.handle)
+    outcome = await mechanism.apply({"cpus": 0, "max": "1.4GHz"})
+    assert outcome.undo is not None
+    machine.permit(node=())
+    with pytest.raises(Refused, match="was not '9900000' before"):
+        await mechanism.apply({"command": "undo", "values": {f"/{MAX_0}": "9900000"}})
+    assert read(machine.root, MAX_0) == "1400000"
+    await mechanism.apply(outcome.undo)
+    assert read(machine.root, MAX_0) == "2800000"
+
+
+async def test_undo_leaves_alone_what_somebody_else_set_since(machine: Machine) -> None:
+    acpi_cpufreq(machine.root)
+    mechanism = CpuFrequency(machine.handle)
+    outcome = await mechanism.apply({"cpus": 0, "governor": "powersave", "max": "1.4GHz"})
+    (machine.root / CPUFREQ / "policy0/scaling_governor").write_text("ondemand\n")
+    assert outcome.undo is not None
+    await mechanism.apply(outcome.undo)
+    assert read(machine.root, f"{CPUFREQ}/policy0/scaling_governor") == "ondemand"
+    assert read(machine.root, MAX_0) == "2800000"
+
+
+async def test_what_somebody_else_set_between_two_commands_is_what_comes_back(machine: Machine) -> None:
+    acpi_cpufreq(machine.root)
+    governor = f"{CPUFREQ}/policy0/scaling_governor"
+    await CpuFrequency(machine.handle).apply({"cpus": 0, "governor": "powersave"})
+    (machine.root / governor).write_text("ondemand\n")
+    # The agent was restarted in between, too.
+    mechanism = CpuFrequency(machine.handle)
+    await mechanism.apply({"cpus": 0, "governor": "performance"})
+    assert read(machine.root, governor) == "performance"
+    await mechanism.restore()
+    assert read(machine.root, governor) == "ondemand"
+
+
+async def test_a_limit_that_somebody_raised_is_not_the_system_s_doing(machine: Machine) -> None:
+    acpi_cpufreq(machine.root)
+    mechanism = CpuFrequency(machine.handle)
+    await mechanism.apply({"cpus": 0, "max": "1.4GHz"})
+    (machine.root / MAX_0).write_text("2100000\n")
+    assert any("somebody else set" in line for line in await mechanism.restore())
+    assert read(machine.root, MAX_0) == "2100000"
+
+
+async def test_a_dry_run_of_putting_back_tells_what_it_would_change(machine: Machine) -> None:
+    acpi_cpufreq(machine.root)
+    mechanism = CpuFrequency(machine.handle)
+    await mechanism.apply({"governor": "powersave", "max": "2.1GHz"})
+    (machine.root / CPUFREQ / "policy0/scaling_governor").write_text("ondemand\n")
+    (machine.root / CPUFREQ / "policy2/scaling_governor").write_text("schedutil\n")
+    (machine.root / MAX_2).write_text("1400000\n")
+    before = snapshot(machine.root)
+
+    told = (await mechanism.apply({"command": "reset", "dry_run": True})).details["changes"]
+
+    assert snapshot(machine.root) == before
+    await mechanism.apply({"command": "reset"})
+    after = snapshot(machine.root)
+    assert {item["path"].lstrip("/"): (item["from"], item["to"]) for item in told} == {
+        path: (before[path], value) for path, value in after.items() if before[path] != value
+    }
+    assert len(told) == 2  # both limits; one governor is somebody else's, the other is as it was

@@ -12,6 +12,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mlsysops_core.contracts import Object, Outcome
@@ -22,7 +23,7 @@ from mlsysops_core.permissions import refusal
 from .command import Command, read_command
 from .knob import Change, FileKnob, Knob
 from .ledger import Entry, Ledger, boot_of
-from .transaction import carry_out, put_back, steps
+from .transaction import carry_out, is_ours, preview, put_back, steps
 
 __all__ = ["NodeMechanism"]
 
@@ -32,6 +33,17 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 #: The command that an outcome names to be taken back.
 _UNDO = "undo"
+#: Values of a knob that a command may bring back.
+_MOST_UNDONE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Undo:
+    """What this process did to a knob: what it belongs to, its values before (the newest last), and the one that was set last."""
+
+    asset: str
+    before: tuple[str, ...]
+    to: str
 
 
 class NodeMechanism(ABC):
@@ -60,7 +72,7 @@ class NodeMechanism(ABC):
         self._turn = threading.Lock()
         self._seen: dict[str, tuple[float, dict[str, Any]]] = {}
         self._last_fault = ""
-        self._undoable: dict[str, str] = {}
+        self._undoable: dict[str, _Undo] = {}
 
     # -- what a mechanism says of itself -----------------------------------------------------------------------
 
@@ -136,7 +148,10 @@ class NodeMechanism(ABC):
         finally:
             self._seen.clear()
         self._last_fault = ""
-        self._undoable.update({step.change.knob.key: step.change.asset for step in done})
+        for step in done:
+            known = self._undoable.get(step.change.knob.key)
+            before = (*(known.before if known is not None else ()), step.before)[-_MOST_UNDONE:]
+            self._undoable[step.change.knob.key] = _Undo(step.change.asset, before, step.change.to)
         told = [step.as_dict() for step in done]
         undo = {"command": _UNDO, "values": {step.change.knob.key: step.before for step in reversed(done)}}
         return Outcome(ok=True, message=_sentence(told), details={"changes": told}, undo=undo)
@@ -205,26 +220,42 @@ class NodeMechanism(ABC):
         return read_command(self.model, command, self.name)
 
     async def _undo(self, command: Mapping[str, Any]) -> Outcome:
-        """Take back one command; only of knobs that this process has turned itself, whatever the command says."""
+        """Take back one command; only of knobs that this process has turned itself, to what they were then.
+
+        No permission is asked for, so whatever the command says, it can do no more than that.
+        """
         values = {str(key): str(value) for key, value in dict(command.get("values") or {}).items()}
         if unknown := values.keys() - self._undoable.keys():
             raise Refused(f"{self.name}: {', '.join(sorted(unknown))} was not changed here, so it cannot be undone")
         changes: list[Change] = []
         for key, value in values.items():
-            asset = self._undoable[key]
-            known = self._ledger.entries().get(key) or Entry(key, value, (value,), asset, "", 0.0)
-            changes.append(Change(self._knob(known), value, asset))
+            undo = self._undoable[key]
+            if value not in undo.before:
+                raise Refused(f"{self.name}: {key} was not {value!r} before, so that cannot be brought back")
+            known = self._ledger.entries().get(key) or Entry(key, value, (undo.to,), undo.asset, "", 0.0)
+            knob = self._knob(known)
+            try:
+                found = knob.read()
+            except NotFound:
+                continue
+            if not is_ours(replace(known, ours=(undo.to,)), knob, found) and not knob.same(value, found):
+                _log.info("%s: %s is %r, which somebody else set; left alone", self.name, key, found)
+                continue
+            changes.append(Change(knob, value, undo.asset))
         try:
             done = await asyncio.to_thread(self._carry_out, changes, acting_policy.get())
         finally:
             self._seen.clear()
+        for step in done:
+            key = step.change.knob.key
+            self._undoable[key] = replace(self._undoable[key], to=step.change.to)
         return Outcome(ok=True, message=f"took back {len(done)} settings")
 
     async def _reset(self, read: Any) -> Outcome:
         assets = self._assets(read)
         if read.dry_run:
             held = [entry for entry in self._ledger.entries().values() if entry.asset in assets]
-            told = [{"path": entry.key, "from": entry.ours[-1], "to": entry.previous} for entry in held]
+            told = preview(held, self._knob)
             return Outcome(ok=True, message=f"would put back {len(told)} settings", details={"changes": told})
         lines = await self.restore(assets=assets)
         return Outcome(ok=True, message="; ".join(lines) or "nothing to put back", details={"restored": list(lines)})
@@ -243,7 +274,8 @@ class NodeMechanism(ABC):
         """Return what a command touches; the mechanism itself where that cannot be told."""
         if command.get("command") == _UNDO:
             keys = dict(command.get("values") or {})
-            return frozenset(self._undoable.get(str(key), f"mechanism/{self.name}") for key in keys)
+            known = (self._undoable.get(str(key)) for key in keys)
+            return frozenset(f"mechanism/{self.name}" if undo is None else undo.asset for undo in known)
         try:
             return self._assets(self._read(command))
         except (InvalidInput, NotFound):

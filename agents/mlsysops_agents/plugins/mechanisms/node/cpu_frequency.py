@@ -203,8 +203,7 @@ class CpuFrequency(NodeMechanism):
         raise InvalidInput("boost: these CPUs have no switch for it")
 
     def _file(self, key: str) -> FileKnob:
-        # Thermal and power limits move the frequency limits, too.
-        return FileKnob(self._root, key, volatile=key.rpartition("/")[2] in _LIMITS)
+        return FileKnob(self._root, key, drifts=_lowered if key.rpartition("/")[2] in _LIMITS else None)
 
     def _knob(self, entry: Entry) -> Knob:
         return self._file(entry.key)
@@ -256,6 +255,11 @@ def _kilohertz(policy: _Policy, value: Frequency | None, what: str) -> int | Non
     hertz = parse_frequency(value)
     in_range(hertz / 1e6, low / 1e3, high / 1e3, f"{policy.name}: {what}", " MHz")
     return round(hertz / 1e3)
+
+
+def _lowered(wanted: str, found: str) -> bool:
+    """Thermal and power limits lower the frequency limits, and never raise them (``drivers/cpufreq``: the least request counts)."""
+    return wanted.isdecimal() and found.isdecimal() and int(found) < int(wanted)
 
 
 def _hertz(kilohertz: int | None) -> int | None:

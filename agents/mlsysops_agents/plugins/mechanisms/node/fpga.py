@@ -46,7 +46,6 @@ class FpgaCommand(Command):
 class _Loaded:
     """The bitstream of one FPGA: written to ``firmware``, confirmed by ``state``, remembered by the agent."""
 
-    volatile = False
     lasting = False
 
     def __init__(self, root: Path, manager: str, known: str) -> None:
@@ -76,6 +75,10 @@ class _Loaded:
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return wanted == found
+
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Nobody else moves it."""
+        return False
 
 
 class FpgaBitstream(NodeMechanism):

@@ -112,7 +112,6 @@ class _Nvml:
 class _ClockLock:
     """Locked clocks of one GPU: ``low-high`` in MHz, or ``default``."""
 
-    volatile = False
     lasting = False
 
     def __init__(self, nvml: _Nvml, uuid: str, kind: str, known: str) -> None:
@@ -140,11 +139,14 @@ class _ClockLock:
         """Compare."""
         return wanted == found
 
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Nobody else moves it."""
+        return False
+
 
 class _PowerLimit:
     """Power limit of one GPU, in milliwatts."""
 
-    volatile = False
     lasting = False
 
     def __init__(self, nvml: _Nvml, uuid: str) -> None:
@@ -163,6 +165,10 @@ class _PowerLimit:
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return int(wanted) == int(found)
+
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Nobody else moves it."""
+        return False
 
     def _device(self) -> Any:
         return self._nvml.call("nvmlDeviceGetHandleByUUID", self._uuid)

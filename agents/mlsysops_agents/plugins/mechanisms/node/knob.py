@@ -23,18 +23,12 @@ class Knob(Protocol):
 
     Attributes:
         key: What it is called in the record of previous settings, and in dry runs: a path of the host, or a name.
-        volatile: The system itself moves the value (thermal limits of a frequency, say), so that a foreign value says nothing.
         lasting: The value outlives a reboot.
     """
 
     @property
     def key(self) -> str:
         """Its name."""
-        ...
-
-    @property
-    def volatile(self) -> bool:
-        """Whether the system itself moves it."""
         ...
 
     @property
@@ -67,6 +61,10 @@ class Knob(Protocol):
         """Say whether a value that was read is the one that was wanted: kernels round, and write lists their own way."""
         ...
 
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Say whether the system itself may have made one value of the other (thermal limits of a frequency, say)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -95,12 +93,13 @@ class FileKnob:
         root: Where the host's root directory is.
         key: Path on the host.
         compare: How values are compared; as text where not given.
+        drifts: Says whether the system itself may have made the second value of the first; it never does where not given.
     """
 
     root: Path
     key: str
     compare: Callable[[str, str], bool] = field(default=_equal)
-    volatile: bool = False
+    drifts: Callable[[str, str], bool] | None = None
     lasting: bool = False
 
     @property
@@ -131,6 +130,10 @@ class FileKnob:
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return self.compare(wanted, found)
+
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Ask."""
+        return self.drifts is not None and self.drifts(wanted, found)
 
 
 def read_text(path: Path) -> str | None:

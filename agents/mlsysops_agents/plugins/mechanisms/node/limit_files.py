@@ -81,7 +81,6 @@ class DeviceLimit:
     file: FileKnob
     device: str
     nested: bool
-    volatile: bool = False
     lasting: bool = False
 
     @property
@@ -104,6 +103,10 @@ class DeviceLimit:
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return _read_limits(wanted) == _read_limits(found) if self.nested else wanted == found
+
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Nobody else moves it."""
+        return False
 
     @classmethod
     def at(cls, root: Path, key: str) -> DeviceLimit:

@@ -33,7 +33,6 @@ class RequestKnob:
 
     handle: NodePluginHandle
     key: str
-    volatile: bool = False
     #: It stands in the API, so that a reboot does not end it.
     lasting: bool = True
 
@@ -49,6 +48,10 @@ class RequestKnob:
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return wanted == found
+
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Nobody else moves it."""
+        return False
 
 
 def checked(described: Mapping[str, Any], request: Mapping[str, Any], mechanism: str) -> None:

@@ -151,7 +151,6 @@ class PathKnob:
     routes: Routes
     source: str
     destination: str
-    volatile: bool = False
     lasting: bool = False
 
     @property
@@ -171,6 +170,10 @@ class PathKnob:
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return wanted == found
+
+    def drifted(self, wanted: str, found: str) -> bool:
+        """Nobody else moves it."""
+        return False
 
     @classmethod
     def at(cls, routes: Routes, key: str) -> PathKnob:

@@ -11,7 +11,7 @@ from mlsysops_core.errors import MlsError, NotFound, PartialFailure
 from .knob import CannotRestore, Change, Knob
 from .ledger import Entry, Ledger
 
-__all__ = ["Step", "carry_out", "put_back", "steps"]
+__all__ = ["Step", "carry_out", "is_ours", "preview", "put_back", "steps"]
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def put_back(ledger: Ledger, entries: Sequence[Entry], knob_of: Callable[[Entry]
     """Give knobs their previous values.
 
     A value that is neither ours nor the previous one was set by somebody else meanwhile: it stays, unless the system itself
-    moves it. What is gone needs no restoring.
+    made it of ours. What is gone needs no restoring.
 
     Args:
         ledger: The record; what is done is taken out of it.
@@ -135,8 +135,7 @@ def _put_back_one(entry: Entry, knob_of: Callable[[Entry], Knob]) -> str:
         found = knob.read()
         if knob.same(entry.previous, found):
             return f"{entry.key} is {found!r}, as it was"
-        ours = any(knob.same(value, found) for value in entry.ours)
-        if not ours and not knob.volatile:
+        if not is_ours(entry, knob, found):
             return f"{entry.key} is {found!r}, which somebody else set; left alone"
         _set(knob, entry.previous)
     except NotFound:
@@ -144,6 +143,25 @@ def _put_back_one(entry: Entry, knob_of: Callable[[Entry], Knob]) -> str:
     except CannotRestore as exc:
         return str(exc)
     return f"{entry.key} put back from {found!r} to {entry.previous!r}"
+
+
+def is_ours(entry: Entry, knob: Knob, found: str) -> bool:
+    """Say whether a value that was found is one that we set, or what the system made of it."""
+    return any(knob.same(value, found) or knob.drifted(value, found) for value in entry.ours)
+
+
+def preview(entries: Sequence[Entry], knob_of: Callable[[Entry], Knob]) -> list[dict[str, str]]:
+    """Return what `put_back` would change, as a dry run tells it."""
+    told: list[dict[str, str]] = []
+    for entry in reversed(entries):
+        try:
+            knob = knob_of(entry)
+            found = knob.read()
+        except NotFound:
+            continue
+        if not knob.same(entry.previous, found) and is_ours(entry, knob, found):
+            told.append({"path": entry.key, "from": found, "to": entry.previous})
+    return told
 
 
 def _set(knob: Knob, value: str) -> None:
@@ -157,6 +175,9 @@ def _intent(step: Step, known: Entry | None, policy: str, now: float) -> Entry:
     knob, to = step.change.knob, step.change.to
     if known is None:
         return Entry(knob.key, step.before, (to,), step.change.asset, policy, now, knob.lasting)
+    # What somebody else set meanwhile is what is to come back now.
+    if not is_ours(known, knob, step.before) and not knob.same(known.previous, step.before):
+        return replace(known, previous=step.before, ours=(to,), policy=policy, time=now, asset=step.change.asset)
     # Both the value that is there and the one to come may be found after a crash.
     return replace(known, ours=(*known.ours[-1:], to), policy=policy, time=now, asset=step.change.asset)
 

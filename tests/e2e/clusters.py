@@ -32,8 +32,34 @@ def remove_state_of_pods(slice_name: str) -> None:
             place.rmdir()
 
 
+class Planes:
+    """Control planes by name, looked at with kubectl."""
+
+    def kubeconfig(self, name: str) -> Path:
+        """The administrator's kubeconfig of a control plane."""
+        raise NotImplementedError
+
+    def kubectl(self, name: str, *arguments: str, check: bool = True) -> str:
+        """Run kubectl as the administrator of a control plane."""
+        done = subprocess.run(
+            ["kubectl", "--kubeconfig", str(self.kubeconfig(name)), *arguments],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0 or not check, f"kubectl {arguments}: {done.stderr}"
+        return done.stdout
+
+    def json(self, name: str, *arguments: str) -> Any:
+        """The JSON that kubectl gets."""
+        return json.loads(self.kubectl(name, "get", *arguments, "-o", "json"))
+
+    def condition(self, name: str, kind: str, obj: str, condition: str = "Ready") -> bool:
+        """Whether an object has a condition."""
+        conditions = self.json(name, kind, obj).get("status", {}).get("conditions", [])
+        return any(c["type"] == condition and c["status"] == "True" for c in conditions)
+
+
 @dataclass
-class Clusters:
+class Clusters(Planes):
     """A Karmada-like control plane, one member cluster each with its nodes, all on loopback addresses of their own.
 
     Args:
@@ -96,24 +122,6 @@ class Clusters:
         """The address of a node."""
         number = list(self.members).index(member) + 1
         return f"{self.block}.{number}.{10 + self.members[member].index(node)}"
-
-    def kubectl(self, name: str, *arguments: str, check: bool = True) -> str:
-        """Run kubectl as the administrator of a control plane."""
-        done = subprocess.run(
-            ["kubectl", "--kubeconfig", str(self.kubeconfig(name)), *arguments],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0 or not check, f"kubectl {arguments}: {done.stderr}"
-        return done.stdout
-
-    def json(self, name: str, *arguments: str) -> Any:
-        """The JSON that kubectl gets."""
-        return json.loads(self.kubectl(name, "get", *arguments, "-o", "json"))
-
-    def condition(self, name: str, kind: str, obj: str, condition: str = "Ready") -> bool:
-        """Whether an object has a condition."""
-        conditions = self.json(name, kind, obj).get("status", {}).get("conditions", [])
-        return any(c["type"] == condition and c["status"] == "True" for c in conditions)
 
     def pod_network(self, number: int, index: int) -> dict[str, Any]:
         """What a kubelet is told of its pods' addresses."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clusters import CONTINUUM, Clusters, remove_state_of_pods
+from clusters import CONTINUUM, Clusters, Planes, remove_state_of_pods
 from newcomer import Newcomer, wait_for
 
 pytestmark = [
@@ -77,7 +77,7 @@ def person(tmp_path: Path) -> Iterator[Newcomer]:
     remove_state_of_pods("xpods")
 
 
-def inventory(person: Newcomer, clusters: Clusters, form: str, **more: Any) -> str:
+def inventory(person: Newcomer, clusters: Planes, form: str, **more: Any) -> str:
     """Write an inventory of the clusters; returns its name."""
     api = {"k3s_cluster_name": "member1", "mls_kubeconfig": str(clusters.kubeconfig("member1"))}
     management: dict[str, Any] = {

@@ -113,6 +113,7 @@ def destroy(
                 logs=directory / "logs" / "runs",
                 title=title,
                 extra_vars=directory / ("removal.json" if existing else "plan.json"),
+                variables={"mls_judged": True},
                 vault_password_file=vault_password_file,
                 verbosity=max(0, settings.verbose - 1),
                 local_only=not remote,

@@ -5,8 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from machines import CPUFREQ, Machine, acpi_cpufreq, big_little, intel_pstate, read, snapshot
+from machines import (
+    CPUFREQ,
+    Machine,
+    acpi_cpufreq,
+    amd_pstate,
+    big_little,
+    intel_pstate,
+    read,
+    snapshot,
+    take_offline,
+    write_tree,
+)
 from mlsysops_agents.plugins.mechanisms.node import CpuFrequency
+from mlsysops_agents.plugins.mechanisms.node.knob import FileKnob
 from mlsysops_core.errors import InvalidInput, Refused
 
 
@@ -131,3 +143,70 @@ async def test_a_machine_without_the_knob_says_so(machine: Machine) -> None:
     assert mechanism.get_state() == {}
     with pytest.raises(Refused, match=r"unavailable: .* has no policies"):
         await mechanism.apply({"governor": "performance"})
+
+
+async def test_cpus_that_are_offline_are_left_out(machine: Machine) -> None:
+    """Hyper-threads that are switched off, say."""
+    intel_pstate(machine.root)
+    take_offline(machine.root, 1)
+    mechanism = CpuFrequency(machine.handle)
+    assert list(mechanism.get_options()["policies"]) == ["policy0", "policy2", "policy3"]
+    assert list(mechanism.get_state()["policies"]) == ["policy0", "policy2", "policy3"]
+
+    await mechanism.apply({"governor": "performance"})
+
+    assert read(machine.root, f"{CPUFREQ}/policy0/scaling_governor") == "performance"
+    with pytest.raises(InvalidInput, match="no CPU 1, allowed: 0-0, 2-2, 3-3"):
+        await mechanism.apply({"cpus": 1, "governor": "performance"})
+    for policy in (0, 2, 3):
+        take_offline(machine.root, policy)
+    assert "offline" in CpuFrequency(machine.handle).get_options()["unavailable"]
+
+
+async def test_boost_of_some_cpus_where_they_have_switches_of_their_own(machine: Machine) -> None:
+    amd_pstate(machine.root)
+    before = snapshot(machine.root)
+    mechanism = CpuFrequency(machine.handle)
+    assert mechanism.get_options()["policies"]["policy0"]["boost"] is True
+    assert mechanism.assets({"cpus": 1, "boost": False}) == {"cpu_frequency/policy1"}
+
+    await mechanism.apply({"cpus": 1, "boost": False})
+    assert [read(machine.root, f"{CPUFREQ}/policy{number}/boost") for number in (0, 1)] == ["1", "0"]
+    await mechanism.apply({"boost": False})
+    assert [read(machine.root, f"{CPUFREQ}/policy{number}/boost") for number in (0, 1)] == ["0", "0"]
+
+    await mechanism.restore()
+    assert snapshot(machine.root) == before
+
+
+async def test_one_switch_for_all_is_taken_where_no_cpus_are_named(machine: Machine) -> None:
+    amd_pstate(machine.root)
+    write_tree(machine.root, {f"{CPUFREQ}/boost": 1})
+    mechanism = CpuFrequency(machine.handle)
+    assert mechanism.assets({"boost": False}) >= {"cpu_frequency/boost"}
+    await mechanism.apply({"boost": False})
+    assert read(machine.root, f"{CPUFREQ}/boost") == "0"
+    assert read(machine.root, f"{CPUFREQ}/policy0/boost") == "1"  # the kernel's to turn
+
+
+async def test_boost_comes_back_before_the_limits_that_it_moves(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """acpi-cpufreq sets every upper limit to the most there is when its switch is turned."""
+    acpi_cpufreq(machine.root)
+    write_tree(machine.root, {f"{CPUFREQ}/policy0/scaling_max_freq": 2100000})
+    before = snapshot(machine.root)
+    write = FileKnob.write
+
+    def kernel(knob: FileKnob, value: str) -> None:
+        write(knob, value)
+        if knob.key.endswith("/cpufreq/boost"):
+            for number in (0, 2):
+                write(FileKnob(machine.root, f"/{CPUFREQ}/policy{number}/scaling_max_freq"), "2800000")
+
+    monkeypatch.setattr(FileKnob, "write", kernel)
+    mechanism = CpuFrequency(machine.handle)
+    await mechanism.apply({"boost": False, "max": "1.4GHz"})
+    assert read(machine.root, f"{CPUFREQ}/policy0/scaling_max_freq") == "1400000"
+    await mechanism.restore()
+    assert snapshot(machine.root) == before

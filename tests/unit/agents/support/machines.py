@@ -86,6 +86,39 @@ def acpi_cpufreq(root: Path) -> None:
         )
 
 
+def amd_pstate(root: Path, cpus: int = 2) -> None:
+    """A desktop: amd-pstate in active mode under Linux 6.11, one policy a CPU, each with a switch of its own for boost."""
+    for cpu in range(cpus):
+        policy = f"{CPUFREQ}/policy{cpu}"
+        write_tree(
+            root,
+            {
+                f"{policy}/affected_cpus": cpu,
+                f"{policy}/related_cpus": cpu,
+                f"{policy}/boost": 1,
+                f"{policy}/cpuinfo_min_freq": 400000,
+                f"{policy}/cpuinfo_max_freq": 5050000,
+                f"{policy}/scaling_driver": "amd-pstate-epp",
+                f"{policy}/scaling_available_governors": "performance powersave",
+                f"{policy}/scaling_governor": "powersave",
+                f"{policy}/scaling_min_freq": 400000,
+                f"{policy}/scaling_max_freq": 5050000,
+                f"{policy}/scaling_cur_freq": 1700000,
+                f"{policy}/scaling_setspeed": "<unsupported>",
+                f"{policy}/energy_performance_available_preferences": "default performance balance_performance balance_power power",
+                f"{policy}/energy_performance_preference": "balance_performance",
+            },
+        )
+
+
+def take_offline(root: Path, policy: int) -> None:
+    """Take a policy's CPUs offline: its directory stays, and the kernel answers every look at a file with EBUSY."""
+    directory = root / CPUFREQ / f"policy{policy}"
+    for file in directory.iterdir():
+        file.unlink()
+        file.mkdir()  # what can be seen and not be read
+
+
 def big_little(root: Path) -> None:
     """A board: Arm big.LITTLE, four small CPUs and four big ones, each kind with a clock of its own; no boost."""
     for number, cpus, low, high, steps in (

@@ -7,8 +7,9 @@ there. CPUs of one policy share a clock: a command for one of them is a command 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ __all__ = ["CpuFrequency"]
 _CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 _PSTATE = "/sys/devices/system/cpu/intel_pstate"
 _BOOST_ASSET = "cpu_frequency/boost"
+_BOOST = "boost"
 _LIMITS = frozenset({"scaling_min_freq", "scaling_max_freq"})
 #: "1400000000", "1.4GHz" or, as policies of the MLSysOps framework write it, "1000000 Hz".
 Frequency = str | int | float
@@ -41,7 +43,8 @@ class CpuFrequencyCommand(Command):
         max: Upper limit, likewise.
         frequency: One frequency to run at: both limits, and the set speed where the governor is ``userspace``.
         energy_performance_preference: Hint to the hardware, where it takes one.
-        boost: Whether the CPUs may go beyond their nominal frequency; for the whole machine.
+        boost: Whether the CPUs may go beyond their nominal frequency; for the whole machine, unless CPUs are named and have
+            switches of their own.
     """
 
     cpus: str | int | list[int] = "all"
@@ -106,11 +109,13 @@ class CpuFrequency(NodeMechanism):
     def _policies(self) -> list[_Policy]:
         directory = self._root / _CPUFREQ.lstrip("/")
         names = [path.name for path in directory.glob("policy*") if re.fullmatch(r"policy\d+", path.name)]
-        return [_Policy(self._root, name) for name in sorted(names, key=lambda name: int(name[6:]))]
+        policies = [_Policy(self._root, name) for name in sorted(names, key=lambda name: int(name[6:]))]
+        # The kernel keeps the policy of CPUs that are offline, and lets none of its files be read (``policy_is_inactive``).
+        return [policy for policy in policies if policy.words("affected_cpus")]
 
     def _unavailable(self) -> str:
         if not self._policies():
-            return f"{_CPUFREQ} has no policies (a virtual machine, or no driver for these CPUs)"
+            return f"{_CPUFREQ} has no policies (a virtual machine, no driver for these CPUs, or all of them offline)"
         return ""
 
     def _selected(self, command: CpuFrequencyCommand) -> list[_Policy]:
@@ -138,14 +143,18 @@ class CpuFrequency(NodeMechanism):
 
     def _assets(self, command: CpuFrequencyCommand) -> frozenset[str]:
         found = {f"cpu_frequency/{policy.name}" for policy in self._selected(command)}
-        if command.boost is not None or command.command == "reset":
+        if (command.boost is not None and not self._own_boosts(command)) or command.command == "reset":
             found.add(_BOOST_ASSET)
         return frozenset(found)
 
     def _changes(self, command: CpuFrequencyCommand) -> list[Change]:
         changes: list[Change] = []
         # Boost first: limits above the nominal frequency are only taken once it is on.
-        if command.boost is not None:
+        own = self._own_boosts(command)
+        for policy in own:
+            change = FileKnob(self._root, policy.key(_BOOST))
+            changes.append(Change(change, str(int(bool(command.boost))), f"cpu_frequency/{policy.name}"))
+        if command.boost is not None and not own:
             key, on, off = self._boost()
             changes.append(Change(FileKnob(self._root, key), on if command.boost else off, _BOOST_ASSET))
         for policy in self._selected(command):
@@ -202,8 +211,27 @@ class CpuFrequency(NodeMechanism):
                 return key, on, off
         raise InvalidInput("boost: these CPUs have no switch for it")
 
+    def _own_boosts(self, command: CpuFrequencyCommand) -> list[_Policy]:
+        """Return the policies whose own switches a command turns: where it names CPUs, or the machine has no switch for all.
+
+        Linux has a switch a policy since 6.11, where the driver can.
+        """
+        selected = self._selected(command)
+        if command.boost is None or any(policy.text(_BOOST) is None for policy in selected):
+            return []
+        named = command.cpu is not None or command.cpus != "all"
+        return selected if named or self._boosted() is None else []
+
+    async def _give_back(self, chosen: Sequence[Entry]) -> list[str]:
+        # What is put back last comes first here: a switch of boost that is turned moves the upper limits.
+        return await super()._give_back(sorted(chosen, key=lambda entry: _is_boost(entry.key)))
+
     def _file(self, key: str) -> FileKnob:
-        return FileKnob(self._root, key, drifts=_lowered if key.rpartition("/")[2] in _LIMITS else None)
+        directory, _, file = key.rpartition("/")
+        if file not in _LIMITS:
+            return FileKnob(self._root, key)
+        most = read_text(self._root / f"{directory}/cpuinfo_max_freq".lstrip("/"))
+        return FileKnob(self._root, key, drifts=partial(_drifted, most))
 
     def _knob(self, entry: Entry) -> Knob:
         return self._file(entry.key)
@@ -218,6 +246,7 @@ class CpuFrequency(NodeMechanism):
                 "max": _hertz(policy.number("scaling_max_freq")),
                 "current": _hertz(policy.number("scaling_cur_freq")),
                 "energy_performance_preference": policy.text("energy_performance_preference"),
+                "boost": None if (boost := policy.text(_BOOST)) is None else boost == "1",
             }
             policies[policy.name] = {key: value for key, value in found.items() if value is not None}
         return {"policies": policies, "boost": self._boosted()}
@@ -241,6 +270,7 @@ class CpuFrequency(NodeMechanism):
                 "max": _hertz(high),
                 "frequencies": [step * 1000 for step in policy.frequencies],
                 "energy_performance_preferences": policy.words("energy_performance_available_preferences"),
+                "boost": policy.text(_BOOST) is not None,
             }
             policies[policy.name] = {key: value for key, value in found.items() if value}
         return {"policies": policies, "boost": self._boosted() is not None}
@@ -257,9 +287,17 @@ def _kilohertz(policy: _Policy, value: Frequency | None, what: str) -> int | Non
     return round(hertz / 1e3)
 
 
-def _lowered(wanted: str, found: str) -> bool:
-    """Thermal and power limits lower the frequency limits, and never raise them (``drivers/cpufreq``: the least request counts)."""
-    return wanted.isdecimal() and found.isdecimal() and int(found) < int(wanted)
+def _is_boost(key: str) -> bool:
+    return key.endswith(("/boost", "/no_turbo"))
+
+
+def _drifted(most: str | None, wanted: str, found: str) -> bool:
+    """Say whether the system may have made one limit of the other.
+
+    Thermal and power limits lower it (``drivers/cpufreq``: the least request counts). Raised it is to the most there is alone, where
+    boost is switched.
+    """
+    return found == most or (wanted.isdecimal() and found.isdecimal() and int(found) < int(wanted))
 
 
 def _hertz(kilohertz: int | None) -> int | None:

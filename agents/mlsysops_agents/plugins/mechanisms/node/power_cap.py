@@ -23,15 +23,24 @@ __all__ = ["PowerCap"]
 
 _POWERCAP = "/sys/class/powercap"
 _UNIT_MICROWATTS = 125_000
-#: Relative deviation of a time window: the hardware keeps it as (1 + f/4) * 2^y, f 0 to 3 (Intel SDM vol. 3B, 16.10.3).
-_WINDOW_TOLERANCE = 0.125
+#: What no zone reaches that does not say its most: the field of the limit has 15 bits of 1/8 W (the same, 16.10.3).
+_MOST_WATTS = 4095.875
+#: Longest window that its field can hold: 1.75 * 2^31 units of 1/1024 s.
+_MOST_SECONDS = 1.75 * 2**31 / 1024
+#: Relative deviation of a time window: the hardware keeps it as (1 + f/4) * 2^y units, f 0 to 3 (Intel SDM vol. 3B, 16.10.3), and
+#: the kernel rounds down (``rapl_compute_time_window_core``): at most by the fifth part that 1.25 is above 1.
+_WINDOW_TOLERANCE = 0.2
+#: The usual unit of time windows is 1/1024 s; a window is at least one.
+_WINDOW_UNIT_MICROSECONDS = 977
+#: The zone of the whole platform (``intel_rapl_common``): display, storage and all.
+_PLATFORM = "psys"
 
 
 class PowerCapCommand(Command):
     """Form of a command.
 
     Attributes:
-        zone: Zone by its name (``package-0``) or directory (``intel-rapl:0``); ``all`` packages.
+        zone: Zone by its name (``package-0``) or directory (``intel-rapl:0``); ``all`` packages, not the whole platform.
         watts: Most power in watts.
         constraint: Which limit: ``long_term`` or ``short_term`` as a rule.
         window: Time over which the power is averaged, in seconds.
@@ -64,7 +73,7 @@ class _Zone:
 
     @property
     def is_package(self) -> bool:
-        return self.directory.count(":") == 1
+        return self.directory.count(":") == 1 and self.name != _PLATFORM
 
     def constraints(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -89,7 +98,9 @@ class PowerCap(NodeMechanism):
 
     def _zones(self) -> list[_Zone]:
         directory = self._root / _POWERCAP.lstrip("/")
-        names = sorted(path.name for path in directory.glob("*:*") if re.fullmatch(r"[\w-]+(:\d+)+", path.name))
+        names = [path.name for path in directory.glob("*:*") if re.fullmatch(r"[\w-]+(:\d+)+", path.name)]
+        # Zones of a control type together, a longer name (intel-rapl-mmio) after its beginning.
+        names.sort(key=lambda name: (name.split(":")[0], [int(number) for number in name.split(":")[1:]]))
         zones = [_Zone(self._root, name) for name in names]
         return [zone for zone in zones if zone.constraints()]
 
@@ -127,9 +138,20 @@ class PowerCap(NodeMechanism):
         values: list[tuple[str, int]] = []
         if command.watts is not None:
             least = (zone.number(f"constraint_{number}_min_power_uw") or 0) / 1e6 or _UNIT_MICROWATTS / 1e6
-            in_range(command.watts, least, zone.most(number) or float("inf"), f"{zone.name}: watts", " W")
+            in_range(command.watts, least, zone.most(number) or _MOST_WATTS, f"{zone.name}: watts", " W")
             values.append((f"constraint_{number}_power_limit_uw", round(command.watts * 1e6)))
         if command.window is not None:
+            shortest, longest = (
+                None if (value := zone.number(f"constraint_{number}_{word}_time_window_us")) is None else value / 1e6
+                for word in ("min", "max")
+            )
+            in_range(
+                command.window,
+                shortest or _WINDOW_UNIT_MICROSECONDS / 1e6,
+                longest or _MOST_SECONDS,
+                f"{zone.name}: window",
+                " s",
+            )
             values.append((f"constraint_{number}_time_window_us", round(command.window * 1e6)))
         # A limit of a zone that is switched off limits nothing; switched on last, with the limit in place.
         if command.watts is not None and zone.text("enabled") == "0":
@@ -185,7 +207,7 @@ def _same_power(wanted: str, found: str) -> bool:
 
 
 def _same_window(wanted: str, found: str) -> bool:
-    return wanted.isdecimal() and _near(wanted, found, int(wanted) * _WINDOW_TOLERANCE)
+    return wanted.isdecimal() and _near(wanted, found, int(wanted) * _WINDOW_TOLERANCE + _WINDOW_UNIT_MICROSECONDS)
 
 
 def _near(wanted: str, found: str, tolerance: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import Fault, InvalidInput
@@ -77,15 +77,21 @@ def _here(hosts: dict[str, Host], cluster: Cluster, nodes: Mapping[str, Object])
     """Give agents of nodes that are this machine their node's address: there its pods look for them."""
     for name in cluster.workers:
         address = _address(nodes[name]) if name in nodes else ""
-        if hosts[name].local and _is_loopback(address):
+        if hosts[name].local and _is_here(address):
             hosts[name] = hosts[name].model_copy(update={"address": address, "node_name": name})
 
 
-def _is_loopback(text: str) -> bool:
+def _is_here(address: str) -> bool:
+    """Whether an address is this machine's: a program can listen on it."""
     try:
-        return ipaddress.ip_address(text).is_loopback
-    except ValueError:
+        family, kind, _, _, place = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[
+            0
+        ]
+        with socket.socket(family, kind) as probe:
+            probe.bind(place)
+    except OSError:  # a name, or another machine's
         return False
+    return True
 
 
 def _runs_pods(node: Object) -> bool:

@@ -17,6 +17,10 @@ __all__ = ["Api", "ApiError", "ApiUnreachableError", "essence", "is_ours", "load
 
 Object = dict[str, Any]
 
+#: How often a request is sent again to a server that asks for it (429 or 503 with Retry-After; client-go: 10), and after how
+#: many seconds at the latest, whatever it asks for.
+_TIMES_TOLD, _LONGEST_PAUSE = 10, 10.0
+
 
 class ApiError(Exception):
     """The API refused; the message is that of its Status object."""
@@ -76,7 +80,7 @@ class Api:
                 body=data,
                 headers=headers,
                 timeout=self._timeout,
-                retries=urllib3.Retry(self._retries, redirect=0, backoff_factor=0.2),
+                retries=_patience(self._retries),
             )
         except urllib3.exceptions.HTTPError as exc:
             raise ApiUnreachableError("{} does not answer: {}".format(self.host, getattr(exc, "reason", exc))) from exc
@@ -190,6 +194,31 @@ class Api:
                 return missing
             time.sleep(delay)
             delay = min(delay * 1.5, 0.5)
+
+
+def _patience(retries: int) -> Any:
+    """Return which requests are sent again: those without an answer so often, and those of a server that is busy.
+
+    An apply may be sent twice, as what creates or evicts may not.
+    """
+    import urllib3
+
+    class Patience(urllib3.Retry):
+        def get_retry_after(self, response: Any) -> float | None:
+            asked: float | None = super().get_retry_after(response)
+            return asked if asked is None else min(asked, _LONGEST_PAUSE)
+
+    return Patience(
+        None,
+        connect=retries,
+        read=retries,
+        other=retries,
+        status=_TIMES_TOLD,
+        redirect=0,
+        backoff_factor=0.2,
+        allowed_methods=urllib3.Retry.DEFAULT_ALLOWED_METHODS | {"PATCH"},
+        raise_on_status=False,  # what the server says in the end is what is told
+    )
 
 
 def is_ours(obj: Object) -> bool:

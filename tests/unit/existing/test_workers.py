@@ -94,11 +94,14 @@ def test_processes_run_on_the_inventorys_hosts_alone() -> None:
     assert extend_slice(slice_, probed()) == slice_
 
 
-def test_a_local_host_that_is_a_node_listens_at_its_nodes_address() -> None:
+def test_a_local_host_that_is_a_node_listens_at_its_nodes_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No node of a real Kubernetes has a loopback address: its address is one that this machine has, too.
+    monkeypatch.setattr("mlsysops_cli.existing.workers._is_here", {"127.0.5.1", "192.0.2.7"}.__contains__)
     slice_ = made("processes", workers=["a"], host=False)
     slice_.hosts["a"] = slice_.hosts["a"].model_copy(update={"local": True})
     assert extend_slice(slice_, probed()).hosts["a"].node_name == ""
-    assert extend_slice(slice_, probed([node("a", "127.0.5.1")])).hosts["a"].address == "127.0.5.1"
+    for address in ("127.0.5.1", "192.0.2.7"):
+        assert extend_slice(slice_, probed([node("a", address)])).hosts["a"].address == address
 
 
 def test_hardware_as_the_api_says_it() -> None:

@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, PluginHandle
-from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, SentToAgents, digest_of, own_labels
+from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, own_labels
 from mlsysops_core.plugins import LoadedPolicy, PluginError, load_policies
 from mlsysops_core.plugins.modules import plugin_files, policy_name_of
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
-from mlsysops_agents.adapters.worker import (
-    PackageEnvironments,
-    PackagesRefused,
-    WorkerLimits,
-    WorkerPolicy,
-    load_in_worker,
-)
+from mlsysops_agents.adapters.worker import PackageEnvironments, WorkerLimits, WorkerPolicy, load_in_worker
 from mlsysops_agents.loop import Engine, Trigger
 
+from .sent import SentPolicies
 from .settings import SETTINGS, SliceSettings, TargetedInputs, read_settings
 from .trust import Trust
 from .wanted import Wanted
@@ -35,22 +30,6 @@ from .wanted import Wanted
 __all__ = ["PolicyManager"]
 
 _log = logging.getLogger(__name__)
-
-#: How long a change waits for policies that are being loaded; they come into force when they are (seconds).
-_PATIENCE_SECONDS = 10.0
-
-
-@dataclass(slots=True)
-class _Sent:
-    """A policy that was sent: what is wanted, what runs, and what is wrong."""
-
-    wanted: SentToAgents
-    loaded: LoadedPolicy | None = None
-    worker: WorkerPolicy | None = None
-    revision: int = 0
-    state: str = "Pending"
-    message: str = ""
-    tried: tuple[int, str] = (0, "")
 
 
 class PolicyManager:
@@ -84,15 +63,15 @@ class PolicyManager:
         self._scratch = state_dir / "workers"
         self._inputs = inputs
         self._limits = limits or WorkerLimits()
-        self._trust = trust or Trust("agent's configuration")
         self._own: dict[str, LoadedPolicy] = {}
         self._own_workers: list[WorkerPolicy] = []
-        self._sent: dict[str, _Sent] = {}
+        self._sent = SentPolicies(
+            self._load, trust or Trust("agent's configuration"), self._own_workers.append, self._notice
+        )
         self._objects: dict[str, Mapping[str, Any]] = {}
         self._faults: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._running: dict[str, LoadedPolicy] = {}
-        self._late: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._level = logging.getLogger().level
@@ -143,6 +122,9 @@ class PolicyManager:
         loaded, worker = await self._load(name, str(path), source)
         self._own_workers.append(worker)
         return loaded
+
+    def _notice(self) -> None:
+        self._changed.set()
 
     async def _load(self, name: str, path: str, source: bytes) -> tuple[LoadedPolicy, WorkerPolicy]:
         loaded, worker = await load_in_worker(
@@ -195,12 +177,8 @@ class PolicyManager:
 
     async def close(self) -> None:
         """End all workers."""
-        late = tuple(self._late)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        workers = [*self._own_workers, *(item.worker for item in self._sent.values() if item.worker is not None)]
-        await asyncio.gather(*(worker.close() for worker in workers), return_exceptions=True)
+        await self._sent.close()
+        await asyncio.gather(*(worker.close() for worker in self._own_workers), return_exceptions=True)
         self._own_workers.clear()
 
     async def _reconcile(self, engine: Engine) -> None:
@@ -214,7 +192,7 @@ class PolicyManager:
         # What can decide already does, before what was sent is loaded: that may take a while, and may fail.
         waiting = frozenset(name for name in policies if name not in self._sent)
         await self._enforce(engine, self._active(settings, told, without=waiting), settings)
-        await self._follow(policies, settings)
+        await self._sent.follow(policies, settings.trust)
         await self._enforce(engine, self._active(settings, told), settings)
         await self._end_unused()
         if changed:
@@ -249,73 +227,6 @@ class PolicyManager:
         if gone:
             self.on_statuses()
 
-    async def _follow(self, wanted: Mapping[str, SentToAgents], settings: SliceSettings) -> None:
-        for name in [name for name in self._sent if name not in wanted]:
-            self._retire(self._sent.pop(name))
-        trying: set[asyncio.Task[None]] = set()
-        for name, sent in wanted.items():
-            entry = self._sent.setdefault(name, _Sent(sent))
-            entry.wanted = sent
-            digest = digest_of(sent.text)
-            refusal = self._refusal(sent, digest, settings)
-            if refusal:
-                entry.state, entry.message, entry.tried = "Refused", refusal, (0, "")
-                self._retire(entry)
-            elif entry.tried != (sent.current.revision, digest):
-                entry.tried = (sent.current.revision, digest)
-                entry.state, entry.message = "Pending", "is being loaded"
-                trying.add(asyncio.create_task(self._try(entry, entry.tried), name=f"load policy {name}"))
-        if not trying:
-            return
-        done, late = await asyncio.wait(trying, timeout=_PATIENCE_SECONDS)
-        for task in done:
-            task.result()
-        # One that has packages to be installed may take minutes: nobody else waits for it.
-        self._late |= late
-        for task in late:
-            task.add_done_callback(self._came_late)
-
-    def _came_late(self, task: asyncio.Task[None]) -> None:
-        self._late.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s: %s", task.get_name(), error, exc_info=error)
-        self._changed.set()
-
-    async def _try(self, entry: _Sent, tried: tuple[int, str]) -> None:
-        sent = entry.wanted
-        path = f"revision-{sent.current.revision}/policy-{sent.name}.py"
-        try:
-            loaded, worker = await self._load(sent.name, path, sent.text.encode())
-        except PluginError as exc:
-            if not self._is_wanted(entry, tried):
-                return
-            entry.state = "Refused" if isinstance(exc, PackagesRefused) else "Failed"
-            entry.message = str(exc)
-            _log.warning("%s; %s", exc, f"revision {entry.revision} goes on" if entry.loaded else "nothing replaces it")
-            return
-        if not self._is_wanted(entry, tried):
-            await worker.close()
-            return
-        self._retire(entry)
-        entry.loaded, entry.worker, entry.revision = loaded, worker, sent.current.revision
-        entry.state, entry.message = "Loaded", ""
-        _log.info("policy %s: revision %d is loaded (%s)", sent.name, entry.revision, loaded.version[:19])
-
-    def _is_wanted(self, entry: _Sent, tried: tuple[int, str]) -> bool:
-        """Say whether what was tried is still what is wanted: meanwhile another revision may have come, or it was taken back."""
-        return self._sent.get(entry.wanted.name) is entry and entry.tried == tried
-
-    def _refusal(self, sent: SentToAgents, digest: str, settings: SliceSettings) -> str:
-        if digest != sent.current.digest:
-            return "its text does not have the digest it was sent with"
-        return settings.trust.refusal(sent, digest) or self._trust.refusal(sent, digest)
-
-    def _retire(self, entry: _Sent) -> None:
-        """Have a worker end once the engine asks it no more."""
-        if entry.worker is not None:
-            self._own_workers.append(entry.worker)
-        entry.loaded, entry.worker, entry.revision = None, None, 0
-
     async def _end_unused(self) -> None:
         used = {id(policy.policy) for policy in (*self._own.values(), *self._candidates().values())}
         for worker in [item for item in self._own_workers if id(item) not in used]:
@@ -323,8 +234,7 @@ class PolicyManager:
             await worker.close()
 
     def _candidates(self) -> dict[str, LoadedPolicy]:
-        sent = {name: item.loaded for name, item in self._sent.items() if item.loaded is not None}
-        return {**self._own, **sent}
+        return {**self._own, **self._sent.loaded()}
 
     def _active(
         self, settings: SliceSettings, told: AgentSettings, *, without: frozenset[str] = frozenset()

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from mlsysops_core.contracts import AgentIdentity
 from mlsysops_core.errors import InvalidInput
 from mlsysops_core.model.agents import CONFIG, POLICY, AgentSettings, SentToAgents, Target
+from mlsysops_core.yaml import load_yaml
 
 from .settings import SETTINGS
 
@@ -65,8 +65,8 @@ def _merged(configs: Sequence[SentToAgents], faults: dict[str, str]) -> AgentSet
     level = None
     for sent in configs:
         try:
-            settings = AgentSettings.parse(yaml.safe_load(sent.text), sent.name)
-        except (InvalidInput, yaml.YAMLError) as exc:
+            settings = AgentSettings.of(load_yaml(sent.text, sent.name))
+        except InvalidInput as exc:
             faults[sent.name] = " ".join(str(exc).split())
             _log.warning("settings %s: %s", sent.name, exc)
             continue

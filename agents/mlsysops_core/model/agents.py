@@ -198,7 +198,9 @@ class SentToAgents(BaseModel):
                 if (key := code_key(made.kind, item.revision)) in data
             }
             Target.parse(made.target)
-        except (KeyError, ValueError) as exc:
+            if not _NAME.fullmatch(made.name):
+                raise ValueError(f"{made.name!r} is no name")  # noqa: TRY301 -- told as any other fault of the envelope
+        except (KeyError, ValueError, RecursionError) as exc:
             raise InvalidInput(f"not a policy or settings for agents: {' '.join(str(exc).split())[:200]}") from exc
         if made.current.revision not in made.texts:
             raise InvalidInput(f"{made.kind} {made.name}: the text of revision {made.current.revision} is missing")

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["OpaqueError", "decode", "encode", "is_opaque"]
+__all__ = ["OpaqueError", "decode", "encode", "is_opaque", "is_tagged", "opaque"]
 
 _TAG = "__mls__"
 _LARGEST_DEPTH = 64
@@ -73,6 +73,16 @@ def is_opaque(value: Any) -> bool:
     if isinstance(value, Mapping):
         return value.get(_TAG) == "opaque" or any(map(is_opaque, value.values()))
     return False
+
+
+def is_tagged(value: Any) -> bool:
+    """Say whether an encoded value is the stand-in of something else than a dict of names."""
+    return isinstance(value, Mapping) and _TAG in value
+
+
+def opaque(value: Any, why: str) -> dict[str, str]:
+    """Return the note that stands for a value that stays where it is."""
+    return {_TAG: "opaque", "v": f"{type(value).__name__} ({why})"}
 
 
 def _tagged(value: Any, depth: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from .framework_modules import agent_state_of
 from .modules import ModuleMechanism, load_mechanism_source
 
 __all__ = ["HostedMechanism"]
+
+#: Characters of a state, status or options that an agent is sent.
+_LARGEST_PART = 2**20
 
 
 class HostedMechanism:
@@ -49,7 +53,7 @@ class HostedMechanism:
         faults: list[str] = []
         for what in ("state", "status", "options"):
             try:
-                found[what] = encode(_shown(getattr(self._loaded, f"get_{what}")()))
+                found[what] = _fitting(encode(_shown(getattr(self._loaded, f"get_{what}")())))
             except Exception as exc:  # noqa: BLE001 -- user code: its faults are told, and hurt no other answer
                 faults.append(f"get_{what}() failed: {type(exc).__name__}: {exc}")
         return {**found, "fault": "; ".join(faults)}
@@ -64,6 +68,13 @@ class HostedMechanism:
         if self._mechanism is None:
             raise LookupError("no mechanism is loaded")
         return self._mechanism
+
+
+def _fitting(value: Any) -> Any:
+    size = len(json.dumps(value))
+    if size > _LARGEST_PART:
+        raise ValueError(f"it has {size} characters, {_LARGEST_PART} at most are shown")
+    return value
 
 
 def _shown(value: Any) -> Any:

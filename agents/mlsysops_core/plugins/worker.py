@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .asking import Asker, RemoteModels, RemoteTelemetry
-from .codec import OpaqueError, decode, encode
+from .codec import OpaqueError, decode, encode, is_tagged, opaque
 from .declaration import PluginError
 from .framework_modules import metric_sink
 from .hosted import HostedMechanism
@@ -37,6 +37,9 @@ __all__ = ["end_with", "main"]
 _HEAD = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _OPEN_FILES = 256
+#: Characters of a plan, and of a context, that an agent is sent: it holds up everybody while it reads them.
+_LARGEST_PART = 2**20
+_LONGEST_ERROR = 2000
 
 
 class Worker:
@@ -121,6 +124,10 @@ class Worker:
         self._limit_processor()
         try:
             reply = {"ok": True, **await self._mechanism.apply(command)}
+        except asyncio.CancelledError:
+            if _is_told_to_end():
+                raise
+            reply = _failure(PluginError("apply() cancelled itself"))
         except Exception as exc:  # noqa: BLE001 -- user code, as above
             reply = _failure(exc)
         finally:
@@ -151,13 +158,15 @@ class Worker:
             self._contexts[asset] = (self._generation, live)
             reply = {
                 "ok": True,
-                "result": bool(result) if stage == "analyze" else encode(result),
-                "context": encode(live),
+                "result": bool(result) if stage == "analyze" else _fitting(encode(result)),
+                "context": _kept(encode(live)),
                 "generation": self._generation,
             }
         except asyncio.CancelledError:
             self._running.pop(number, None)
-            raise
+            if _is_told_to_end():
+                raise
+            reply = _failure(PluginError(f"{stage}() cancelled itself"))
         except Exception as exc:  # noqa: BLE001 -- user code: whatever it raises is told to the agent
             reply = _failure(exc)
         self._running.pop(number, None)
@@ -185,6 +194,9 @@ class Worker:
     def _tell(self, message: dict[str, Any]) -> None:
         """Send what nobody asked for; from any thread."""
         data = json.dumps({"id": 0, **message}, default=str).encode()
+        if len(data) > _LARGEST_PART:
+            logging.getLogger(__name__).error("a message of %d bytes is not sent", len(data))
+            return
         self._loop.call_soon_threadsafe(self._writer.write, _HEAD.pack(len(data)) + data)
 
     async def _answer(self, number: int, answer: dict[str, Any]) -> None:
@@ -195,7 +207,35 @@ class Worker:
 
 def _failure(exc: Exception, prefix: str = "") -> dict[str, Any]:
     text = str(exc) if isinstance(exc, PluginError) else f"{prefix}{type(exc).__name__}: {exc}"
-    return {"ok": False, "error": text, "fatal": isinstance(exc, MemoryError)}
+    return {"ok": False, "error": text[:_LONGEST_ERROR], "fatal": isinstance(exc, MemoryError)}
+
+
+def _is_told_to_end() -> bool:
+    """Say whether it is the agent that has the running call cancelled, and not the plug-in itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _fitting(plan: Any) -> Any:
+    size = len(json.dumps(plan))
+    if size > _LARGEST_PART:
+        raise PluginError(f"plan() returned {size} characters; a plan has {_LARGEST_PART} at most")
+    return plan
+
+
+def _kept(context: Any) -> Any:
+    """Return what the agent is to keep of a context; what is too large stays here, and is lost with this process."""
+    sizes = {key: len(json.dumps(value)) for key, value in context.items()}
+    excess = sum(sizes.values()) - _LARGEST_PART
+    if excess > 0 and is_tagged(context):
+        return {"context": opaque(context, f"{sum(sizes.values())} characters")}
+    kept = dict(context)
+    for key in sorted(sizes, key=lambda name: sizes[name], reverse=True):
+        if excess <= 0:
+            break
+        kept[key] = opaque(context[key], f"{sizes[key]} characters")
+        excess -= sizes[key]
+    return kept
 
 
 def main(arguments: list[str] | None = None) -> int:

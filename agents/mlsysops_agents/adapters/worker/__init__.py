@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .mechanism import WorkerMechanism, load_mechanism_in_worker
 from .packages import PackageEnvironments, PackageSettings, PackagesRefused
-from .plugin import WorkerPlugin
+from .plugin import NotStarted, WorkerPlugin
 from .policy import WorkerPolicy, load_in_worker
 from .process import WorkerLimits, WorkerProcess
 
 __all__ = [
+    "NotStarted",
     "PackageEnvironments",
     "PackageSettings",
     "PackagesRefused",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +14,13 @@ from mlsysops_core.plugins import PluginError
 
 from .process import WorkerLimits, WorkerProcess
 
-__all__ = ["WorkerPlugin"]
+__all__ = ["NotStarted", "WorkerPlugin"]
 
 _log = logging.getLogger(__name__)
+
+
+class NotStarted(PluginError):
+    """Its process could not be started, or not in time: that may go better later."""
 
 
 class WorkerPlugin(ABC):
@@ -70,6 +75,7 @@ class WorkerPlugin(ABC):
 
         Raises:
             PluginError: It cannot.
+            NotStarted: It may be later.
         """
         await self._worker()
 
@@ -95,9 +101,9 @@ class WorkerPlugin(ABC):
         """Take what the process tells without being asked."""
         if "metric" in message and self.on_metric is not None:
             name, value, attributes = message["metric"]
-            self.on_metric(
-                str(name), float(value), {str(key): str(item) for key, item in dict(attributes or {}).items()}
-            )
+            number = float(value)
+            if math.isfinite(number):  # as of any other source: what is no number is no measurement
+                self.on_metric(str(name), number, {str(key): str(item) for key, item in dict(attributes or {}).items()})
 
     async def _worker(self) -> WorkerProcess:
         async with self._starting:
@@ -116,7 +122,10 @@ class WorkerPlugin(ABC):
             except TimeoutError:
                 await process.kill("it did not load in time")
                 seconds = self._limits.load_timeout
-                raise PluginError(f"{self.subject} ({self._path}): not loaded within {seconds:g} s") from None
+                raise NotStarted(f"{self.subject} ({self._path}): not loaded within {seconds:g} s") from None
+            except OSError as exc:
+                await process.kill("it does not start")
+                raise NotStarted(f"{self.subject}: its process cannot be started: {exc}") from exc
             except BaseException:
                 await process.kill("it does not load")
                 raise
@@ -129,5 +138,6 @@ class WorkerPlugin(ABC):
 
     def _must_be_ok(self, answer: Mapping[str, Any]) -> None:
         if not answer.get("ok"):
-            error = str(answer.get("error") or "no answer")
+            # What a plug-in raises may hold what no status can.
+            error = str(answer.get("error") or "no answer").encode("utf-8", "replace").decode()
             raise PluginError(error if error.startswith(f"{self.kind} ") else f"{self.subject}: {error}")

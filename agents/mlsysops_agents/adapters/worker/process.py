@@ -24,13 +24,18 @@ from typing import Any
 
 from mlsysops_core.plugins import PluginError
 
+from .offspring import VARIABLE, end_offspring, new_mark
+from .pace import Pace
+
 __all__ = ["Ask", "Tell", "WorkerLimits", "WorkerProcess"]
 
 _log = logging.getLogger(__name__)
 
 _HEAD = struct.Struct(">I")
-#: An answer larger than that is no decision.
-_LARGEST_ANSWER = 64 * 2**20
+#: A worker keeps its answers below that (`mlsysops_core.plugins.worker`); to read a larger one would hold up the agent.
+_LARGEST_ANSWER = 4 * 2**20
+#: What a worker may tell without being asked: metrics, messages of a mechanism (a second; at once).
+_TELLS = (1000.0, 1000.0)
 #: Settings of the environment that a plug-in's process gets; everything else, secrets among it, stays with the agent.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE")
 #: Libraries for numbers start a thread a core, each with address space of its own, unless told not to.
@@ -94,6 +99,8 @@ class WorkerProcess:
         self._asks: asyncio.StreamWriter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._end = ""
+        self._mark = new_mark()
+        self._pace = Pace(*_TELLS)
 
     @property
     def alive(self) -> bool:
@@ -109,28 +116,38 @@ class WorkerProcess:
         """Start it."""
         calls, calls_theirs = socket.socketpair()
         asks, asks_theirs = socket.socketpair()
-        limits = self._limits
-        with calls_theirs, asks_theirs:
-            command = ["--calls", str(calls_theirs.fileno()), "--asks", str(asks_theirs.fileno())]
-            command += ["--parent", str(os.getpid()), "--memory", str(limits.memory), "--cpu", str(limits.cpu_seconds)]
-            command += ["--site", str(self._packages or "")]
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "mlsysops_core.plugins.worker",
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
-                cwd=self._directory,
-                env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ} | _ONE_THREAD,
-                pass_fds=(calls_theirs.fileno(), asks_theirs.fileno()),
-                start_new_session=True,
-            )
+        try:
+            with calls_theirs, asks_theirs:
+                await self._spawn(calls_theirs, asks_theirs)
+        except BaseException:
+            calls.close()
+            asks.close()
+            raise
         reader, self._writer = await asyncio.open_unix_connection(sock=calls)
         questions, self._asks = await asyncio.open_unix_connection(sock=asks)
         self._keep(self._read(reader))
         self._keep(self._answer(questions, self._asks))
+
+    async def _spawn(self, calls: socket.socket, asks: socket.socket) -> None:
+        limits = self._limits
+        command = ["--calls", str(calls.fileno()), "--asks", str(asks.fileno())]
+        command += ["--parent", str(os.getpid()), "--memory", str(limits.memory), "--cpu", str(limits.cpu_seconds)]
+        command += ["--site", str(self._packages or "")]
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mlsysops_core.plugins.worker",
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
+            cwd=self._directory,
+            env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
+            | _ONE_THREAD
+            | {VARIABLE: self._mark},
+            pass_fds=(calls.fileno(), asks.fileno()),
+            start_new_session=True,
+        )
 
     async def request(self, verb: str, *arguments: Any, number: int | None = None) -> dict[str, Any]:
         """Send a request and return its answer; where the caller gives up, the worker must give up, too.
@@ -174,6 +191,10 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        mark, self._mark = self._mark, ""
+        ended = await asyncio.to_thread(end_offspring, mark) if process is not None and mark else 0
+        if ended:
+            _log.warning("%s: processes that it had started are ended, too", self._subject)
         for writer in (self._writer, self._asks):
             if writer is not None:
                 writer.close()
@@ -212,13 +233,14 @@ class WorkerProcess:
                     self._end = f"out of memory (it may use {self._limits.memory // 2**20} MiB)"
                 if answer["id"] == 0 and self._tell is not None:
                     self._tell(answer)
+                    await self._pace.take()
                 waiting = self._waiting.get(answer["id"])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
                 if self._end:
                     await self.kill()
                     return
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError, KeyError, TypeError) as exc:
+        except Exception as exc:  # noqa: BLE001 -- what comes from a plug-in's process may be anything
             if self._process is not None and not self._end:
                 code = await self._code() if isinstance(exc, asyncio.IncompleteReadError) else None
                 self._end = (
@@ -251,8 +273,10 @@ class WorkerProcess:
                 data = json.dumps(answer, default=str).encode()
                 writer.write(_HEAD.pack(len(data)) + data)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError, KeyError, TypeError):
+        except (asyncio.IncompleteReadError, ConnectionError):
             return  # the other socket tells why the process is gone
+        except Exception as exc:  # noqa: BLE001 -- as above
+            await self.kill(f"its process asked nonsense: {exc}")
 
     def _fail(self) -> None:
         for future in self._waiting.values():

@@ -20,7 +20,7 @@ from k3s_bed import K3sBed, k3s_bed
 from newcomer import wait_for
 from release_files import KARMADA, VERSION
 
-pytestmark = [*ON_HOSTS, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.timeout(1200), *ON_HOSTS]
 HOSTS = ("mgmt", "server", "worker1", "worker2")
 PINNED = "k3s/v1.36.4+k3s1"
 

@@ -20,7 +20,7 @@ from k3s_bed import K3sBed, k3s_bed
 from newcomer import Run, wait_for
 from release_files import VERSION, publish_k3s
 
-pytestmark = [*ON_HOSTS, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.timeout(1200), *ON_HOSTS]
 REFUSED, NOT_FOUND, PARTIAL_FAILURE = 5, 6, 9
 NEXT, BROKEN, SKIPPING, OLD = "v1.37.0+k3s1", "v1.37.1+k3s1", "v1.38.0+k3s1", "v1.35.9+k3s1"
 ONE = {"worker1": "worker"}

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent / "standins"))
 from release_files import VERSION, publish
 from release_server import serving
 
-pytestmark = [*ON_HOSTS, pytest.mark.timeout(900)]  # one fixture plays everything three times
+pytestmark = [pytest.mark.timeout(1200), *ON_HOSTS]  # one fixture plays everything three times
 HOSTS = ("mgmt", "server", "worker1")
 THERE, BACK = ROOT / "playbooks/k3s.yml", ROOT / "playbooks/k3s_remove.yml"
 #: Plays and the roles that are theirs.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import stat
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.kubelet.environment import ContainerConfigError, field_value, resource_value
@@ -56,7 +57,7 @@ def references(spec: Object) -> set[tuple[str, str]]:
 
 
 def make_volumes(pod: Object, root: Path, read: Reader, tokens: Mapping[str, str]) -> None:
-    """Make or refresh a pod's volumes.
+    """Make or refresh a pod's volumes; those that are not directories of the host belong to the group ``fsGroup``.
 
     Args:
         pod: The pod.
@@ -68,18 +69,31 @@ def make_volumes(pod: Object, root: Path, read: Reader, tokens: Mapping[str, str
         ContainerConfigError: A volume names something that does not exist, or is of a kind that is not supported.
     """
     root.mkdir(parents=True, exist_ok=True)
+    # Only root may give files away; where the kubelet is somebody else, so are all containers.
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup") if os.geteuid() == 0 else None
     for volume in pod["spec"].get("volumes") or ():
         target = root / volume["name"]
         if "emptyDir" in volume:
             target.mkdir(exist_ok=True)
             target.chmod(0o777)  # for whichever users its containers run as
+            _give_directory(target, group)
         elif "hostPath" in volume:
             _host_path(volume["hostPath"], target)
         elif files := _files(pod, volume, read, tokens):
             mode = next((volume[k].get("defaultMode") for k in volume if isinstance(volume[k], dict)), None)
-            _write_files(target, files, 0o644 if mode is None else int(mode))
+            _write_files(target, files, 0o644 if mode is None else int(mode), group)
         else:
             target.mkdir(exist_ok=True)
+
+
+def _give_directory(directory: Path, group: int | None) -> None:
+    """Let a group pass through and list a directory, and have what is made there.
+
+    Source: kubernetes ``pkg/volume/volume_linux.go``, as of modes of files that nobody writes.
+    """
+    if group is not None:
+        os.chown(directory, -1, group)
+        directory.chmod(stat.S_IMODE(directory.stat().st_mode) | stat.S_ISGID | 0o550)
 
 
 def _host_path(source: Object, target: Path) -> None:
@@ -134,23 +148,30 @@ def _selected(kind: str, name: str, source: Object, read: Reader) -> dict[str, b
     return files
 
 
-def _write_files(target: Path, files: Mapping[str, bytes], mode: int) -> None:
-    """Replace each file in one step, and drop those that are no longer there."""
+def _write_files(target: Path, files: Mapping[str, bytes], mode: int, group: int | None) -> None:
+    """Replace each file in one step, and drop those that are no longer there; the group may read all of them."""
     target.mkdir(exist_ok=True)
+    _give_directory(target, group)
     wanted = set()
     for name, data in files.items():
         path = target / name
         if not path.resolve().is_relative_to(target.resolve()):
             raise ContainerConfigError(f"path {name!r} leaves its volume")
         wanted.add(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != target:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _give_directory(path.parent, group)
         if path.exists() and path.read_bytes() == data:
             continue
         temporary = path.with_name(f".{path.name}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-        temporary.chmod(mode)
+        if group is None:
+            temporary.chmod(mode)
+        else:
+            os.chown(temporary, -1, group)
+            temporary.chmod(mode | 0o440)
         temporary.replace(path)
     for path in target.rglob("*"):
         if path.is_file() and path not in wanted:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from embedded_plane import Plane, eventually, free_slice, gone, pod, pod_is, pod_ready
 from mlsysops_embedded.client import HttpClient, Object
-from mlsysops_embedded.client.resources import PODS
+from mlsysops_embedded.client.resources import PODS, SECRETS
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may start programs as somebody else")
 USER = 54321
@@ -74,6 +74,30 @@ async def test_a_program_and_its_probes_have_the_users_rights_and_can_write(plan
     assert (volume / "who").stat().st_uid == USER
     await client.delete(PODS, "somebody", "default")
     await eventually(lambda: gone(client, PODS, "somebody", "default"))
+
+
+async def test_a_group_may_read_what_is_mounted(plane: Plane, client: HttpClient) -> None:
+    secret = {"metadata": {"name": "password"}, "stringData": {"word": "planted"}}
+    await client.create(SECRETS, secret, "default")
+    script = "set -e; cat secrets/words/word > shared/read; stat -L -c %g:%a secrets/words/word secrets/words shared/read >> shared/read"
+    wanted = shell(
+        "group", script,
+        security={"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER + 3},
+        volumeMounts=[{"name": "shared", "mountPath": "/shared"}, {"name": "words", "mountPath": "/secrets/words"}],
+    )  # fmt: skip
+    wanted["spec"]["volumes"] = [
+        {"name": "shared", "emptyDir": {}},
+        {"name": "words", "secret": {"secretName": "password", "defaultMode": 0o400}},
+    ]
+    wanted["spec"]["restartPolicy"] = "Never"
+    made = await client.create(PODS, wanted, "default")
+    await eventually(lambda: pod_is(client, "group", "Succeeded"))
+    volumes = plane.root / "worker1-data" / "pods" / made["metadata"]["uid"] / "volumes"
+    file, directory, written = (volumes / "shared" / "read").read_text().removeprefix("planted").split()
+    assert file == f"{USER + 3}:440"
+    assert directory.startswith(f"{USER + 3}:")
+    assert written.startswith(f"{USER + 3}:")
+    await client.delete(PODS, "group", "default")
 
 
 async def test_nobody_may_be_root_and_root_would_be(client: HttpClient) -> None:

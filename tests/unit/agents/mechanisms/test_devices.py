@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from machines import Machine, rapl, read, snapshot, write_tree
+from mlsysops_agents.loop import VirtualClock
 from mlsysops_agents.plugins.mechanisms.node import FpgaBitstream, GpuFrequency, PowerCap
 from mlsysops_agents.plugins.mechanisms.node.knob import FileKnob
 from mlsysops_core.errors import InvalidInput, MlsError, Refused
@@ -127,10 +128,12 @@ class Nvml:
     """The functions of NVML that are used, over one card, with its rules: no hardware of that kind is to be had."""
 
     NVMLError = NVMLError
+    NVML_ERROR_UNINITIALIZED = 1
     NVML_ERROR_INVALID_ARGUMENT = 2
     NVML_ERROR_NOT_SUPPORTED = 3
     NVML_ERROR_NO_PERMISSION = 4
     NVML_ERROR_NOT_FOUND = 6
+    NVML_ERROR_DRIVER_NOT_LOADED = 9
     NVML_ERROR_GPU_IS_LOST = 15
     NVML_ERROR_IN_USE = 19
     NVML_CLOCK_GRAPHICS = 0
@@ -142,10 +145,14 @@ class Nvml:
         self.power = 250_000
         self.locked: dict[str, Any] = {}
         self.deny: set[str] = set()
+        self.unsupported: set[str] = set()
+        self.lost: set[int] = set()
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("nvmlDevice") and name in object.__getattribute__(self, "deny"):
             raise NVMLError(self.NVML_ERROR_NO_PERMISSION)
+        if name.startswith("nvmlDevice") and name in object.__getattribute__(self, "unsupported"):
+            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
         return object.__getattribute__(self, name)
 
     def nvmlInit(self) -> None:  # noqa: N802
@@ -156,6 +163,10 @@ class Nvml:
         return self.gpus
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        if index in self.lost:
+            raise NVMLError(self.NVML_ERROR_GPU_IS_LOST)
+        if not self.driver:
+            raise NVMLError(self.NVML_ERROR_UNINITIALIZED)
         return index
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
@@ -259,6 +270,71 @@ async def test_machines_without_gpus(machine: Machine, monkeypatch: pytest.Monke
         await bare.apply({"power_limit": 200})
 
 
+async def test_what_a_gpu_does_not_support_hides_nothing_else(machine: Machine) -> None:
+    """One that is divided (MIG) tells no clocks; a laptop's has no power limit."""
+    library = Nvml()
+    library.unsupported = {"nvmlDeviceGetSupportedMemoryClocks", "nvmlDeviceGetClockInfo"}
+    mechanism = gpu(machine, library)
+    assert mechanism.get_options() == {
+        "gpus": {"GPU-0": {"name": "Tesla K80", "power_limit": {"min": 100.0, "max": 300.0}}}
+    }
+    assert mechanism.get_state()["gpus"]["GPU-0"]["power_limit"] == 250.0
+    with pytest.raises(InvalidInput, match="does not say which clocks"):
+        await mechanism.apply({"graphics_clock": 562})
+    await mechanism.apply({"power_limit": 200})
+    assert library.power == 200_000
+    library.unsupported = {"nvmlDeviceGetPowerManagementLimit", "nvmlDeviceGetPowerManagementLimitConstraints"}
+    other = gpu(machine, library)
+    assert set(other.get_options()["gpus"]["GPU-0"]) == {"name", "graphics_clock", "memory_clock"}
+    assert other.get_state()["gpus"]["GPU-0"]["graphics_clock"] == 562
+    with pytest.raises(Refused):
+        await other.apply({"power_limit": 200})
+
+
+def test_a_gpu_that_is_lost_hides_no_other(machine: Machine) -> None:
+    library = Nvml(2)
+    library.lost = {0}
+    assert list(gpu(machine, library).get_options()["gpus"]) == ["GPU-1"]
+
+
+async def test_a_driver_that_comes_later_or_anew_is_found(machine: Machine) -> None:
+    library = Nvml(driver=False)
+    mechanism = gpu(machine, library)
+    clock = machine.handle.clock
+    assert isinstance(clock, VirtualClock)
+    assert mechanism.get_options() == {"unavailable": "NVML: error 9"}
+    library.driver = True
+    await clock.advance(61)
+    assert "gpus" in mechanism.get_options()
+    library.driver = False  # unloaded: the library is not initialised any more
+    await clock.advance(61)
+    assert "unavailable" in mechanism.get_options()
+    library.driver = True
+    await clock.advance(61)
+    assert "gpus" in mechanism.get_options()
+
+
+async def test_clocks_that_a_killed_agent_meant_to_lock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVML does not tell whether it came to that, so the next command locks them, and putting back unlocks them."""
+    library = Nvml()
+
+    def killed(device: int, low: int, high: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(library, "nvmlDeviceSetGpuLockedClocks", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await gpu(machine, library).apply({"graphics_clock": 562})
+    monkeypatch.undo()
+    successor = gpu(machine, library)
+    assert successor.get_state()["gpus"]["GPU-0"]["graphics_clock_locked"] == "?"
+
+    await successor.apply({"graphics_clock": 562})
+    assert library.locked == {"graphics": (562, 562)}
+    assert gpu(machine, library).get_state()["gpus"]["GPU-0"]["graphics_clock_locked"] == "562-562"
+    await gpu(machine, library).restore()
+    assert library.locked == {}
+
+
 # -- FPGA ---------------------------------------------------------------------------------------------------
 
 FPGA = "sys/class/fpga_manager/fpga0"
@@ -290,6 +366,26 @@ async def test_a_bitstream_is_loaded_and_the_named_one_put_back(machine: Machine
     await FpgaBitstream(machine.handle).restore()
     assert read(machine.root, f"{FPGA}/firmware") == "golden.bit.bin"
     assert read(machine.root, f"{FPGA}/flags") == "0"
+
+
+async def test_a_bitstream_that_a_killed_agent_meant_to_load(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(knob: FileKnob, value: str) -> None:
+        raise KeyboardInterrupt
+
+    command = {"bitstream": "filter.bit.bin", "restore": "golden.bit.bin"}
+    with monkeypatch.context() as patched:
+        patched.setattr(FileKnob, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await fpga(machine).apply(command)
+    successor = FpgaBitstream(machine.handle)
+    assert successor.get_state()["managers"]["fpga0"]["bitstream"] is None
+    await successor.apply(command)
+    assert read(machine.root, f"{FPGA}/firmware") == "filter.bit.bin"
+    assert successor.get_state()["managers"]["fpga0"]["bitstream"] == "filter.bit.bin"
+    # It runs by now: nothing is loaded again.
+    assert (await FpgaBitstream(machine.handle).apply(command)).details["changes"] == []
+    await FpgaBitstream(machine.handle).restore()
+    assert read(machine.root, f"{FPGA}/firmware") == "golden.bit.bin"
 
 
 async def test_nobody_can_go_back_to_a_bitstream_that_nobody_knows(machine: Machine) -> None:

@@ -14,7 +14,7 @@ from mlsysops_core.errors import InvalidInput, MlsError
 
 from .base import NodeMechanism
 from .command import Command, one_of
-from .knob import CannotRestore, Change, FileKnob, Knob, read_text
+from .knob import UNSURE, CannotRestore, Change, FileKnob, Knob, read_text
 from .ledger import Entry
 
 __all__ = ["FpgaBitstream"]
@@ -47,6 +47,7 @@ class _Loaded:
     """The bitstream of one FPGA: written to ``firmware``, confirmed by ``state``, remembered by the agent."""
 
     lasting = False
+    remembered = True
 
     def __init__(self, root: Path, manager: str, known: str) -> None:
         self._root = root
@@ -60,7 +61,7 @@ class _Loaded:
 
     def write(self, value: str) -> None:
         """Load a bitstream."""
-        if value == _UNKNOWN:
+        if value in (_UNKNOWN, UNSURE):
             raise CannotRestore(
                 f"{self._manager} keeps {self._loaded}: nobody knows which bitstream it had before (say it with 'restore')"
             )
@@ -77,8 +78,8 @@ class _Loaded:
         return wanted == found
 
     def drifted(self, wanted: str, found: str) -> bool:
-        """Nobody else moves it."""
-        return False
+        """It may be ours when nobody knows."""
+        return found == UNSURE
 
 
 class FpgaBitstream(NodeMechanism):
@@ -122,7 +123,7 @@ class FpgaBitstream(NodeMechanism):
             flags = FileKnob(self._root, f"{_FPGA}/{manager}/flags", compare=_same_number)
             changes.append(Change(flags, str(command.flags), asset))
         held = self._ledger.entries().get(f"{_FPGA}/{manager}/firmware")
-        knob = _Loaded(self._root, manager, held.ours[-1] if held is not None else command.restore or _UNKNOWN)
+        knob = _Loaded(self._root, manager, _known(held) if held is not None else command.restore or _UNKNOWN)
         return [*changes, Change(knob, command.bitstream, asset)]
 
     def _check_file(self, name: str) -> None:
@@ -141,7 +142,7 @@ class FpgaBitstream(NodeMechanism):
         manager = entry.key.split("/")[-2]
         if entry.key.endswith("/flags"):
             return FileKnob(self._root, entry.key, compare=_same_number)
-        return _Loaded(self._root, manager, entry.ours[-1])
+        return _Loaded(self._root, manager, _known(entry))
 
     def _look(self) -> dict[str, Any]:
         held = self._ledger.entries()
@@ -151,12 +152,16 @@ class FpgaBitstream(NodeMechanism):
             found[manager] = {
                 "name": read_text(self._root / f"{_FPGA}/{manager}/name".lstrip("/")),
                 "state": read_text(self._root / f"{_FPGA}/{manager}/state".lstrip("/")),
-                "bitstream": known.ours[-1] if known is not None else None,
+                "bitstream": known.ours[-1] if known is not None and not known.pending else None,
             }
         return {"managers": found}
 
     def _offer(self) -> dict[str, Any]:
         return {"managers": self._managers(), "bitstreams": self._bitstreams()}
+
+
+def _known(entry: Entry) -> str:
+    return UNSURE if entry.pending else entry.ours[-1]
 
 
 def _same_number(wanted: str, found: str) -> bool:

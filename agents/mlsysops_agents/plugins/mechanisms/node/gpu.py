@@ -6,25 +6,29 @@ power limit in force but not which clocks are locked, so that the agent remember
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
+from mlsysops_core.contracts import Clock
 from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, Refused
 from mlsysops_core.knobs import NodePluginHandle
 
 from .base import NodeMechanism
 from .command import Command, in_range, one_of
-from .knob import Change, Knob
+from .knob import UNSURE, CannotRestore, Change, Knob
 from .ledger import Entry, Ledger
 
 __all__ = ["GpuFrequency"]
 
 _DEFAULT = "default"
+#: A driver that is not there is looked for again after this many seconds.
+_RETRY_SECONDS = 60.0
 _CLOCKS = ("graphics_clock", "memory_clock")
-Clock = int | list[int] | str
+Megahertz = int | list[int] | str
 
 
 class GpuCommand(Command):
@@ -40,27 +44,30 @@ class GpuCommand(Command):
 
     gpu: int | str = "all"
     gpu_id: int | str | None = None
-    graphics_clock: Clock | None = None
-    memory_clock: Clock | None = None
+    graphics_clock: Megahertz | None = None
+    memory_clock: Megahertz | None = None
     power_limit: int | float | str | None = None
 
 
 class _Nvml:
-    """The library, brought up at first use and never again: a driver that was not there does not come by itself."""
+    """The library, brought up at first use, and again when its driver came later or was loaded anew."""
 
-    def __init__(self, library: ModuleType | None) -> None:
+    def __init__(self, library: ModuleType | None, clock: Clock) -> None:
         self._library = library
+        self._clock = clock
         self._lock = threading.Lock()
-        self._fault: str | None = None
+        self._fault = ""
         self._ready = False
+        self._again = float("-inf")
 
     def fault(self) -> str:
         """Say why there are no GPUs; empty where there are."""
         with self._lock:
-            if not self._ready and self._fault is None:
-                self._fault = self._start()
+            now = self._clock.monotonic()
+            if not self._ready and now >= self._again:
+                self._fault, self._again = self._start(), now + _RETRY_SECONDS
                 self._ready = not self._fault
-            return self._fault or ""
+            return self._fault
 
     def _start(self) -> str:
         try:
@@ -86,7 +93,16 @@ class _Nvml:
         try:
             return getattr(library, function)(*arguments)
         except library.NVMLError as exc:
+            if getattr(exc, "value", None) in (library.NVML_ERROR_UNINITIALIZED, library.NVML_ERROR_DRIVER_NOT_LOADED):
+                self._ready = False
             raise self._translate(library, function, exc) from exc
+
+    def ask(self, function: str, *arguments: Any) -> Any:
+        """Call a function that not every GPU supports (parts of one, say: MIG); None where this one does not."""
+        try:
+            return self.call(function, *arguments)
+        except Refused:
+            return None
 
     def constant(self, name: str) -> Any:
         """Return a constant of the library."""
@@ -113,6 +129,7 @@ class _ClockLock:
     """Locked clocks of one GPU: ``low-high`` in MHz, or ``default``."""
 
     lasting = False
+    remembered = True
 
     def __init__(self, nvml: _Nvml, uuid: str, kind: str, known: str) -> None:
         self._nvml = nvml
@@ -127,6 +144,8 @@ class _ClockLock:
 
     def write(self, value: str) -> None:
         """Lock or unlock."""
+        if value == UNSURE:
+            raise CannotRestore(f"{self.key}: nobody knows what it was")
         device = self._nvml.call("nvmlDeviceGetHandleByUUID", self._uuid)
         if value == _DEFAULT:
             self._nvml.call(f"nvmlDeviceReset{self._kind}LockedClocks", device)
@@ -140,14 +159,15 @@ class _ClockLock:
         return wanted == found
 
     def drifted(self, wanted: str, found: str) -> bool:
-        """Nobody else moves it."""
-        return False
+        """It may be ours when nobody knows."""
+        return found == UNSURE
 
 
 class _PowerLimit:
     """Power limit of one GPU, in milliwatts."""
 
     lasting = False
+    remembered = False
 
     def __init__(self, nvml: _Nvml, uuid: str) -> None:
         self._nvml = nvml
@@ -191,7 +211,7 @@ class GpuFrequency(NodeMechanism):
         self, handle: NodePluginHandle, *, ledger: Ledger | None = None, library: ModuleType | None = None
     ) -> None:
         super().__init__(handle, ledger=ledger)
-        self._nvml = _Nvml(library)
+        self._nvml = _Nvml(library, handle.clock)
 
     def _unavailable(self) -> str:
         return self._nvml.fault()
@@ -199,8 +219,13 @@ class GpuFrequency(NodeMechanism):
     def _devices(self) -> dict[str, Any]:
         """Return the GPUs by UUID."""
         count = self._nvml.call("nvmlDeviceGetCount")
-        devices = [self._nvml.call("nvmlDeviceGetHandleByIndex", index) for index in range(count)]
-        return {_text(self._nvml.call("nvmlDeviceGetUUID", device)): device for device in devices}
+        found: dict[str, Any] = {}
+        for index in range(count):
+            # One that fell off the bus must not hide the others.
+            with contextlib.suppress(NotFound):
+                device = self._nvml.call("nvmlDeviceGetHandleByIndex", index)
+                found[_text(self._nvml.call("nvmlDeviceGetUUID", device))] = device
+        return found
 
     def _selected(self, command: GpuCommand) -> dict[str, Any]:
         if self._unavailable():
@@ -231,7 +256,7 @@ class GpuFrequency(NodeMechanism):
     def _of_device(self, uuid: str, device: Any, command: GpuCommand) -> list[tuple[Knob, str]]:
         found: list[tuple[Knob, str]] = []
         for kind in _CLOCKS:
-            clock: Clock | None = getattr(command, kind)
+            clock: Megahertz | None = getattr(command, kind)
             if clock is not None:
                 value = _clock(clock, self._clocks(device)[kind], f"{uuid}: {kind}")
                 found.append((self._lock(uuid, kind), value))
@@ -249,15 +274,16 @@ class GpuFrequency(NodeMechanism):
 
     def _clocks(self, device: Any) -> dict[str, list[int]]:
         """Return the clocks that the GPU supports (MHz), lowest first."""
-        memory = sorted(self._nvml.call("nvmlDeviceGetSupportedMemoryClocks", device))
+        memory = sorted(self._nvml.ask("nvmlDeviceGetSupportedMemoryClocks", device) or ())
         graphics: set[int] = set()
         for clock in memory:
-            graphics.update(self._nvml.call("nvmlDeviceGetSupportedGraphicsClocks", device, clock))
+            graphics.update(self._nvml.ask("nvmlDeviceGetSupportedGraphicsClocks", device, clock) or ())
         return {"graphics_clock": sorted(graphics), "memory_clock": memory}
 
     def _lock(self, uuid: str, kind: str) -> _ClockLock:
         held = self._ledger.entries().get(f"nvml/{uuid}/{kind}")
-        return _ClockLock(self._nvml, uuid, kind, held.ours[-1] if held is not None else _DEFAULT)
+        known = _DEFAULT if held is None else UNSURE if held.pending else held.ours[-1]
+        return _ClockLock(self._nvml, uuid, kind, known)
 
     def _knob(self, entry: Entry) -> Knob:
         if reason := self._unavailable():
@@ -270,16 +296,17 @@ class GpuFrequency(NodeMechanism):
         for uuid, device in self._devices().items():
             state: dict[str, Any] = {"name": _text(self._nvml.call("nvmlDeviceGetName", device))}
             for kind, clock in zip(_CLOCKS, ("NVML_CLOCK_GRAPHICS", "NVML_CLOCK_MEM"), strict=True):
-                state[kind] = self._nvml.call("nvmlDeviceGetClockInfo", device, self._nvml.constant(clock))
+                state[kind] = self._nvml.ask("nvmlDeviceGetClockInfo", device, self._nvml.constant(clock))
                 state[f"{kind}_locked"] = self._lock(uuid, kind).read()
-            state["power_limit"] = self._nvml.call("nvmlDeviceGetPowerManagementLimit", device) / 1e3
-            found[uuid] = state
+            limit = self._nvml.ask("nvmlDeviceGetPowerManagementLimit", device)
+            state["power_limit"] = None if limit is None else limit / 1e3
+            found[uuid] = {key: value for key, value in state.items() if value is not None}
         return {"gpus": found}
 
     def _offer(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for uuid, device in self._devices().items():
-            low, high = self._nvml.call("nvmlDeviceGetPowerManagementLimitConstraints", device)
+            power = self._nvml.ask("nvmlDeviceGetPowerManagementLimitConstraints", device)
             found[uuid] = {
                 "name": _text(self._nvml.call("nvmlDeviceGetName", device)),
                 **{
@@ -287,12 +314,12 @@ class GpuFrequency(NodeMechanism):
                     for kind, clocks in self._clocks(device).items()
                     if clocks
                 },
-                "power_limit": {"min": low / 1e3, "max": high / 1e3},
+                **({} if power is None else {"power_limit": {"min": power[0] / 1e3, "max": power[1] / 1e3}}),
             }
         return {"gpus": found}
 
 
-def _clock(value: Clock, supported: Sequence[int], what: str) -> str:
+def _clock(value: Megahertz, supported: Sequence[int], what: str) -> str:
     if value == _DEFAULT:
         return _DEFAULT
     if not supported:

@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, Refused
 
-__all__ = ["CannotRestore", "Change", "FileKnob", "Knob", "read_text", "translate"]
+__all__ = ["UNSURE", "CannotRestore", "Change", "FileKnob", "Knob", "read_text", "translate"]
+
+
+#: What a remembered knob reads when an agent was killed between its note and the deed.
+UNSURE = "?"
 
 
 class CannotRestore(MlsError):
@@ -24,6 +28,7 @@ class Knob(Protocol):
     Attributes:
         key: What it is called in the record of previous settings, and in dry runs: a path of the host, or a name.
         lasting: The value outlives a reboot.
+        remembered: The machine does not tell the value, so the record is all there is to read.
     """
 
     @property
@@ -34,6 +39,11 @@ class Knob(Protocol):
     @property
     def lasting(self) -> bool:
         """Whether it outlives a reboot."""
+        ...
+
+    @property
+    def remembered(self) -> bool:
+        """Whether the record alone knows it."""
         ...
 
     def read(self) -> str:
@@ -101,6 +111,7 @@ class FileKnob:
     compare: Callable[[str, str], bool] = field(default=_equal)
     drifts: Callable[[str, str], bool] | None = None
     lasting: bool = False
+    remembered: ClassVar[bool] = False
 
     @property
     def path(self) -> Path:

@@ -38,6 +38,7 @@ class Entry:
         policy: Who asked for the newest value.
         time: When, in seconds since the Unix epoch.
         lasting: Whether the setting outlives a reboot.
+        pending: Whether it is not known that the newest value was written (of remembered knobs alone).
     """
 
     key: str
@@ -47,6 +48,7 @@ class Entry:
     policy: str
     time: float
     lasting: bool = False
+    pending: bool = False
 
 
 def boot_of(root: Path) -> str:
@@ -132,6 +134,7 @@ def _item(entry: Entry) -> dict[str, Any]:
         "policy": entry.policy,
         "time": entry.time,
         "lasting": entry.lasting,
+        **({"pending": True} if entry.pending else {}),
     }
 
 
@@ -144,4 +147,5 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         policy=str(item["policy"]),
         time=float(item["time"]),
         lasting=bool(item.get("lasting")),
+        pending=bool(item.get("pending")),
     )

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from .knob import FileKnob
 
@@ -82,6 +83,7 @@ class DeviceLimit:
     device: str
     nested: bool
     lasting: bool = False
+    remembered: ClassVar[bool] = False
 
     @property
     def key(self) -> str:

@@ -35,6 +35,7 @@ class RequestKnob:
     key: str
     #: It stands in the API, so that a reboot does not end it.
     lasting: bool = True
+    remembered: ClassVar[bool] = False
 
     def read(self) -> str:
         """Return the request as JSON."""

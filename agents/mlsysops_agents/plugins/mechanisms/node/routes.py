@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from mlsysops_core.errors import Conflict, MlsError, NotFound, Refused
 
@@ -152,6 +152,7 @@ class PathKnob:
     source: str
     destination: str
     lasting: bool = False
+    remembered: ClassVar[bool] = False
 
     @property
     def key(self) -> str:

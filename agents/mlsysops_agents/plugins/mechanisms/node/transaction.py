@@ -78,11 +78,13 @@ def carry_out(ledger: Ledger, changes: Sequence[Change], *, policy: str, now: fl
             if stuck:
                 raise PartialFailure(f"{exc}; and not put back: {', '.join(stuck)}") from exc
             raise
+    remembered = {step.change.knob.key for step in todo if step.change.knob.remembered}
+    written = [replace(entry, pending=False) for key, entry in ledger.entries().items() if key in remembered]
     # What is back at its first value needs nobody to restore it.
     settled = [
         entry.key for entry in ledger.entries().values() if entry.key in wanted and _at_first(wanted[entry.key], entry)
     ]
-    ledger.record([], forget=settled)
+    ledger.record([entry for entry in written if entry.key not in settled], forget=settled)
     return todo
 
 
@@ -173,13 +175,14 @@ def _set(knob: Knob, value: str) -> None:
 
 def _intent(step: Step, known: Entry | None, policy: str, now: float) -> Entry:
     knob, to = step.change.knob, step.change.to
-    if known is None:
-        return Entry(knob.key, step.before, (to,), step.change.asset, policy, now, knob.lasting)
+    entry = Entry(
+        knob.key, step.before, (to,), step.change.asset, policy, now, lasting=knob.lasting, pending=knob.remembered
+    )
     # What somebody else set meanwhile is what is to come back now.
-    if not is_ours(known, knob, step.before) and not knob.same(known.previous, step.before):
-        return replace(known, previous=step.before, ours=(to,), policy=policy, time=now, asset=step.change.asset)
+    if known is None or not (is_ours(known, knob, step.before) or knob.same(known.previous, step.before)):
+        return entry
     # Both the value that is there and the one to come may be found after a crash.
-    return replace(known, ours=(*known.ours[-1:], to), policy=policy, time=now, asset=step.change.asset)
+    return replace(entry, previous=known.previous, ours=(*known.ours[-1:], to))
 
 
 def _at_first(change: Change, entry: Entry) -> bool:

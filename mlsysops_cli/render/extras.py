@@ -9,11 +9,14 @@ from mlsysops_cli.slice.layout import REMOTE_STATE
 if TYPE_CHECKING:
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["export_config", "gateways", "host_extras"]
+__all__ = ["HEADERS_FILE", "export_config", "gateways", "host_extras"]
 
 #: What an engine needs of a host's kernel: two systemds and a kubelet need more than the 128 instances of inotify that
 #: Linux gives a user (kind.sigs.k8s.io, "Known issues": pod errors due to too many open files).
 _SYSCTL: dict[str, dict[str, str]] = {"k3s": {"fs.inotify.max_user_instances": "512"}}
+
+#: What an agent reads its collector's headers from, in its directory or in its pod's Secret.
+HEADERS_FILE = "otlp-headers"
 
 
 def export_config(layout: SliceLayout, host: HostLayout) -> dict[str, Any]:
@@ -61,4 +64,4 @@ def gateways(layout: SliceLayout) -> list[str]:
 
 
 def _headers_file(host: HostLayout) -> str:
-    return str(host.directory / "otlp-headers")
+    return str(host.directory / HEADERS_FILE)

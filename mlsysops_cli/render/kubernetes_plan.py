@@ -11,7 +11,9 @@ from mlsysops_core.model import GROUP, KINDS, VERSION
 
 from mlsysops_cli.render.accounts import account_of
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE, northbound_certificate
+from mlsysops_cli.render.extras import HEADERS_FILE
 from mlsysops_cli.render.life import agent_lease
+from mlsysops_cli.render.pods import TELEMETRY_NAME
 from mlsysops_cli.render.templates import dump_documents
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ def kubernetes_apis(
             "pods": [],
             "secrets": [],
             "certificate": {},
+            "telemetry": {},
             "ready": {},
             "life": {"kubeconfig": str(host.admin_kubeconfig), "leases": []},
             "export": _export(continuum=host.host.role == "management"),
@@ -125,6 +128,7 @@ def kubernetes_apis(
                 if obj["kind"] in ("Deployment", "DaemonSet")
             ]
             apis[name]["pods"] = [_apply(plane, kubeconfig, objects, prune) | {"rollouts": rollouts}]
+            apis[name]["telemetry"] = _telemetry(layout, kubeconfig)
             workers = layout.slice.cluster(host.host.cluster).workers if host.host.role == "server" else []
             apis[name]["life"]["leases"] = [agent_lease(layout, layout.hosts[one]) for one in (name, *workers)]
     management = apis.get(layout.slice.management)
@@ -235,14 +239,31 @@ def _continuum_secrets(layout: SliceLayout) -> Plan:
 
 def unrendered_secrets(layout: SliceLayout) -> dict[str, list[Object]]:
     """Return the Secrets that are written beside the rendered objects, without their data, by the plane they go with."""
-    if layout.slice.engine == "embedded" or not layout.continuum_in_pods:
-        return {}
-    names = [entry["secret"]["name"] for entry in _continuum_secrets(layout)["secrets"]]
+    names: dict[str, list[str]] = {name: [] for name in kubernetes_groups(layout)["pods"]}
+    if layout.slice.engine != "embedded" and layout.continuum_in_pods:
+        names[layout.slice.management] += [entry["secret"]["name"] for entry in _continuum_secrets(layout)["secrets"]]
+    if layout.slice.export.headers:
+        for of_api in names.values():
+            of_api.append(TELEMETRY_NAME)
     return {
-        pods_plane(layout.slice.management): [
+        pods_plane(host): [
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": FRAMEWORK_NAMESPACE, "name": name}}
-            for name in names
+            for name in of_api
         ]
+        for host, of_api in names.items()
+        if of_api
+    }
+
+
+def _telemetry(layout: SliceLayout, kubeconfig: str) -> Plan:
+    """Return the Secret with the headers of the user's collector, which only a play knows; empty where it wants none."""
+    if not layout.slice.export.headers:
+        return {}
+    return {
+        "kubeconfig": kubeconfig,
+        "namespace": FRAMEWORK_NAMESPACE,
+        "name": TELEMETRY_NAME,
+        "file": HEADERS_FILE,
     }
 
 

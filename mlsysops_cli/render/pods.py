@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli import __version__
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, agent_config, northbound_config
+from mlsysops_cli.render.extras import HEADERS_FILE
 from mlsysops_cli.render.plugins import plugin_config
 from mlsysops_cli.render.templates import dump_documents, render_objects
 from mlsysops_cli.slice.layout import NORTHBOUND_PORT, OTLP_PORT
@@ -19,13 +20,16 @@ from mlsysops_cli.slice.layout import NORTHBOUND_PORT, OTLP_PORT
 if TYPE_CHECKING:
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["NODE_AGENT_LABEL", "SECRETS", "cluster_pods", "management_pods"]
+__all__ = ["NODE_AGENT_LABEL", "SECRETS", "TELEMETRY_NAME", "cluster_pods", "management_pods"]
 
 #: Label of nodes that are ours and run a node agent: one that joins changes nothing of what the others run.
 NODE_AGENT_LABEL = "mlsysops.eu/node-agent"
 
 #: Where a pod finds what it gets in a Secret: its kubeconfig, the northbound API also its token and certificate.
 SECRETS = "/etc/mlsysops-secrets"
+#: Secret with the headers of the user's collector, and where agents find it.
+TELEMETRY_NAME = "mlsysops-telemetry"
+_TELEMETRY = "/etc/mlsysops-telemetry"
 _STATE = "/var/lib/mlsysops"
 #: Where a pod finds the wheels of its node.
 _WHEELS = "/srv/wheels"
@@ -86,6 +90,7 @@ def management_pods(layout: SliceLayout) -> list[Object]:
             "packages": _packages(layout),
             "parts": parts,
             "slice": layout.slice.name,
+            "telemetry": _telemetry(layout),
         },
     )
 
@@ -104,6 +109,7 @@ def cluster_pods(layout: SliceLayout, cluster: str) -> list[Object]:
         {
             "framework_namespace": FRAMEWORK_NAMESPACE,
             "slice": slice_.name,
+            "telemetry": _telemetry(layout),
             "image": slice_.images.get("agents", _image("agents")),
             "server": server.host.node_name or server.host.name,
             "port": server.otlp_port,
@@ -117,7 +123,11 @@ def cluster_pods(layout: SliceLayout, cluster: str) -> list[Object]:
             # A node that joins changes no other node's configuration, so only what all share restarts them.
             "digests": {
                 "cluster-agent": _digest(*configs["cluster-agent"].values()),
-                "node-agent": _digest(f"{server.otlp_url} {slice_.node_agent_writes}", *_plugins(layout)),
+                "node-agent": _digest(
+                    f"{server.otlp_url} {slice_.node_agent_writes}",
+                    *filter(None, [slice_.export.endpoint]),
+                    *_plugins(layout),
+                ),
             },
         },
     )
@@ -129,7 +139,7 @@ def _in_pod(layout: SliceLayout, host: HostLayout) -> Object:
     config |= {"state_dir": _STATE, "telemetry": config["telemetry"] | {"listen": listen}}
     del config["kubeconfig"]  # its ServiceAccount's
     if "headers_file" in config["telemetry"].get("export", {}):
-        del config["telemetry"]["export"]  # its headers are a secret that pods do not get yet
+        config["telemetry"]["export"]["headers_file"] = f"{_TELEMETRY}/{HEADERS_FILE}"
     if host.host.role == "worker" and layout.slice.node_agent_writes:
         config["host_root"] = "/host"
     worker = config.setdefault("worker", {})
@@ -147,6 +157,11 @@ def _limit(layout: SliceLayout, tier: str) -> str:
     """Return the memory of a container: what its agent uses, and a policy that takes all it may."""
     more = _PACKAGES_MIB["container"] if layout.slice.plugins.packages else 0
     return f"{_OWN_MIB[tier] + _WORKER_MIB + more}Mi"
+
+
+def _telemetry(layout: SliceLayout) -> dict[str, str]:
+    """Return where agents' pods find the headers of the user's collector; empty where it wants none."""
+    return {"secret": TELEMETRY_NAME, "mount": _TELEMETRY} if layout.slice.export.headers else {}
 
 
 def _packages(layout: SliceLayout) -> dict[str, Any]:

@@ -75,3 +75,35 @@ def test_no_two_agents_remember_in_one_directory(slice_of: Any, tmp_path: Path) 
     ]
     assert len({*paths}) == len(paths)
     assert all(path.startswith("/var/lib/mlsysops/") for path in paths), "which destroy-all removes on hosts"
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_headers_of_a_collector_come_from_a_secret_alone(slice_of: Any, tmp_path: Path, name: str) -> None:
+    secret = "Bearer that-nobody-sees"
+    objects = slice_of(
+        tmp_path,
+        mls_engine="k3s",
+        mls_otlp_endpoint="http://collector.example:4318",
+        mls_otlp_headers={"Authorization": secret},
+    )
+    assert secret not in str(objects)
+    pod = of(objects, name, "Deployment", "DaemonSet")["spec"]["template"]["spec"]
+    (volume,) = [item for item in pod["volumes"] if item["name"] == "telemetry"]
+    assert volume["secret"] == {"secretName": "mlsysops-telemetry", "defaultMode": 0o400}
+    (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "telemetry"]
+    for text in of(objects, name, "ConfigMap")["data"].values():
+        export = AgentConfig.model_validate(yaml.safe_load(text)).telemetry.export
+        assert export is not None
+        assert str(export.headers_file) == f"{mount['mountPath']}/otlp-headers"
+
+
+def test_node_agents_restart_where_telemetry_goes_elsewhere(slice_of: Any, tmp_path: Path) -> None:
+    digests = {
+        str(
+            of(slice_of(tmp_path, mls_engine="k3s", mls_otlp_endpoint=f"http://{name}:4318"), AGENTS[1], "DaemonSet")[
+                "spec"
+            ]["template"]["metadata"]["annotations"]
+        )
+        for name in ("a.example", "b.example")
+    }
+    assert len(digests) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from machines import LAYOUTS, Machine, cgroup_v1, cgroup_v2, pod, read, snapshot
+from machines import CONTAINER, LAYOUTS, Machine, cgroup_v1, cgroup_v2, pod, read, snapshot, write_tree
 from mlsysops_agents.plugins.mechanisms.node import ContainerCpuSet, ContainerLimits
 from mlsysops_core.errors import InvalidInput, NotFound, Refused
 
@@ -180,3 +180,50 @@ async def test_names_from_the_api_stay_in_their_tree(machine: Machine, name: str
     made["metadata"]["uid"] = name
     with pytest.raises(NotFound, match="has no control group"):
         await ContainerCpuSet(machine.handle).apply({**WEB, "cpus": "1"})
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_more_than_the_pod_has_is_refused(machine: Machine, version: int) -> None:
+    """The kernel of version 2 would take it, and nothing would come of it."""
+    group = (cgroup_v1 if version == 1 else cgroup_v2)(machine.root)
+    pod_of = group.rpartition("/")[0]
+    top = "sys/fs/cgroup"
+    limits: dict[str, object] = (
+        {f"{pod_of}/cpu.max": "200000 100000", f"{pod_of}/memory.max": 1 << 28}
+        if version == 2
+        else {
+            f"{top}/cpu/{pod_of}/cpu.cfs_quota_us": 200000,
+            f"{top}/cpu/{pod_of}/cpu.cfs_period_us": 100000,
+            f"{top}/memory/{pod_of}/memory.limit_in_bytes": 1 << 28,
+        }
+    )
+    write_tree(machine.root, limits)
+    before = snapshot(machine.root)
+    mechanism = ContainerLimits(machine.handle)
+    for command, says in (
+        ({"cpu": 3}, "more than the 2 of its pod"),
+        ({"memory": "1Gi"}, "more than the 268435456 of"),
+    ):
+        with pytest.raises(InvalidInput, match=says):
+            await mechanism.apply({**WEB, **command})
+    assert snapshot(machine.root) == before
+    await mechanism.apply({**WEB, "cpu": 2, "memory": "256Mi"})
+    assert mechanism.get_state()["applications"]["shop"]["web"]["web"]["cpu"] == 2
+
+
+async def test_the_watcher_beside_a_container_is_not_the_container(machine: Machine) -> None:
+    """CRI-O: of identifiers that begin with d, e or f the watcher's group comes first by name."""
+    group = cgroup_v2(machine.root, "guaranteed")
+    directory, _, name = group.rpartition("/")
+    watcher = f"{directory}/{name.replace('crio-', 'crio-conmon-')}"
+    write_tree(machine.root, {f"{watcher}/cpu.max": "max 100000", f"{watcher}/memory.max": "max"})
+    container = "e" + CONTAINER[1:]
+    for old in (group, watcher):
+        (machine.root / old).rename(machine.root / old.replace(CONTAINER, container))
+    status = machine.objects.stored["Pod", "shop-web-abc"]["status"]
+    status["containerStatuses"][0]["containerID"] = f"cri-o://{container}"
+
+    await ContainerLimits(machine.handle).apply({**WEB, "cpu": 1})
+
+    assert read(machine.root, f"{group.replace(CONTAINER, container)}/cpu.max") == "100000 100000"
+    assert read(machine.root, f"{watcher.replace(CONTAINER, container)}/cpu.max") == "max 100000"

@@ -21,6 +21,7 @@ from .knob import read_text
 __all__ = ["CGROUP", "ControlGroups", "Group"]
 
 CGROUP = "/sys/fs/cgroup"
+_WATCHER = "conmon"
 #: Files that a controller puts into a group; they tell whether it is at work there.
 _MARKS = {
     1: {
@@ -106,7 +107,8 @@ class ControlGroups:
         mark = _MARKS[version or 1][controller]
         for pattern in _patterns(pod, container):
             for directory in sorted((self._root / top.lstrip("/")).glob(pattern)):
-                if (directory / mark).exists():
+                # CRI-O's watcher has a group beside the container's, with the same identifier (crio-conmon-<id>.scope).
+                if (directory / mark).exists() and _WATCHER not in directory.name:
                     return Group(self._root, f"/{directory.relative_to(self._root)}", version)
         raise NotFound(
             f"container {container['name']} of pod {pod['metadata']['name']} has no control group of controller"

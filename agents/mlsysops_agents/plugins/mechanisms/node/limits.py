@@ -27,6 +27,10 @@ __all__ = ["ContainerLimits"]
 Limit = int | Literal["max"] | None
 #: Least CPU quota (microseconds) that the kernel takes (``min_cfs_quota_period``).
 _LEAST_QUOTA = 1000
+#: Version 1 says a number a little below 2^63 where there is no limit.
+_UNLIMITED = 1 << 62
+#: A container never gets more than the group of its pod has, whatever its own says.
+_INSTEAD = "which counts too (change_container_resource_requirements changes both)"
 _ONLINE = "sys/devices/system/cpu/online"
 _DEVICE = re.compile(r"\d+:\d+")
 _COMPARE: dict[str, Callable[[str, str], bool]] = {
@@ -115,7 +119,7 @@ class ContainerLimits(ComponentMechanism):
 
     def _cpu(self, group: Group, command: LimitsCommand) -> Iterator[tuple[Knob, str]]:
         if command.cpu is not None:
-            quota = self._quota(command.cpu)
+            quota = self._quota(command.cpu, group.parent)
             if group.version == 2:
                 yield self._file(group.key("cpu.max")), f"{'max' if quota is None else quota} {PERIOD}"
             else:
@@ -127,11 +131,14 @@ class ContainerLimits(ComponentMechanism):
             else:
                 yield self._file(group.key("cpu.shares")), str(shares_of_weight(command.cpu_weight))
 
-    def _quota(self, cpu: str | float) -> int | None:
+    def _quota(self, cpu: str | float, pod: Group) -> int | None:
         if cpu == "max":
             return None
         cores = parse_cpu(cpu)
         in_range(cores, _LEAST_QUOTA / PERIOD, self._cores(), "cpu", " cores")
+        most = _cores_of(pod)
+        if most is not None and cores > most:
+            raise InvalidInput(f"cpu: {cores:g} cores are more than the {most:g} of its pod, {_INSTEAD}")
         return round(cores * PERIOD)
 
     def _cores(self) -> int:
@@ -156,6 +163,9 @@ class ContainerLimits(ComponentMechanism):
                 raise InvalidInput(
                     f"memory: {amount} bytes is less than the {used} bytes in use, at least those are allowed"
                 )
+            most = _memory_of(group.parent)
+            if most is not None and amount > most:
+                raise InvalidInput(f"memory: {amount} bytes are more than the {most} of its pod, {_INSTEAD}")
             yield self._file(group.key(file)), str(amount)
 
     def _io(self, group: Group, limit: IoLimit) -> Iterator[tuple[Knob, str]]:
@@ -209,22 +219,32 @@ class ContainerLimits(ComponentMechanism):
         }
 
 
+def _cores_of(group: Group) -> float | None:
+    """Return the most cores that a group may use; None where it is not limited."""
+    if group.version == 2:
+        quota, _, period = (group.text("cpu.max") or "max").partition(" ")
+        return None if quota == "max" else int(quota) / int(period or PERIOD)
+    limit = group.number("cpu.cfs_quota_us") or -1
+    return None if limit < 0 else limit / (group.number("cpu.cfs_period_us") or PERIOD)
+
+
+def _memory_of(group: Group) -> int | None:
+    """Return the most bytes that a group may use; None where it is not limited."""
+    memory = group.number("memory.max" if group.version == 2 else "memory.limit_in_bytes")
+    return None if memory is None or memory >= _UNLIMITED else memory
+
+
 def _limits(groups: ControlGroups, pod: Object, container: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         group = groups.find(pod, container, "cpu")
+        found["cpu"] = _cores_of(group)
         if group.version == 2:
-            quota, _, period = (group.text("cpu.max") or "max").partition(" ")
-            found["cpu"] = None if quota == "max" else int(quota) / int(period or PERIOD)
             found["cpu_weight"] = group.number("cpu.weight")
         else:
-            limit = group.number("cpu.cfs_quota_us") or -1
-            found["cpu"] = None if limit < 0 else limit / (group.number("cpu.cfs_period_us") or PERIOD)
             found["cpu_weight"] = weight_of_shares(group.number("cpu.shares") or 2)
         group = groups.find(pod, container, "memory")
-        unlimited = 1 << 62
-        memory = group.number("memory.max" if group.version == 2 else "memory.limit_in_bytes")
-        found["memory"] = None if memory is None or memory >= unlimited else memory
+        found["memory"] = _memory_of(group)
         found["memory_used"] = group.number("memory.current" if group.version == 2 else "memory.usage_in_bytes")
     except NotFound as exc:
         found["unavailable"] = str(exc)

@@ -14,6 +14,7 @@ from mlsysops_cli.inventory.extras import read_export, read_settings
 from mlsysops_cli.inventory.groups import Membership, find_memberships
 from mlsysops_cli.inventory.k3s import read_k3s, read_taints
 from mlsysops_cli.inventory.loader import RawInventory, load_inventory
+from mlsysops_cli.inventory.nodes import read_node
 from mlsysops_cli.inventory.plugins import read_plugins
 from mlsysops_cli.inventory.values import Reader
 from mlsysops_cli.slice.existing import ExistingSettings
@@ -200,7 +201,7 @@ class _Builder:
                 python=str(self.raw.hosts[member.name].get("ansible_python_interpreter") or ""),
                 labels=self.read.labels(member.name),
                 taints=read_taints(self.raw, member.name, self.faults),
-                node=self.read.node(member.name, "edge"),
+                node=read_node(self.raw, self.read, self.faults, member.name, "edge"),
                 placement=self._placement(member.name),
             )
         return hosts
@@ -254,7 +255,7 @@ class _Builder:
                     cluster=host.cluster,
                     address=self.read.text(member.name, "ansible_host") or member.name,
                     labels=self.read.labels(member.name),
-                    node=self.read.node(member.name, "far_edge"),
+                    node=read_node(self.raw, self.read, self.faults, member.name, "far_edge"),
                 )
             )
         return devices

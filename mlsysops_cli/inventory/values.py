@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, get_args
-
-from mlsysops_cli.slice.model import ContinuumLayer, NodeFacts
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlsysops_core.errors import Fault
@@ -115,31 +113,6 @@ class Reader:
                 else:
                     labels[str(key)] = text
         return labels
-
-    def node(self, host: str, layer: str) -> NodeFacts:
-        """Return what the inventory says of a host as a node.
-
-        Args:
-            host: The host.
-            layer: Continuum layer where the inventory names none.
-        """
-        said = self.text(host, "mls_continuum_layer") or layer
-        layers = get_args(ContinuumLayer)
-        if said not in layers:
-            self._fault(host, "mls_continuum_layer", f"is {said}", f"one of: {', '.join(layers)}")
-            said = layer
-        environment = self.mapping(host, "mls_environment")
-        labels = self._raw.hosts[host].get("labels")
-        if isinstance(labels, dict) and "is_vm" in labels and "node_type" not in environment:
-            environment["node_type"] = "virtualized" if str(labels["is_vm"]).lower() == "true" else "native"
-        return NodeFacts.model_validate(
-            {
-                "continuum_layer": said,
-                "environment": environment,
-                "hardware": self.mapping(host, "mls_hardware"),
-                "extra": self.mapping(host, "mls_node"),
-            }
-        )
 
     def _fault(self, host: str, key: str, message: str, hint: str) -> None:
         self._faults.append(self._raw.fault(host, key, message=f"{key} of host {host} {message}", hint=hint))

@@ -76,6 +76,19 @@ def test_good_inventory(tmp_path: Path) -> None:
         ("worker2: {", "worker2: {mls_continuum_layer: moon, ", "mls_continuum_layer of host worker2 is moon", "cloud"),
         ("worker2: {", "worker2: {pod_cidr: [1], ", "is [1], wanted text", "quote"),
         ("worker2: {", "worker2: {mls_hardware: 5, ", "is not a mapping", ""),
+        (
+            "worker2: {",
+            "worker2: {mls_hardware: {cpu: many}, ",
+            "mls_hardware.cpu of host worker2: must be a mapping",
+            "",
+        ),
+        (
+            "worker2: {",
+            "worker2: {mls_environment: {node_type: 3}, ",
+            "mls_environment.node_type of host worker2",
+            "virtualized",
+        ),
+        ("worker2: {", "worker2: {mls_node: {locatoin: [1, 2]}, ", "unknown key 'locatoin'", "did you mean 'location'"),
         ("worker2: {", "worker2: {mls_lease_seconds: 3, ", "mls_lease_seconds is 3", "a whole number from 8 to 3600"),
         (
             "server1: {",

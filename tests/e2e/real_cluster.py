@@ -76,7 +76,7 @@ class RealCluster:
         admission.write_text(yaml.safe_dump(_ADMISSION))
         setup = Setup(
             address=f"{NETWORK}.0.1",
-            services=f"{NETWORK}.200.0/24",
+            services="127.125.200.0/24",  # which the kubelets themselves serve
             flags=(
                 "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
                 f"--admission-control-config-file={admission}",

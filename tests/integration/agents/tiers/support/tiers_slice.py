@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -29,7 +30,6 @@ from mlsysops_agents.adapters.kubernetes.resources import (
     Resource,
 )
 from mlsysops_core.errors import MlsError, NotFound
-from mlsysops_embedded.kubelet.cgroups import Cgroups
 
 Object = dict[str, Any]
 
@@ -219,18 +219,23 @@ class LocalSlice:
 
     def _end_pods(self) -> None:
         """Pods outlive their kubelet by design; the test that made them ends them, and removes their control groups."""
-        pods = set()
         for state in self.directory.rglob("containers/*/*/state.json"):
-            pods.add(state.parent.parent.name)
             pid = yaml.safe_load(state.read_text()).get("shim")
             with contextlib.suppress(OSError):
                 if pid and b"shim.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
-        groups, end = Cgroups(), time.monotonic() + 5
-        while time.monotonic() < end and any(list(Path("/sys/fs/cgroup").glob(f"*/embedded/pod{uid}")) for uid in pods):
-            for uid in pods:
-                groups.remove(uid)
+        specs = self.directory.rglob("containers/*/*/spec.json")
+        groups = {Path(group) for spec in specs for group in json.loads(spec.read_text())["cgroups"]}
+        end = time.monotonic() + 60
+        while left := [group for group in groups if group.exists()]:
+            assert time.monotonic() < end, f"control groups are left behind: {left}"
+            for group in left:
+                with contextlib.suppress(OSError):
+                    group.rmdir()
             time.sleep(0.05)  # the kernel lets go of a group once its last process is gone
+        for directory in {group.parent for group in groups}:
+            with contextlib.suppress(OSError):
+                directory.rmdir()  # a pod of several containers, or one that was removed already
 
     async def _bootstrap(self, host: str) -> None:
         command = [

@@ -10,16 +10,25 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from mlsysops_core.contracts import AgentIdentity, PluginHandle
 from mlsysops_core.model.agents import CONFIG, FOR_AGENTS, POLICY, AgentSettings, own_labels
 from mlsysops_core.plugins import LoadedPolicy, PluginError, load_policies
+from mlsysops_core.plugins.loader import policy_entries
 from mlsysops_core.plugins.modules import plugin_files, policy_name_of
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
-from mlsysops_agents.adapters.worker import PackageEnvironments, WorkerLimits, WorkerPolicy, load_in_worker
+from mlsysops_agents.adapters.worker import (
+    PackageEnvironments,
+    WorkerClass,
+    WorkerLimits,
+    WorkerPolicy,
+    load_class_in_worker,
+    load_in_worker,
+)
 from mlsysops_agents.loop import Engine, Trigger
 
 from .sent import SentPolicies
@@ -87,7 +96,7 @@ class PolicyManager:
     # -- what there is -----------------------------------------------------------------------------------------
 
     async def load(self) -> list[LoadedPolicy]:
-        """Load the agent's own policies: typed ones here, module files in a process each.
+        """Load the agent's own policies: built-in ones here, installed ones and module files in a process each.
 
         Raises:
             PluginError: One of them cannot be used; it names all that are wrong.
@@ -97,6 +106,11 @@ class PolicyManager:
             self._own = {policy.name: policy for policy in load_policies(self._handle)}
         except PluginError as exc:
             faults.append(str(exc))
+        for entry in policy_entries()[1]:
+            try:
+                await self._load_installed(entry)
+            except PluginError as exc:
+                faults.append(str(exc))
         for directory in self._directories:
             if not directory.is_dir():
                 faults.append(f"plug-in directory {directory} does not exist")
@@ -112,6 +126,15 @@ class PolicyManager:
             await self.close()
             raise PluginError("; ".join(faults))
         return list(self._own.values())
+
+    async def _load_installed(self, entry: EntryPoint) -> None:
+        directory = self._scratch / entry.name.replace("/", "_")
+        made = await load_class_in_worker(entry, self._handle, limits=self._limits, directory=directory)
+        if made is not None:
+            loaded, worker = made
+            worker.on_metric = self.on_metric
+            self._own_workers.append(worker)
+            self._own[loaded.name] = loaded
 
     async def _load_file(self, path: Path) -> LoadedPolicy:
         name = policy_name_of(path)
@@ -286,7 +309,7 @@ class PolicyManager:
             entry: dict[str, Any] = {
                 "name": name,
                 "state": state,
-                "source": "sent" if sent is not None else "file" if _is_file(policy) else "built-in",
+                "source": "sent" if sent is not None else _origin(policy),
                 "version": policy.version if policy is not None else "",
                 "message": message[:1024],
             }
@@ -304,5 +327,7 @@ class PolicyManager:
         return found
 
 
-def _is_file(policy: LoadedPolicy | None) -> bool:
-    return policy is not None and isinstance(policy.policy, WorkerPolicy)
+def _origin(policy: LoadedPolicy | None) -> str:
+    if policy is not None and isinstance(policy.policy, WorkerClass):
+        return "installed"
+    return "file" if policy is not None and isinstance(policy.policy, WorkerPolicy) else "built-in"

@@ -261,7 +261,7 @@ class PolicyStatus(StatusModel):
 
     name: str = Field(description="Name of the policy.")
     state: str = Field("", description="Running, Off, Pending, Failed or Refused.")
-    source: str = Field("", description="built-in, file, sent or settings.")
+    source: str = Field("", description="built-in, installed, file, sent or settings.")
     version: str = Field("", description="Version that is loaded: of the distribution, or the digest of the file.")
     revision: int | None = Field(None, description="Revision that is loaded, of one that was sent; 0 where none is.")
     wanted_revision: int | None = Field(None, description="Revision that was sent last.")

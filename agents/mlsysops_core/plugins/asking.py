@@ -16,6 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from mlsysops_core import errors
+from mlsysops_core.errors import MlsError
+
 from .declaration import PluginError
 
 __all__ = ["Asker", "RemoteModels", "RemoteTelemetry", "data_frame", "has_pandas", "receive_exactly"]
@@ -39,6 +42,7 @@ class Asker:
         """Ask, and wait for the answer.
 
         Raises:
+            MlsError: What the agent raised where it is one of `mlsysops_core.errors`.
             RuntimeError: The agent says why there is none.
         """
         question = json.dumps({"call": call, "op": operation, "args": arguments}).encode()
@@ -46,6 +50,8 @@ class Asker:
             self._connection.sendall(_HEAD.pack(len(question)) + question)
             (length,) = _HEAD.unpack(receive_exactly(self._connection, _HEAD.size))
             answer = json.loads(receive_exactly(self._connection, length))
+        if "raised" in answer:
+            raise _error(**answer["raised"])
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer["value"]
@@ -142,6 +148,12 @@ class RemoteModels:
             return await asyncio.to_thread(self._asker.ask, self._call, "model", name, arguments, options)
 
         return method
+
+
+def _error(kind: str, message: str, hint: str) -> MlsError:
+    known = getattr(errors, kind) if kind in errors.__all__ else MlsError
+    made: MlsError = known(message, hint=hint)
+    return made
 
 
 def has_pandas() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -16,10 +17,23 @@ from .aliases import with_aliases
 from .declaration import Declaration, PluginError
 from .modules import check_policy, gives_way, load_mechanism_file, load_policy_file, plugin_files
 
-__all__ = ["MECHANISM_GROUP", "POLICY_GROUP", "LoadedMechanism", "LoadedPolicy", "load_mechanisms", "load_policies"]
+__all__ = [
+    "MECHANISM_GROUP",
+    "POLICY_GROUP",
+    "LoadedMechanism",
+    "LoadedPolicy",
+    "load_mechanisms",
+    "load_policies",
+    "load_policy_entry",
+    "policy_entries",
+    "version_of",
+]
 
 POLICY_GROUP = "mlsysops.policies"
 MECHANISM_GROUP = "mlsysops.mechanisms"
+#: The distribution that built-in plug-ins come with; names are compared as by the packaging specifications.
+_DISTRIBUTION = "mlsysops-cli"
+_SEPARATORS = re.compile(r"[-_.]+")
 _MECHANISM_METHODS = ("apply", "assets", "check", "get_state", "get_status", "get_options")
 
 
@@ -68,24 +82,23 @@ class LoadedMechanism:
 def load_policies(
     handle: PluginHandle, directories: Iterable[str | Path] = (), *, entries: Iterable[EntryPoint] | None = None
 ) -> list[LoadedPolicy]:
-    """Load every policy of the agent; a file replaces an entry point of the same name.
+    """Load policies into this process; a file replaces an entry point of the same name.
 
     Args:
         handle: What typed policies get to reach the agent.
         directories: Where ``policy-<name>.py`` files are.
-        entries: Entry points instead of the installed ones.
+        entries: Entry points instead of those that come with the project; others' are for a process of their own.
 
     Raises:
         PluginError: One of them cannot be used; it names all that are wrong.
     """
     found: dict[str, LoadedPolicy] = {}
     faults: list[PluginError] = []
-    for entry in _entries(POLICY_GROUP, entries):
+    for entry in policy_entries()[0] if entries is None else _entries(POLICY_GROUP, entries):
         with _Collect(faults):
-            made = _construct(entry, handle, kind="policy")
+            made = load_policy_entry(entry, handle)
             if made is not None:
-                check_policy(made, f"policy {entry.name} ({entry.value})")
-                found[entry.name] = _policy(entry.name, made, _version(entry), entry.value)
+                found[entry.name] = made
     for path in _files(directories, "policy", faults):
         with _Collect(faults):
             name, policy, digest = load_policy_file(path)
@@ -94,6 +107,29 @@ def load_policies(
                 found[name] = loaded
     _complain(faults)
     return list(found.values())
+
+
+def load_policy_entry(entry: EntryPoint, handle: PluginHandle) -> LoadedPolicy | None:
+    """Make a typed policy; None where it is meant for other tiers.
+
+    Raises:
+        PluginError: It cannot be used.
+    """
+    made = _construct(entry, handle, kind="policy")
+    if made is None:
+        return None
+    check_policy(made, f"policy {entry.name} ({entry.value})")
+    return _policy(entry.name, made, version_of(entry), entry.value)
+
+
+def policy_entries() -> tuple[list[EntryPoint], list[EntryPoint]]:
+    """Return the typed policies that are installed: those that come with the project, and those of others."""
+    ours: list[EntryPoint] = []
+    others: list[EntryPoint] = []
+    for entry in _entries(POLICY_GROUP, None):
+        name = _SEPARATORS.sub("-", entry.dist.name).lower() if entry.dist is not None else ""
+        (ours if name == _DISTRIBUTION else others).append(entry)
+    return ours, others
 
 
 def load_mechanisms(
@@ -124,7 +160,7 @@ def load_mechanisms(
             if made is not None:
                 _check_mechanism(made, f"mechanism {entry.name} ({entry.value})")
                 for name, mechanism in with_aliases(entry.name, made).items():
-                    found[name] = LoadedMechanism(name, mechanism, _version(entry), entry.value)
+                    found[name] = LoadedMechanism(name, mechanism, version_of(entry), entry.value)
     built_in = frozenset(found)
     for path in _files(directories, "mechanism", faults):
         if gives_way(path, built_in):
@@ -205,7 +241,8 @@ def _check_mechanism(made: Any, subject: str) -> None:
         raise PluginError(f"{subject}: apply() must be 'async def'")
 
 
-def _version(entry: EntryPoint) -> str:
+def version_of(entry: EntryPoint) -> str:
+    """Return the version of the distribution that an entry point is of."""
     return entry.dist.version if entry.dist is not None else "unknown"
 
 

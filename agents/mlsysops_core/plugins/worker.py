@@ -22,15 +22,20 @@ import socket
 import struct
 import sys
 import time
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+
+from mlsysops_core.contracts import AgentIdentity
 
 from .asking import Asker, RemoteModels, RemoteTelemetry
 from .codec import OpaqueError, decode, encode, is_tagged, opaque
 from .declaration import PluginError
 from .framework_modules import metric_sink
 from .hosted import HostedMechanism
+from .loader import POLICY_GROUP, load_policy_entry
 from .modules import load_policy_source
+from .remote import RemoteHandle, current_call
 
 __all__ = ["end_with", "main"]
 
@@ -75,6 +80,8 @@ class Worker:
             verb, number, *arguments = message
             if verb == "load":
                 await self._answer(number, self._load(*arguments))
+            elif verb == "load-class":
+                await self._answer(number, self._load_class(*arguments))
             elif verb == "load-mechanism":
                 await self._answer(number, self._load_mechanism(*arguments))
             elif verb == "call":
@@ -109,6 +116,21 @@ class Worker:
         except Exception as exc:  # noqa: BLE001 -- user code: whatever it raises is told to the agent
             return _failure(exc, f"policy {name} ({path}): initialize() failed: ")
 
+    def _load_class(self, name: str, value: str, agent: dict[str, Any]) -> dict[str, Any]:
+        """Make a typed policy; the answer has no context where it is meant for other tiers."""
+        self._limit_processor()
+        handle = RemoteHandle(self._asker, AgentIdentity(**agent))
+        try:
+            loaded = load_policy_entry(EntryPoint(name, value, POLICY_GROUP), handle)
+            if loaded is None:
+                return {"ok": True, "context": None, "digest": ""}
+            self._policy, self._initial = loaded.policy, dict(loaded.context)
+            return {"ok": True, "context": encode(self._initial), "digest": ""}
+        except PluginError as exc:
+            return {"ok": False, "error": str(exc)}
+        except Exception as exc:  # noqa: BLE001 -- user code, as above
+            return _failure(exc, f"policy {name} ({value}): ")
+
     def _load_mechanism(self, name: str, path: str, source: bytes, facts: dict[str, Any]) -> dict[str, Any]:
         self._limit_processor()
         try:
@@ -140,6 +162,7 @@ class Worker:
         self, number: int, stage: str, asset: str, generation: int, context: dict[str, Any], more: dict[str, Any]
     ) -> None:
         self._limit_processor()
+        current_call.set(number)
         try:
             live = self._context(asset, generation, context)
             models = RemoteModels(self._asker, number) if more["models"] else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +18,15 @@ from .plugin import WorkerPlugin
 from .process import WorkerLimits, WorkerProcess
 
 __all__ = ["WorkerPolicy", "load_in_worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a call under way may ask for, and the context (of `contextvars`) in which it was made."""
+
+    telemetry: Any
+    models: Any
+    context: Context
 
 
 class WorkerPolicy(WorkerPlugin):
@@ -34,7 +45,7 @@ class WorkerPolicy(WorkerPlugin):
         packages: Path | None = None,
     ) -> None:
         super().__init__(name, path, source, limits, directory, packages=packages)
-        self._asking: dict[int, tuple[Any, Any]] = {}
+        self._asking: dict[int, Asking] = {}
         #: Metrics the policy declared: the columns of its data frame.
         self.metrics: tuple[str, ...] = ()
         #: The first context, encoded.
@@ -91,7 +102,7 @@ class WorkerPolicy(WorkerPlugin):
         if isinstance(context, PolicyContext):
             asset, generation = context.asset, context.generation
         number = worker.next_number()
-        self._asking[number] = (telemetry, models)
+        self._asking[number] = Asking(telemetry, models, copy_context())
         more = {
             "application_description": arguments[0],
             "system_description": arguments[1],
@@ -116,13 +127,13 @@ class WorkerPolicy(WorkerPlugin):
 
     async def _answer(self, call: int, operation: str, arguments: list[Any]) -> Any:
         try:
-            telemetry, models = self._asking[call]
+            asking = self._asking[call]
         except KeyError:
             raise LookupError("the call is over") from None
         if operation == "model":
             method, positional, named = arguments
-            return await getattr(models, method)(*positional, **named)
-        query = telemetry.get("query") if isinstance(telemetry, Mapping) else None
+            return await getattr(asking.models, method)(*positional, **named)
+        query = asking.telemetry.get("query") if isinstance(asking.telemetry, Mapping) else None
         if query is None:
             return [] if operation in {"list", "window"} else None
         if operation == "list":

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlsysops_core import errors
+from mlsysops_core.errors import MlsError
 from mlsysops_core.plugins import PluginError
 
 from .offspring import VARIABLE, end_offspring, new_mark
@@ -269,7 +271,7 @@ class WorkerProcess:
                         "value": await self._ask(question["call"], question["op"], question["args"])
                     }
                 except Exception as exc:  # noqa: BLE001 -- a question that cannot be answered is the policy's to handle
-                    answer = {"error": f"{type(exc).__name__}: {exc}"}
+                    answer = {"error": f"{type(exc).__name__}: {exc}", **_raised(exc)}
                 data = json.dumps(answer, default=str).encode()
                 writer.write(_HEAD.pack(len(data)) + data)
                 await writer.drain()
@@ -287,6 +289,14 @@ class WorkerProcess:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _raised(exc: Exception) -> dict[str, Any]:
+    """Return what a worker needs to raise the same error, where it is one that plug-ins know."""
+    if not isinstance(exc, MlsError):
+        return {}
+    kind = next(cls.__name__ for cls in type(exc).__mro__ if cls.__name__ in errors.__all__)
+    return {"raised": {"kind": kind, "message": exc.message, "hint": exc.hint}}
 
 
 def _has_descriptor(stream: Any) -> bool:

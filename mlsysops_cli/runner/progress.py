@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +21,11 @@ _ENDS = {
     "runner_on_unreachable": "unreachable",
     "runner_on_skipped": "skipped",
 }
+#: Lines of a terminal beside the rows of hosts: title, head, the number of hosts that do not fit, and the cursor's.
+_AROUND = 4
+_URGENCY = {"failed": 0, "unreachable": 0, "running": 1}
+#: Terminals on which nothing can be written over (terminfo(5)).
+_DUMB = ("dumb", "unknown")
 
 
 def _is_step(kind: str, data: Mapping[str, Any]) -> bool:
@@ -118,6 +124,7 @@ class RichProgress:
         self._console = Console(stderr=True)
         self._play = ""
         self._hosts: dict[str, tuple[str, str, float]] = {}
+        self._before: dict[str, tuple[str, str, float]] = {}
         self._done: dict[str, int] = {}
         self._started = time.monotonic()
         self._live: Any = None
@@ -144,11 +151,20 @@ class RichProgress:
         table = Table(box=None)
         for column in ("host", "done", "task", "state", "seconds"):
             table.add_column(column, justify="right" if column in ("done", "seconds") else "left", no_wrap=True)
-        for host, (task, state, since) in self._hosts.items():
+        shown, hidden = self._rows()
+        for host, (task, state, since) in shown:
             colour = {"failed": "red", "unreachable": "red", "changed": "yellow", "running": "cyan"}.get(state, "green")
             seconds = f"{now - since:.1f}" if state == "running" else ""
             table.add_row(host, str(self._done.get(host, 0)), task, f"[{colour}]{state}[/]", seconds)
-        return Group(title, table)
+        return Group(title, table, *([Text(f" and {hidden} more hosts")] if hidden else []))
+
+    def _rows(self) -> tuple[list[tuple[str, tuple[str, str, float]]], int]:
+        """Return the hosts that fit on the screen, and the number of those that do not: what works or failed comes first."""
+        rows = list(self._hosts.items())
+        room = max(1, self._console.size.height - _AROUND)
+        if len(rows) > room:
+            rows.sort(key=lambda row: _URGENCY.get(row[1][1], len(_URGENCY)))
+        return rows[:room], max(0, len(rows) - room)
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Change a row."""
@@ -156,9 +172,12 @@ class RichProgress:
         host, task = str(data.get("host") or ""), str(data.get("task") or "")
         if kind == "playbook_on_play_start":
             self._play = str(data.get("name") or data.get("play") or "")
+        elif kind == "runner_on_skipped" and host in self._before:
+            self._hosts[host] = self._before[host]  # it was no task for this host
         elif not _is_step(kind, data):
             return
         elif kind == "runner_on_start":
+            self._before[host] = self._hosts.get(host, ("", "", 0.0))
             self._hosts[host] = (task, "running", time.monotonic())
         elif kind in _ENDS:
             self._done[host] = self._done.get(host, 0) + 1
@@ -184,7 +203,8 @@ def choose_progress(title: str, *, quiet: bool = False) -> Progress:
     """Return the progress display that fits where stderr goes."""
     if quiet:
         return SilentProgress()
-    return RichProgress(title) if sys.stderr.isatty() else PlainProgress(title)
+    changeable = sys.stderr.isatty() and os.environ.get("TERM") not in _DUMB
+    return RichProgress(title) if changeable else PlainProgress(title)
 
 
 def _closing(result: RunResult) -> str:

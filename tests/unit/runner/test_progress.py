@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from mlsysops_cli.runner import PlainProgress, RichProgress, RunResult, SilentProgress, choose_progress
 
@@ -53,3 +54,47 @@ def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert "h1" in err
+
+
+def screen(progress: RichProgress, height: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines that a terminal of this height shows."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", str(height))
+    console = Console(width=80, height=height, no_color=True)
+    monkeypatch.setattr(progress, "_console", console)
+    with console.capture() as capture:
+        console.print(progress._table())
+    return [line.strip() for line in capture.get().splitlines()]
+
+
+def test_a_task_that_was_skipped_does_not_go_on_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = RichProgress("deploy")
+    for kind, task in (("runner_on_start", "First"), ("runner_on_ok", "First"), ("runner_on_start", "Not here")):
+        progress.event(event(kind, task=task, res={}))
+    assert any("Not here" in line for line in screen(progress, 24, monkeypatch))
+    progress.event(event("runner_on_skipped", task="Not here"))
+    lines = screen(progress, 24, monkeypatch)
+    assert any(line.split()[:4] == ["h1", "1", "First", "ok"] for line in lines), lines
+    assert not any("running" in line for line in lines)
+
+
+def test_of_many_hosts_a_small_terminal_shows_those_that_work_or_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = RichProgress("deploy")
+    for number in range(1000):
+        progress.event(event("runner_on_start", host=f"h{number}"))
+        progress.event(event("runner_on_ok", host=f"h{number}", res={}))
+    progress.event(event("runner_on_failed", host="h998", res={}))
+    progress.event(event("runner_on_start", host="h999", task="Long"))
+    lines = screen(progress, 24, monkeypatch)
+    assert len(lines) < 24
+    assert any(line.startswith("h998 ") and line.endswith("failed") for line in lines), lines
+    assert any(line.startswith("h999 ") and "running" in line for line in lines), lines
+    assert "and 980 more hosts" in lines
+
+
+def test_a_terminal_that_cannot_be_written_over_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(choose_progress("deploy"), RichProgress)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(choose_progress("deploy"), PlainProgress)

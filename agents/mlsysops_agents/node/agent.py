@@ -78,7 +78,7 @@ class NodeAgent:
             lambda _asset: self._publish(),
         )
         self._ready = (True, "AgentRunning", "")
-        self._farewell = Farewell(runtime.heartbeat)
+        self._farewell = Farewell(runtime.heartbeat, self._name)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -1,8 +1,8 @@
 """Being told, over the Kubernetes API, that the agent is uninstalled: settings are put back, it is said so, and nothing is set again.
 
 A pod cannot tell why it is ended: a rollout, a reboot and an uninstallation look the same. So the uninstaller says so first, by
-a ConfigMap (`mlsysops_core.model.agents.UNINSTALL`), and every node agent answers in the annotations of its Lease. As long as the
-ConfigMap is there, no policy runs, also in a pod that starts anew; when it is withdrawn for a while, the agent ends itself, and its
+a ConfigMap (`mlsysops_core.model.agents.UNINSTALL`), to all or to one, and node agents answer in the annotations of their Leases. As long
+as the ConfigMap is there, no policy runs, also in a pod that starts anew; when it is withdrawn for a while, the agent ends itself, and its
 successor goes on.
 """
 
@@ -31,30 +31,34 @@ class Farewell:
 
     Args:
         heartbeat: The agent's Lease.
+        node: Its node.
         patience: Seconds for which a request must be withdrawn before that is believed.
     """
 
-    def __init__(self, heartbeat: Heartbeat, *, patience: float = _WITHDRAWN_SECONDS) -> None:
+    def __init__(self, heartbeat: Heartbeat, node: str, *, patience: float = _WITHDRAWN_SECONDS) -> None:
         self._heartbeat = heartbeat
+        self._names = (UNINSTALL, f"{UNINSTALL}-{node}")
         self._patience = patience
-        self._request = ""
+        self._requests: dict[str, str] = {}  # name of the ConfigMap to its uid
         self._changed = asyncio.Event()
 
     @property
     def said(self) -> bool:
         """Whether the agent is uninstalled."""
-        return bool(self._request)
+        return bool(self._requests)
 
     def on_config_map(self, change: Change) -> None:
         """Take note of a ConfigMap of the framework's namespace."""
         metadata = change.new["metadata"]
-        if metadata["name"] == UNINSTALL:
-            self._request = "" if change.kind is ChangeKind.DELETED else str(metadata.get("uid") or "")
+        if metadata["name"] in self._names:
+            self._requests.pop(metadata["name"], None)
+            if change.kind is not ChangeKind.DELETED:
+                self._requests[metadata["name"]] = str(metadata["uid"])
             self._changed.set()
 
     async def wait(self) -> None:
         """Return when the agent is told."""
-        while not self._request:
+        while not self._requests:
             self._changed.clear()
             await self._changed.wait()
 
@@ -64,15 +68,15 @@ class Farewell:
         Args:
             put_back: Puts everything back; called once for each request.
         """
-        answered = ""
-        while self._request or answered:
+        answered: set[str] = set()
+        while self._requests or answered:
             self._changed.clear()
-            if self._request and self._request != answered:
-                answered = self._request
-                await self._answer(answered, put_back)
+            if asked := [request for request in self._requests.values() if request not in answered]:
+                answered.add(asked[0])
+                await self._answer(asked[0], put_back)
                 continue
             try:
-                async with asyncio.timeout(None if self._request else self._patience):
+                async with asyncio.timeout(None if self._requests else self._patience):
                     await self._changed.wait()
             except TimeoutError:
                 await self._tell({UNINSTALLED: None})

@@ -41,7 +41,8 @@ __all__ = [
 #: Label of the ConfigMaps; its value says what is in them.
 FOR_AGENTS = "mlsysops.eu/for-agents"
 POLICY, CONFIG = "policy", "config"
-#: ConfigMap of the framework's namespace whose presence says that node agents are uninstalled.
+#: ConfigMap of the framework's namespace whose presence says that node agents are uninstalled; one whose name goes on with ``-`` and
+#: a node's name says it to that node's agent alone.
 UNINSTALL = "mlsysops-uninstall"
 #: Annotation of a node agent's Lease that answers it: JSON with ``request`` (the ConfigMap's uid) and ``fault`` (empty where all
 #: settings are put back).

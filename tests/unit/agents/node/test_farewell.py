@@ -49,7 +49,7 @@ class Machine:
 class Told:
     def __init__(self) -> None:
         self.lease, self.machine = Lease(), Machine()
-        self.farewell = Farewell(self.lease, patience=0.05)  # type: ignore[arg-type]
+        self.farewell = Farewell(self.lease, "worker1", patience=0.05)  # type: ignore[arg-type]
         self.task: asyncio.Task[None] | None = None
 
     def say(self, uid: str, kind: ChangeKind = ChangeKind.ADDED, name: str = UNINSTALL) -> None:
@@ -100,7 +100,7 @@ async def test_every_request_is_answered_once_and_one_that_is_taken_back_ends_it
 
 
 async def test_a_request_that_comes_again_at_once_is_no_withdrawal(told: Told) -> None:
-    told.farewell = Farewell(told.lease, patience=5.0)  # type: ignore[arg-type]
+    told.farewell = Farewell(told.lease, "worker1", patience=5.0)  # type: ignore[arg-type]
     told.say("1")
     serving = told.serve()
     await told.answered(1)
@@ -109,6 +109,22 @@ async def test_a_request_that_comes_again_at_once_is_no_withdrawal(told: Told) -
     told.say("2")
     await told.answered(2)
     assert not serving.done()
+
+
+async def test_a_node_that_leaves_alone_is_told_by_its_name(told: Told) -> None:
+    told.say("1", name=f"{UNINSTALL}-worker10")
+    assert not told.farewell.said
+    told.say("2", name=f"{UNINSTALL}-worker1")
+    serving = told.serve()
+    await told.answered(1)
+    told.say("3")  # and all of them, before the first word is taken back
+    await told.answered(2)
+    told.say("2", ChangeKind.DELETED, name=f"{UNINSTALL}-worker1")
+    assert told.farewell.said
+    told.say("3", ChangeKind.DELETED)
+    async with asyncio.timeout(10):
+        await serving
+    assert told.lease.answers == [{"request": "2", "fault": ""}, {"request": "3", "fault": ""}, None]
 
 
 async def test_what_cannot_be_put_back_is_told_with_its_reason(told: Told) -> None:

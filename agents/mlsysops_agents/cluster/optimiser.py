@@ -119,6 +119,10 @@ class Optimiser:
             _log.warning("no exact placement of %s: %s", name, exc)
             search.hosts = {}
             return
+        except Exception:  # noqa: BLE001 - a foreign library on whatever numbers descriptions have: the agent goes on without
+            _log.exception("no exact placement of %s", name)
+            search.hosts = {}
+            return
         search.hosts = {
             search.built.demands[item].members[0]: search.built.nodes[host].name
             for item, host in enumerate(found.hosts)

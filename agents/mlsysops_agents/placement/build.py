@@ -31,6 +31,8 @@ _EMPTY = Resources()
 _BENDS = (0.0, 0.3, 0.55, 0.75, 0.9, 1.0)
 #: Load of an item of the usual (mean) size. Loads are counted in parts of it, which keeps the programme's numbers small.
 _USUAL = 50
+#: Units that the biggest node has at most: a solver's numbers have 64 bits.
+_MOST_UNITS = 1e8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def build(
     index = fleet.hosts
     groups = {name: number for number, name in enumerate(dict.fromkeys(demand.application for demand in demands))}
     kinds, linear = _linear(demands, fleet, weights)
-    units = _units(demands)
+    units = _units(demands, fleet)
     loads = tuple((round(d.resources.cpu / units[0]), round(d.resources.memory / units[1])) for d in demands)
     base = tuple((round(n.used.cpu / units[0]), round(n.used.memory / units[1])) for n in fleet)
     item_of = {member: item for item, demand in enumerate(demands) for member in demand.members}
@@ -174,11 +176,13 @@ def _needs(resources: Resources) -> tuple[tuple[int, int], ...]:
     return tuple((resource, amount) for resource, amount in enumerate(amounts) if amount > 0)
 
 
-def _units(demands: Sequence[Demand]) -> tuple[float, float]:
-    """Return the cores and bytes that are one unit of load."""
+def _units(demands: Sequence[Demand], fleet: Fleet) -> tuple[float, float]:
+    """Return the cores and bytes that are one unit of load; even next to nothing is some of the biggest node."""
     number = max(1, len(demands)) * _USUAL
     cores, memory = (sum(d.resources.cpu for d in demands), sum(d.resources.memory for d in demands))
-    return (cores / number or 1.0, memory / number or 1.0)
+    sizes, _ = fleet.sizes
+    least = [max((size[kind] for size in sizes), default=0) / _MOST_UNITS for kind in (0, 1)]
+    return (max(cores / number, least[0]) or 1.0, max(memory / number, least[1]) or 1.0)
 
 
 def _curves(

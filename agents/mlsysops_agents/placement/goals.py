@@ -6,6 +6,7 @@ system targets (`with_targets`), and the application's description (`importance`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -213,7 +214,9 @@ def _label(node: NodeFacts, name: str) -> float | None:
     for label in node.labels:
         if label.startswith(prefix):
             try:
-                return float(label.removeprefix(prefix))
+                value = float(label.removeprefix(prefix))
             except ValueError:
                 return None
+            # "nan" and "inf" are labels that Kubernetes takes, and no amounts.
+            return value if math.isfinite(value) else None
     return None

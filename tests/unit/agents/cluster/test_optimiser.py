@@ -124,6 +124,30 @@ async def test_a_plan_is_not_offered_where_both_copies_would_not_fit() -> None:
     assert optimiser.better("app") is None
 
 
+async def test_a_solver_that_breaks_takes_nobody_along() -> None:
+    solver = Solver(0, 1)
+    solver.go.set()
+
+    def breaks_once(problem: Problem, start: Sequence[int], stop: Stop) -> Exact:
+        if not solver.begun:
+            solver.begun.append((problem, tuple(start)))
+            raise TypeError("numbers beyond 64 bits")
+        return solver(problem, start, stop)
+
+    cluster = await deployed(a="n1", b="n1")
+    cluster.app("other", *(component(name, cpu="10m") for name in "ab"), permitted_actions=["component_relocation"])
+    plan = {name: [{"action": "deploy", "host": "n2"}] for name in "ab"}
+    await cluster.fluidity.apply({"name": "other", "deployment_plan": plan})
+    optimiser = Optimiser(cluster.world, VirtualClock(), seconds=1, solver=breaks_once)
+    assert optimiser.better("app") is None
+    assert optimiser.better("other") is None
+    task = await found(optimiser)
+    assert len(solver.begun) == 2
+    assert not task.done()
+    assert optimiser.better("app") is None
+    await end(task)
+
+
 async def test_nothing_is_searched_where_nothing_is_asked_for() -> None:
     cluster = await deployed(a="n1")
     solver = Solver()

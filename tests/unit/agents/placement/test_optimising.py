@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlsysops_agents.placement import Demand, NodeFacts, Resources, Search, Weights, demands_of, first_objection, place
 from mlsysops_agents.placement.branch import complete
 from mlsysops_agents.placement.build import build
-from mlsysops_agents.placement.exact import solve_exactly
+from mlsysops_agents.placement.exact import has_solver, solve_exactly
 from mlsysops_agents.placement.goals import interaction_weights, node_costs, with_targets
 from mlsysops_agents.placement.heuristic import solve
 from mlsysops_agents.placement.problem import NOWHERE, Problem, objective, violations
@@ -240,6 +240,29 @@ def test_each_goal_decides_where_all_else_is_equal(
     nodes = [things.node("n1", **worse), things.node("n2", **changes)]
     demands = demands_of(things.application(things.component("a", **wanted)))
     assert place(demands, nodes).assignments == {"a": "n2"}
+
+
+@pytest.mark.parametrize("label", ["mlsysops.eu/cost", "mlsysops.eu/trust"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "cheap", ""])
+def test_a_label_that_is_no_amount_says_nothing(things: Things, label: str, value: str) -> None:
+    """It must not keep everybody from a place: anybody who may label a node could do that."""
+    demands = demands_of(things.application(things.component("a", data_criticality="high")))
+    nodes = [things.node("n1", labels=[f"{label}={value}"]), things.node("n2")]
+    plain = [things.node("n1"), things.node("n2")]
+    assert place(demands, nodes).scores == place(demands, plain).scores
+
+
+def test_next_to_nothing_on_huge_nodes_is_within_a_solver_s_numbers(things: Things) -> None:
+    needs = {"cpu": {"requests": "1m"}, "memory": {"requests": "1"}}
+    application = things.application(*(things.component(name, needs=needs) for name in "abc"))
+    nodes = [
+        things.node("n1", hardware={"cpu": {"cores": 10_000}, "memory": 4_000_000_000}, used=Resources(memory=1 << 61)),
+        things.node("n2"),
+    ]
+    outcome = place(demands_of(application), nodes)
+    assert set(outcome.assignments) == {"a", "b", "c"}
+    if has_solver():
+        assert place(demands_of(application), nodes, search=Search(exact_seconds=1)).unplaced == ()
 
 
 def test_a_stationary_and_stable_node_is_preferred(things: Things) -> None:

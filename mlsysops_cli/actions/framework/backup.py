@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import Conflict, InvalidInput, NotFound
 
-from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change, run_deployed
+from mlsysops_cli.actions.framework.change import HostAccess, report_change, report_failure, run_change, run_deployed
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.confirm import confirm_slice
 from mlsysops_cli.actions.framework.deploy import save_slice_context
@@ -71,6 +71,7 @@ def backup(settings: Settings, slice_name: str | None, file: str, access: HostAc
             variables={"mls_backup_directory": parts},
         )
         if error := result.error():
+            report_failure(settings, state.name, result)
             raise error
         found = {path.name: path for path in Path(parts).glob(f"*{_SUFFIX}")}
         manifest = write_backup(path, state, found, force=force)
@@ -124,6 +125,7 @@ def restore(settings: Settings, file: str, access: HostAccess, *, yes: bool) -> 
         if prepared.layout.management.admin_kubeconfig.exists():
             save_slice_context(prepared.layout)
         if error := result.error():
+            report_failure(settings, manifest.slice, result)
             raise error
     text = (
         f"slice {manifest.slice} is back as of {manifest.created}: {result.changed} changes, {result.seconds:.1f} s\n"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceState
 
-__all__ = ["HostAccess", "report_change", "run_change", "run_deployed"]
+__all__ = ["HostAccess", "report_change", "report_failure", "run_change", "run_deployed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +149,45 @@ def _reached(access: HostAccess) -> dict[str, Any]:
 
 
 def report_change(settings: Settings, name: str, result: RunResult, text: str, **more: Any) -> None:
-    """Say what a run did."""
-    document: dict[str, Any] = {
+    """Say what a run did.
+
+    Args:
+        settings: Global options.
+        name: The slice.
+        result: What the run did.
+        text: What a person is told.
+        more: Further members of the structured answer.
+    """
+    emit_document(settings, _document(name, result) | more, kind="slice", name="slice", text=text)
+
+
+def report_failure(settings: Settings, name: str, result: RunResult) -> None:
+    """Say what a run that failed did, and which host lacks what, to whoever reads the answer with a program.
+
+    A person is told by the error that follows.
+
+    Args:
+        settings: Global options.
+        name: The slice.
+        result: What the run did.
+    """
+    if settings.output not in {"table", "wide", "name"}:
+        emit_document(settings, _document(name, result), kind="slice", name="slice")
+
+
+def _document(name: str, result: RunResult) -> dict[str, Any]:
+    return {
         "slice": name,
         "changed": result.changed,
         "seconds": round(result.seconds, 1),
         "hosts": {
             host: {
                 "changed": share.changed,
-                "failed": share.failed,
-                "tasks": share.ok + share.failed,
+                "failed": share.failed + share.unreachable,
+                "tasks": share.ok + share.failed + share.unreachable,
                 "seconds": round(share.seconds, 1),
             }
             for host, share in result.hosts.items()
         },
-        **more,
+        "failures": [failure.document() for failure in result.failures],
     }
-    emit_document(settings, document, kind="slice", name="slice", text=text)

@@ -111,6 +111,7 @@ def destroy(
                 ],
                 state=directory / "run",
                 logs=directory / "logs" / "runs",
+                logs_stay=False,  # unless something is left, and then the error names it
                 title=title,
                 extra_vars=directory / ("removal.json" if existing else "plan.json"),
                 variables={"mls_judged": True},

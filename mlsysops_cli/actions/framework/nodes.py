@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import InvalidInput, NotFound
 
-from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change
+from mlsysops_cli.actions.framework.change import HostAccess, report_change, report_failure, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.members import check_joining, check_leaving, joining_warnings
 from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepared_change
@@ -61,6 +61,7 @@ def add_nodes(settings: Settings, names: Sequence[str], access: HostAccess) -> N
         if result.pruned and not access.check:
             forget_pruned(prepared.layout.directory, result)
     if error := result.error():
+        report_failure(settings, slice_.name, result)
         raise error
     done = f"{', '.join(names)} would join" if access.check else f"{', '.join(names)} joined"
     text = f"{done} slice {slice_.name}: {result.changed} changes, {result.seconds:.1f} s\n"
@@ -111,6 +112,7 @@ def remove_nodes(
             variables={"mls_nodes": list(names), "mls_dead": force, "mls_drain_seconds": seconds},
         )
         if error := result.error():
+            report_failure(settings, state.name, result)
             raise error
         if not access.check:
             forget_pruned(prepared.layout.directory, result)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from mlsysops_core.errors import NotFound, PartialFailure, Refused
 
 from mlsysops_cli import __version__
-from mlsysops_cli.actions.framework.change import HostAccess, report_change, run_change
+from mlsysops_cli.actions.framework.change import HostAccess, report_change, report_failure, run_change
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
 from mlsysops_cli.inventory import load_slice
+from mlsysops_cli.runner import by_host
 from mlsysops_cli.slice.state import host_roles
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceState
 
-__all__ = ["upgrade"]
+__all__ = ["outcome", "stopped", "upgrade"]
 
 
 def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, limit: str) -> None:
@@ -58,21 +59,44 @@ def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, l
         if error := result.error():
             if not access.check:
                 prepared.state.model_copy(update={"version": state.version}).save()
-            raise (None if isinstance(error, Refused) else _stopped(state, result)) or error
-    done = "would be changed" if access.check else "is upgraded"
-    text = f"slice {state.name} {done} from {state.version} to {__version__}: {result.changed} changes, {result.seconds:.1f} s\n"
+            report_failure(settings, state.name, result)
+            raise (None if isinstance(error, Refused) else stopped(state, result)) or error
+    text = f"{outcome(state.name, state.version, __version__, result.changed, check=access.check)}, {result.seconds:.1f} s\n"
     report_change(settings, state.name, result, text, version=__version__, before=state.version)
 
 
-def _stopped(state: SliceState, result: RunResult) -> PartialFailure | None:
-    """Return the error that says which host was not well and which ones were left alone."""
+def outcome(name: str, before: str, after: str, changes: int, *, check: bool) -> str:
+    """Say what an upgrade did, or would do.
+
+    Args:
+        name: The slice.
+        before: The version that it had.
+        after: The version of this command.
+        changes: Number of changes on all hosts.
+        check: Nothing was changed.
+    """
+    if before == after and not changes:
+        return f"slice {name} has version {after} already: nothing {'would change' if check else 'changed'}"
+    number = f"{changes} change{'' if changes == 1 else 's'}"
+    if before == after:  # a run that was interrupted, or an inventory that says something else by now
+        return f"slice {name} {'would be' if check else 'is'} brought to what version {after} wants: {number}"
+    return f"slice {name} {'would be' if check else 'is'} upgraded from {before} to {after}: {number}"
+
+
+def stopped(state: SliceState, result: RunResult) -> PartialFailure | None:
+    """Return the error that says which host was not well, a line for each, and which ones were left alone.
+
+    Args:
+        state: The slice as it was.
+        result: What the run did.
+    """
     if not result.failures:
         return None
     failed = list(dict.fromkeys(failure.host for failure in result.failures))
-    why = "; ".join(str(failure) for failure in result.failures)
     alone = [name for name in state.hosts if name not in result.hosts]
     untouched = f"; left alone: {', '.join(alone)}" if alone else ""
     return PartialFailure(
-        f"the upgrade stopped at {', '.join(failed)}: {why}{untouched}",
-        hint=f"mend it and run it again; full log: {result.log}",
+        f"the upgrade stopped at {', '.join(failed)}{untouched}",
+        hint="mend it and run it again" + (f"; full log: {result.log}" if result.log_stays else ""),
+        details=by_host(result.failures),
     )

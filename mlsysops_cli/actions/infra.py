@@ -35,11 +35,20 @@ def register(settings: Settings, path: str | None, uri: str | None, *, dry_run: 
         emit_document(settings, {"items": results}, kind="infrastructure", text="".join(f"{line}\n" for line in lines))
 
 
-def unregister(settings: Settings, infra_id: str, type_: str, *, dry_run: str) -> None:
-    """Unregister one piece of infrastructure."""
+def unregister(settings: Settings, infra_id: str, type_: str, *, dry_run: str, force: bool) -> None:
+    """Unregister one piece of infrastructure.
+
+    Args:
+        settings: Global options.
+        infra_id: Name or uid.
+        type_: Its type, or ``All``.
+        dry_run: ``none``, or whom to ask whether it could be done.
+        force: A cluster or continuum goes though its agents report to it.
+    """
     with connect(settings) as api:
         dry = "server" if dry_run != "none" else ""  # both only ask whether it could be done
-        result = api.send("DELETE", path_of("v1", "infra", infra_id), type=type_, dryRun=dry)
+        path = path_of("v1", "infra", infra_id)
+        result = api.send("DELETE", path, type=type_, dryRun=dry, **({"force": "true"} if force else {}))
     suffix = f" ({dry_run} dry run)" if result["dryRun"] else ""
     text = f"infrastructure/{result['id']} unregistered{suffix}\n"
     emit_document(settings, result, kind="infrastructure", name="id", text=text)

@@ -58,8 +58,12 @@ def unregister_infra(
     infra_id: Annotated[str, typer.Argument(metavar="ID", help="Name or uid.")],
     type_: Type = "All",
     dry_run: Annotated[DryRun, typer.Option("--dry-run", help="Check and write nothing.")] = DryRun.NONE,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also a cluster or continuum that agents report to; they are not seen any more."),
+    ] = False,
 ) -> None:
     """Unregister one piece of infrastructure."""
     from mlsysops_cli.actions.infra import unregister
 
-    unregister(settings_of(ctx), infra_id, type_, dry_run=dry_run.value)
+    unregister(settings_of(ctx), infra_id, type_, dry_run=dry_run.value, force=force)

@@ -68,12 +68,14 @@ async def unregister_infrastructure(
     services: ServicesDep,
     dry_run: DryRun,
     type_: Type = "All",
+    force: Annotated[bool, Query(description="Also a cluster or continuum that agents report to.")] = False,
     idempotency_key: IdempotencyKey = "",
 ) -> Response:
     """Unregister one piece of infrastructure."""
 
     async def run() -> Response:
-        obj = await services.infrastructure.unregister(infra_id, kinds=kind_of_type(type_), dry_run=dry_run)
+        kinds = kind_of_type(type_)
+        obj = await services.infrastructure.unregister(infra_id, kinds=kinds, dry_run=dry_run, force=force)
         message = f"{obj['kind']} unregistered"
         return answer(RemoveResult(id=obj["metadata"]["name"], dry_run=dry_run, message=message), 202)
 

@@ -135,10 +135,15 @@ async def list_infra(
 
 @router.delete("/infra/unregister/{infra_id}", status_code=202, responses=responses(404, 409, 422))
 async def unregister(
-    infra_id: str, services: ServicesDep, dry_run: DryRun, type_: Annotated[str, Query(alias="type")] = "All"
+    infra_id: str,
+    services: ServicesDep,
+    dry_run: DryRun,
+    type_: Annotated[str, Query(alias="type")] = "All",
+    force: Annotated[bool, Query(description="Also a cluster or continuum that agents report to.")] = False,
 ) -> dict[str, str]:
     """Unregister one piece of infrastructure."""
-    obj = await services.infrastructure.unregister(infra_id, kinds=kind_of_type(type_), dry_run=dry_run)
+    kinds = kind_of_type(type_)
+    obj = await services.infrastructure.unregister(infra_id, kinds=kinds, dry_run=dry_run, force=force)
     return {"infra_id": obj["metadata"]["name"], "type": obj["kind"], "message": "unregistered"}
 
 

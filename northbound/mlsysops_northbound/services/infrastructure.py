@@ -9,11 +9,13 @@ from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound
 from mlsysops_core.model import Application, Description, description_name, from_resource, to_document, to_resource
 from mlsysops_core.model.api import InfrastructureItem, InfrastructureList, RegisterResult
 
-from mlsysops_northbound.services.views import CLUSTER_LABEL, infrastructure_item
+from mlsysops_northbound.services.views import CLUSTER_LABEL, agents_of, infrastructure_item
 from mlsysops_northbound.store import Object, Store, resource_of
 
 __all__ = ["INFRASTRUCTURE_KINDS", "Infrastructure", "kind_of_type"]
 
+#: Kinds whose status tells of agents: without one, nobody is told any more how its agents are.
+_TELLS_OF_AGENTS = ("MLSysOpsContinuum", "MLSysOpsCluster")
 #: In the order in which lists show them.
 INFRASTRUCTURE_KINDS = ("MLSysOpsContinuum", "MLSysOpsDatacenter", "MLSysOpsCluster", "MLSysOpsNode")
 
@@ -87,16 +89,27 @@ class Infrastructure:
         return InfrastructureList(items=items)
 
     async def unregister(
-        self, infra_id: str, *, kinds: Sequence[str] = INFRASTRUCTURE_KINDS, dry_run: bool = False
+        self,
+        infra_id: str,
+        *,
+        kinds: Sequence[str] = INFRASTRUCTURE_KINDS,
+        dry_run: bool = False,
+        force: bool = False,
     ) -> Object:
         """Remove one piece of infrastructure by name or uid.
+
+        Args:
+            infra_id: Name or uid.
+            kinds: Kinds that are meant.
+            dry_run: Only ask whether it could be done.
+            force: A cluster or continuum goes though its agents report to it.
 
         Returns:
             The object that was removed.
 
         Raises:
             NotFound: There is none of that name.
-            Conflict: Several kinds have one of that name.
+            Conflict: Several kinds have one of that name, or agents that are ready report to it.
         """
         found: list[Object] = []
         for kind in kinds:
@@ -111,6 +124,8 @@ class Infrastructure:
         if len(found) > 1:
             names = ", ".join(str(item["kind"]) for item in found)
             raise Conflict(f"{infra_id!r} names several things: {names}", hint="say which with --type (?type=)")
+        if not force:
+            _check_unused(found[0])
         metadata = found[0]["metadata"]
         resource = resource_of(found[0]["kind"])
         uid = str(metadata.get("uid", ""))
@@ -138,6 +153,24 @@ class Infrastructure:
         obj = {**present, "spec": wanted["spec"], "metadata": {**present["metadata"], "labels": labels}}
         await self._store.update(resource, obj, self._namespace, dry_run=dry_run)
         return RegisterResult(kind=kind, id=name, action="updated", dry_run=dry_run)
+
+
+def _check_unused(obj: Object) -> None:
+    """Refuse to unregister what agents that are ready report to: the slice would look dead until it is registered again.
+
+    Raises:
+        Conflict: There are such agents.
+    """
+    if obj["kind"] not in _TELLS_OF_AGENTS:
+        return
+    ready = [agent.name for agent in agents_of(obj.get("status") or {}) if agent.ready]
+    if ready:
+        shown = ", ".join(ready[:3]) + (f" and {len(ready) - 3} more" if len(ready) > 3 else "")
+        raise Conflict(
+            f"{_names([obj['kind']])} {obj['metadata']['name']!r} is in use: agents report to it ({shown})",
+            hint="stop them first, or force it (--force, ?force=true): they are not seen any more until it is registered again, "
+            "as `mls framework deploy-all` does",
+        )
 
 
 def _same(present: Object, description: Description) -> bool:

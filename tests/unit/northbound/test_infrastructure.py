@@ -82,6 +82,28 @@ async def test_unregistering_by_name_or_uid(api: httpx.AsyncClient, store: Any, 
     assert (await api.delete("/v1/infra/node-1")).status_code == 202
 
 
+@pytest.mark.parametrize("path", ["/v1/infra/cluster1", "/infra/unregister/cluster1"])
+async def test_a_cluster_that_agents_report_to_stays_until_it_is_forced(
+    api: httpx.AsyncClient, store: Any, path: str
+) -> None:
+    await api.post("/v1/infra", content=CLUSTER, headers=YAML)
+    agent = {"name": "cluster1", "tier": "cluster", "ready": True, "lastSeen": "2026-01-01T00:00:00Z"}
+    store.objects["mlsysopsclusters", "mlsysops", "cluster1"]["status"] = {"agents": [agent]}
+    refused = await api.delete(path)
+    assert refused.status_code == 409
+    assert "'cluster1' is in use: agents report to it (cluster1)" in refused.json()["detail"]
+    assert (await api.delete(f"{path}?dryRun=server&force=true")).status_code == 202
+    assert (await api.delete(f"{path}?force=true")).status_code == 202
+    assert (await api.get("/v1/infra/cluster1?type=Cluster")).status_code == 404
+
+
+async def test_a_cluster_whose_agents_are_gone_is_unregistered(api: httpx.AsyncClient, store: Any) -> None:
+    await api.post("/v1/infra", content=CLUSTER, headers=YAML)
+    agent = {"name": "cluster1", "tier": "cluster", "ready": False, "lastSeen": "2026-01-01T00:00:00Z"}
+    store.objects["mlsysopsclusters", "mlsysops", "cluster1"]["status"] = {"agents": [agent]}
+    assert (await api.delete("/v1/infra/cluster1")).status_code == 202
+
+
 async def test_an_application_is_not_infrastructure(api: httpx.AsyncClient, app_yaml: str, node_yaml: str) -> None:
     assert (await api.post("/v1/infra", content=app_yaml, headers=YAML)).status_code == 422
     assert (await api.post("/v1/apps", content=node_yaml, headers=YAML)).status_code == 422

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["ApiError", "Cause"]
+__all__ = ["ApiError", "Cause", "UndecodableError"]
 
 Obj = dict[str, Any]
 
@@ -192,3 +192,7 @@ class ApiError(Exception):
         """500."""
         text = f"Internal error occurred: {message}"
         return cls.of(500, "InternalError", text, {"causes": [{"message": message}]})
+
+
+class UndecodableError(ApiError):
+    """A client sent what is no object of the kind it should be."""

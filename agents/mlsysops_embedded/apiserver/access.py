@@ -42,11 +42,6 @@ class Access:
         Raises:
             ApiError: 400 or 422 where it is malformed.
         """
-        obj.setdefault("apiVersion", info.api_version)
-        obj.setdefault("kind", info.kind)
-        if (obj["apiVersion"], obj["kind"]) != (info.api_version, info.kind):
-            raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
-        obj["metadata"] = {}
         obj = conform.decode(call, info, obj)
         obj["metadata"] = {"creationTimestamp": None}
         answer = {
@@ -71,13 +66,17 @@ class Access:
     def _who(self, user: User, spec: Obj, namespace: str) -> Obj:
         return {"userInfo": self._user(user)}
 
-    def _decide(self, user: User, spec: Obj, kind: str) -> Obj:
+    def _decide(self, user: User | None, spec: Obj, kind: str) -> Obj:
         resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        causes = []
         if (resource is None) == (other is None):
             text = "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            raise ApiError.invalid(
-                kind, "", [Cause("FieldValueInvalid", "spec.resourceAttributes", text)], "authorization.k8s.io"
-            )
+            causes.append(Cause("FieldValueInvalid", "spec.resourceAttributes", text))
+        if user is None:
+            text = "Invalid value: at least one of user or group must be specified"
+            causes.append(Cause("FieldValueInvalid", "spec.user", text))
+        if causes or user is None:
+            raise ApiError.invalid(kind, "", causes, "authorization.k8s.io")
         if other is not None:
             asked = Attributes(other.get("verb", ""), path=other.get("path", "") or "/")
         else:
@@ -94,18 +93,16 @@ class Access:
         return self._decide(user, spec, "SelfSubjectAccessReview")
 
     def _access(self, user: User, spec: Obj, namespace: str) -> Obj:
-        if not spec.get("user") and not spec.get("groups"):
-            text = "Invalid value: at least one of user or group must be specified"
-            raise ApiError.invalid(
-                "SubjectAccessReview", "", [Cause("FieldValueInvalid", "spec.user", text)], "authorization.k8s.io"
-            )
-        subject = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
+        named = spec.get("user") or spec.get("groups")
+        subject = User(spec.get("user", ""), tuple(spec.get("groups") or ())) if named else None
         return self._decide(subject, spec, "SubjectAccessReview")
 
     def _rules(self, user: User, spec: Obj, namespace: str) -> Obj:
+        if not spec.get("namespace"):
+            raise ApiError.bad_request("no namespace on request")
         resources: list[Obj] = []
         others: list[Obj] = []
-        rules = list(self.authorizer.rules(user, spec.get("namespace", "")))
+        rules = list(self.authorizer.rules(user, spec["namespace"]))
         if "system:masters" in user.groups:
             rules.append({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]})
             rules.append({"nonResourceURLs": ["*"], "verbs": ["*"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
@@ -16,6 +17,7 @@ import yaml
 
 from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.protobuf import MEDIA_TYPE, decode_protobuf
 
 __all__ = ["MAX_BODY", "Request", "decode_body", "respond", "respond_status"]
@@ -27,13 +29,26 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 #: etcd's default --max-request-bytes doubled, as kube-apiserver limits bodies.
 MAX_BODY: Final = 3 * 1024 * 1024
 _BODY_SECONDS: Final = 60.0
-_MAX_DEPTH: Final = 200
 _MAX_YAML_NODES: Final = 400_000
 _CHUNK: Final = 256 * 1024
 _GZIP_FROM: Final = 128 * 1024
 #: The stdlib parser that sees duplicate fields is slow: not for what no person wrote.
 _CHECK_DUPLICATES_BELOW: Final = 64 * 1024
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_EXACT: Final = 2**53
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,20}")
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc] # the library has no types for its C form
+    """Reads numbers as Go does on the way from YAML to JSON: 1.0 is written as 1."""
+
+    def construct_yaml_float(self, node: Any) -> float:
+        """A float; an integer where it is one that a float can tell from its neighbours."""
+        value: float = super().construct_yaml_float(node)
+        return int(value) if abs(value) < _EXACT and value.is_integer() else value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 class Request:
@@ -62,12 +77,9 @@ class Request:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.raw_query: bytes = scope.get("query_string", b"")
-        try:
-            self.query = (
-                dict(parse_qsl(self.raw_query.decode("ascii"), keep_blank_values=True)) if self.raw_query else {}
-            )
-        except (UnicodeDecodeError, ValueError):
-            self.query = {}
+        # What comes twice counts once, the first time, as in Go.
+        pairs = parse_qsl(self.raw_query.decode("utf-8", "replace"), keep_blank_values=True) if self.raw_query else ()
+        self.query = dict(reversed(pairs))
         self.peer: User | None = (scope.get("extensions") or {}).get("embedded.peer")
         self.user: User | None = None
         self.warnings: list[str] = []
@@ -76,6 +88,13 @@ class Request:
     def header(self, name: bytes) -> str:
         """A header's text; empty where absent."""
         return self.headers.get(name, b"").decode("latin-1")
+
+    def values(self, name: str) -> list[str]:
+        """All values of a query parameter that may come several times."""
+        if name not in self.query:
+            return []
+        text = self.raw_query.decode("utf-8", "replace")
+        return [value for key, value in parse_qsl(text, keep_blank_values=True) if key == name]
 
     def flag(self, name: str) -> bool:
         """A boolean query parameter: set unless it says 0 or false (apimachinery `runtime/converter.go`)."""
@@ -87,10 +106,10 @@ class Request:
         Raises:
             ApiError: 400.
         """
-        text = self.query.get(name, "")
-        if text and not (text.removeprefix("-").isdecimal() and len(text) < 20):
+        text = self.query.get(name, "") or "0"
+        if not _NUMBER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
             raise ApiError.bad_request(f"invalid {name}: {text!r}")
-        return int(text or 0)
+        return int(text)
 
     @property
     def media_type(self) -> str:
@@ -159,20 +178,6 @@ def _media_types(text: str) -> tuple[tuple[str, dict[str, str]], ...]:
     return tuple(found) or (("application/json", {}),)
 
 
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, (dict, list))
-        ]
-        if not level:
-            return
-    raise ApiError.bad_request(f"the body of the request is nested deeper than {_MAX_DEPTH} levels")
-
-
 def _pairs(duplicates: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -204,7 +209,7 @@ def _check_yaml(data: bytes) -> None:
             anchor, start = open_at.pop()
             if anchor:
                 sizes[anchor] = nodes - start
-        if len(open_at) > _MAX_DEPTH or nodes > _MAX_YAML_NODES:
+        if len(open_at) > meta.MAX_DEPTH or nodes > _MAX_YAML_NODES:
             raise ApiError.bad_request("the body of the request is nested too deeply or holds too much")
 
 
@@ -262,7 +267,7 @@ def decode_body(data: bytes, media_type: str, *, duplicates: list[str] | None = 
     except ValueError as exc:
         raise ApiError.bad_request(f"couldn't get version/kind; json parse error: {exc}") from exc
     if isinstance(value, (dict, list)):
-        _check_depth(value)
+        meta.check_depth(value)
     return value
 
 

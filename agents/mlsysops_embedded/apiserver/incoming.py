@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from mlsysops_embedded.apiserver.call import Call
-from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.errors import ApiError, Cause, UndecodableError
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import conform
 
@@ -30,10 +32,10 @@ def metadata_of(info: ResourceInfo, obj: Any) -> Obj:
         ApiError: 400 where it is no object of the resource.
     """
     if not isinstance(obj, dict):
-        raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
+        raise UndecodableError.bad_request(f"the object provided is unrecognized (must be of type {info.kind})")
     version, kind = obj.get("apiVersion") or info.api_version, obj.get("kind") or info.kind
     if (version, kind) != (info.api_version, info.kind):
-        raise ApiError.bad_request(
+        raise UndecodableError.bad_request(
             f"the API version in the data ({version}, Kind={kind}) does not match the expected API version "
             f"({info.api_version}, Kind={info.kind})"
         )
@@ -42,7 +44,7 @@ def metadata_of(info: ResourceInfo, obj: Any) -> Obj:
     if metadata is None:
         metadata = obj["metadata"] = {}
     if not isinstance(metadata, dict):
-        raise ApiError.bad_request(
+        raise UndecodableError.bad_request(
             f"{info.kind} in version {info.version!r} cannot be handled as a {info.kind}: metadata must be an object"
         )
     return metadata
@@ -60,10 +62,12 @@ def named(info: ResourceInfo, obj: Any, name: str) -> Obj:
             f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
         )
     if metadata["name"] != name:
-        raise ApiError.bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
+        raise _misnamed(metadata["name"], name)
     return metadata
+
+
+def _misnamed(given: Any, name: str) -> ApiError:
+    return ApiError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
 def place(info: ResourceInfo, namespace: str, metadata: Obj) -> None:
@@ -91,27 +95,18 @@ def updated(call: Call, info: ResourceInfo, old: Obj, wanted: Any, subresource: 
     """The wanted object with everything that this call may not change taken from the present one."""
     metadata = metadata_of(info, wanted)
     before = old["metadata"]
-    for name in ("name", "namespace", "generateName", "uid"):
-        if name != "generateName" and metadata.get(name) not in (None, "", before.get(name)):
-            raise ApiError.invalid(
-                info.kind,
-                before["name"],
-                [
-                    Cause(
-                        "FieldValueInvalid",
-                        f"metadata.{name}",
-                        f'Invalid value: "{metadata[name]}": field is immutable',
-                    )
-                ],
-                info.group,
-            )
+    if metadata.get("name") not in (None, "", before["name"]):
+        raise _misnamed(metadata["name"], before["name"])
+    place(info, before.get("namespace", ""), metadata)
+    for name in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        given = metadata.get(name)
+        if given not in (None, "", before.get(name)):
+            text = f"Invalid value: {orjson.dumps(given).decode()}: field is immutable"
+            cause = Cause("FieldValueInvalid", f"metadata.{name}", text)
+            raise ApiError.invalid(info.kind, before["name"], [cause], info.group)
+    for name in ("name", "generateName"):
         if before.get(name) is not None:
             metadata[name] = before[name]
-    given = metadata.get("deletionTimestamp")
-    if given is not None and given != before.get("deletionTimestamp"):
-        text = f'Invalid value: "{given}": field is immutable'
-        cause = Cause("FieldValueInvalid", "metadata.deletionTimestamp", text)
-        raise ApiError.invalid(info.kind, before["name"], [cause], info.group)
     for name in OWNED:
         if name in before:
             metadata[name] = before[name]
@@ -163,7 +158,7 @@ def precondition(info: ResourceInfo, name: str, old: Obj, metadata: Obj) -> None
         ApiError: 409 where the object has changed since.
     """
     wanted = metadata.get("resourceVersion")
-    if wanted and wanted != old["metadata"]["resourceVersion"]:
+    if wanted and wanted not in ("0", old["metadata"]["resourceVersion"]):
         raise ApiError.conflict(info.plural, name, group=info.group)
 
 

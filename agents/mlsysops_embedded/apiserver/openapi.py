@@ -20,7 +20,7 @@ __all__ = ["OpenApi"]
 
 Obj = dict[str, Any]
 _META_NAME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-_PRIVATE: Final = ("x-name", "x-quantity")
+_PRIVATE: Final = ("x-go", "x-name", "x-quantity")
 _WRITE_PARAMETERS: Final = ("dryRun", "fieldManager", "fieldValidation")
 
 

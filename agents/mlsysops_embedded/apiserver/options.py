@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+from mlsysops_embedded.apiserver.bodies import deletion
 from mlsysops_embedded.apiserver.call import ANONYMOUS, Call, DeleteOptions
 from mlsysops_embedded.apiserver.http import Request, decode_body
 from mlsysops_embedded.apiserver.query import Query
@@ -12,7 +13,6 @@ from mlsysops_embedded.errors import ApiError
 
 __all__ = ["call_of", "delete_options", "list_query"]
 
-_POLICIES: Final = ("", "Foreground", "Background", "Orphan")
 _NAMES: Final = {
     "POST": "CreateOptions",
     "PUT": "UpdateOptions",
@@ -48,9 +48,9 @@ def call_of(request: Request, manager: str = "") -> Call:
     Raises:
         ApiError: 422 where an option is wrong.
     """
-    dry = request.query.get("dryRun")
-    if dry not in (None, "", "All"):
-        raise ApiError.option(_NAMES[request.method], "dryRun", f'Unsupported value: "{dry}": supported values: "All"')
+    dry = request.values("dryRun")
+    if any(value != "All" for value in dry):
+        raise ApiError.option(_NAMES[request.method], "dryRun", f'Unsupported value: {dry}: supported values: "All"')
     mode = request.query.get("fieldValidation") or "Warn"
     if mode not in ("Strict", "Warn", "Ignore"):
         raise ApiError.option(
@@ -67,42 +67,24 @@ def call_of(request: Request, manager: str = "") -> Call:
         )
     if not name:
         name = request.header(b"user-agent").partition("/")[0][:128] or "unknown"
-    return Call(request.user or ANONYMOUS, name, dry == "All", mode, request.flag("force"), request.warnings)
+    return Call(request.user or ANONYMOUS, name, bool(dry), mode, request.flag("force"), request.warnings)
 
 
-async def delete_options(request: Request) -> tuple[DeleteOptions, bool]:
-    """DeleteOptions of body and query, and whether they ask for a dry run.
+async def delete_options(request: Request, call: Call) -> DeleteOptions:
+    """DeleteOptions: of the body or, where there is none, of the query; a dry run that they ask for is noted with the call.
 
     Raises:
         ApiError: 400, 422 where an option is wrong.
     """
     raw = await request.body()
-    body = decode_body(raw, request.media_type) if raw.strip() else {}
-    if not isinstance(body, dict):
-        raise ApiError.bad_request("DeleteOptions must be an object")
-    query = request.query
-    policy = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
-    orphan = body.get("orphanDependents", query.get("orphanDependents"))
-    if orphan is not None and policy:
-        text = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
-        raise ApiError.option("DeleteOptions", "propagationPolicy", text)
-    if orphan is not None:
-        policy = "Orphan" if orphan in (True, "true", "1") else policy or "Background"
-    if policy not in _POLICIES:
-        raise ApiError.option(
-            "DeleteOptions",
-            "propagationPolicy",
-            f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"',
-        )
-    grace = body.get("gracePeriodSeconds")
-    if grace is None and query.get("gracePeriodSeconds", ""):
-        grace = request.number("gracePeriodSeconds")
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise ApiError.bad_request("gracePeriodSeconds must be an integer")
-    conditions = body.get("preconditions") or {}
-    if not isinstance(conditions, dict):
-        raise ApiError.bad_request("preconditions must be an object")
-    dry = body.get("dryRun") == ["All"]
-    return DeleteOptions(
-        policy, grace, str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or "")
-    ), dry
+    if raw.strip():
+        call.dry_run = False  # as Kubernetes has it: what the query says does not count then
+        return deletion(call, decode_body(raw, request.media_type))
+    given: dict[str, Any] = {}
+    if request.query.get("gracePeriodSeconds"):
+        given["gracePeriodSeconds"] = request.number("gracePeriodSeconds")
+    if "orphanDependents" in request.query:
+        given["orphanDependents"] = request.flag("orphanDependents")
+    if request.query.get("propagationPolicy"):
+        given["propagationPolicy"] = request.query["propagationPolicy"]
+    return deletion(call, given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from mlsysops_embedded.machinery.selectors import (
 __all__ = ["Filter", "Query", "decode_token", "encode_token", "parse_rv"]
 
 Obj = dict[str, Any]
+_VERSION: Final = re.compile(r"[0-9]{1,20}")
 _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "pods": (
         "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
@@ -125,7 +127,7 @@ def parse_rv(text: str) -> int:
     """
     if not text:
         return 0
-    if not text.isdecimal() or len(text) > 18:
+    if not _VERSION.fullmatch(text) or int(text) >= 2**64:
         raise ApiError.bad_request(f"resourceVersion: Invalid value: {text!r}: must be a decimal number")
     return int(text)
 
@@ -146,6 +148,7 @@ def decode_token(token: str) -> tuple[int, tuple[str, str]]:
         rv, (namespace, name) = value["rv"], value["start"]
     except (ValueError, KeyError, TypeError, binascii.Error) as exc:
         raise ApiError.bad_request("continue key is not valid") from exc
-    if not isinstance(rv, int) or not isinstance(namespace, str) or not isinstance(name, str) or rv < -1:
+    sound = type(rv) is int and isinstance(namespace, str) and isinstance(name, str)
+    if not sound or rv < -1 or not rv or not name:
         raise ApiError.bad_request("continue key is not valid")
     return rv, (namespace, name)

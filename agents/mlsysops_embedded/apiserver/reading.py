@@ -124,6 +124,9 @@ class Reader:
             rv, start = decode_token(query.continue_token)
             if rv < 0:
                 rv = self.store.rv
+            if namespace and start[0] != namespace:
+                raise ApiError.bad_request("continue key is not valid: it is of another namespace")
+            await self.reach(rv)
         elif query.match == "Exact":
             if not rv:
                 raise ApiError.option(
@@ -236,6 +239,7 @@ class Reader:
     ) -> AsyncGenerator[list[WatchEvent], None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + query.timeout if query.timeout else None
+        future = self.store.rv < rv  # then changes come first that the client has no use for
         awake = asyncio.Event()
         epoch = bucket.epoch
         topic = wanted.topic
@@ -259,6 +263,8 @@ class Reader:
                 fresh = bucket.changes[position - bucket.base : position - bucket.base + _YIELD_EVERY]
                 if fresh:
                     position += len(fresh)
+                    if future:
+                        fresh = [change for change in fresh if change.entry.rv > rv]
                     if events := [
                         event for change in fresh if (event := self._event(info, wanted, change)) is not None
                     ]:

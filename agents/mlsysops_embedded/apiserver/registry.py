@@ -33,6 +33,8 @@ __all__ = ["Call", "DeleteOptions", "Registry"]
 
 _LOG: Final = logging.getLogger("embedded.registry")
 Obj = dict[str, Any]
+#: etcd's default --max-request-bytes, which bounds the objects of Kubernetes.
+_MAX_OBJECT: Final = 1536 * 1024
 _FOREGROUND: Final = "foregroundDeletion"
 _ORPHAN: Final = "orphan"
 
@@ -59,7 +61,7 @@ class Registry(Reader):
         obj = conform.decode(call, info, obj)
         metadata = obj["metadata"]
         for name in (*OWNED, "resourceVersion"):
-            if name == "resourceVersion" and metadata.get(name):
+            if name == "resourceVersion" and metadata.get(name) not in (None, "", "0"):
                 raise ApiError.bad_request("resourceVersion should not be set on objects to be created")
             metadata.pop(name, None)
         generated = not metadata.get("name") and metadata.get("generateName")
@@ -118,7 +120,7 @@ class Registry(Reader):
             if metadata.get("uid") not in (None, "", uid):
                 why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
                 raise ApiError.conflict(info.plural, name, why, info.group)
-            if info.custom and not metadata.get("resourceVersion"):
+            if info.custom and metadata.get("resourceVersion") in (None, "", "0"):
                 why = "Invalid value: 0: must be specified for an update"
                 raise ApiError.invalid(
                     info.kind, name, [Cause("FieldValueInvalid", "metadata.resourceVersion", why)], info.group
@@ -199,7 +201,7 @@ class Registry(Reader):
         """
         config = meta.clone(config)
         metadata = metadata_of(info, config)
-        if metadata.get("managedFields"):
+        if metadata.get("managedFields") is not None:
             raise ApiError.bad_request("metadata.managedFields must be nil")
         if metadata.get("name") not in (None, name):
             raise ApiError.bad_request(
@@ -208,6 +210,8 @@ class Registry(Reader):
         metadata["name"] = name
         place(info, namespace, metadata)
         config = conform.decode(call, info, config, default=False)
+        if twice := ownership.repeated(config, info):
+            raise ApiError.bad_request(f"failed to create typed patch object ({name}; {info.kind}): {twice}")
         key = (namespace if info.namespaced else "", name)
         for _ in range(3):
             if self.store.get(info.bucket, key) is not None:
@@ -317,12 +321,14 @@ class Registry(Reader):
 
     async def _put(self, info: ResourceInfo, key: tuple[str, str], obj: Obj, *, deleted: bool = False) -> Entry:
         stored, target = convert.to_stored(info, obj)
-        return await self.store.put(
-            info.bucket,
-            key,
-            lambda rv: self._encode(info, stored, target, rv),
-            deleted=deleted,
-        )
+
+        def encode(rv: int) -> bytes:
+            data = self._encode(info, stored, target, rv)
+            if len(data) > _MAX_OBJECT and not deleted:
+                raise ApiError.too_large(_MAX_OBJECT)
+            return data
+
+        return await self.store.put(info.bucket, key, encode, deleted=deleted)
 
     async def ensure(self, info: ResourceInfo, namespace: str, obj: Obj) -> None:
         """Creates an object of the server's own at start-up, where it is absent."""

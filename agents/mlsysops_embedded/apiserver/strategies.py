@@ -33,6 +33,15 @@ _ADMITTED: Final = {
 }
 #: How long an address handed to a Service that is not stored yet stays taken.
 _RESERVED_SECONDS: Final = 30.0
+#: Fields that Services of some types alone have.
+_OF_TYPES: Final = (
+    (
+        ("ClusterIP", "NodePort", "LoadBalancer"),
+        ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"),
+    ),
+    (("NodePort", "LoadBalancer"), ("externalTrafficPolicy",)),
+    (("LoadBalancer",), ("allocateLoadBalancerNodePorts", "loadBalancerClass")),
+)
 #: Three hours, the default of a Service's sticky sessions (core/v1 DefaultClientIPServiceAffinitySeconds).
 _AFFINITY_SECONDS: Final = 10800
 
@@ -228,6 +237,8 @@ class Strategies:
 
     def _service(self, obj: Obj, old: Obj | None) -> None:
         spec = obj.setdefault("spec", {})
+        if old is not None:
+            _drop_of_other_types(spec, old["spec"])
         for port in spec.get("ports") or ():
             port.setdefault("targetPort", port.get("port"))
         if spec.get("sessionAffinity") == "ClientIP":
@@ -311,8 +322,8 @@ _DAEMON_STATUS: Final = {
 
 
 def _pod_networks(node: Obj) -> None:
-    """A node's pod network stands in two fields (core/v1 conversion of NodeSpec)."""
-    spec = node.get("spec") or {}
+    """A node's pod network stands in two fields (core/v1 conversion of NodeSpec), and the structure around it is always there."""
+    spec = node.setdefault("spec", {})
     if spec.get("podCIDR") and not spec.get("podCIDRs"):
         spec["podCIDRs"] = [spec["podCIDR"]]
     elif spec.get("podCIDRs"):
@@ -336,3 +347,12 @@ def _rbac_defaults(info: ResourceInfo, obj: Obj) -> None:
             subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
     if "roleRef" in obj:
         obj["roleRef"].setdefault("apiGroup", "rbac.authorization.k8s.io")
+
+
+def _drop_of_other_types(spec: Obj, before: Obj) -> None:
+    """What only other types of Services have goes with the type, unless this very write changes it (`service/strategy.go`)."""
+    for types, fields in _OF_TYPES:
+        if before.get("type") in types and spec.get("type") not in types:
+            for name in fields:
+                if spec.get(name) == before.get(name):
+                    spec.pop(name, None)

@@ -8,8 +8,10 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.access import Access
-from mlsysops_embedded.apiserver.call import Call, DeleteOptions, User
+from mlsysops_embedded.apiserver.bodies import BINDING, EVICTION, SCALE, TOKEN_REQUEST, decoded, deletion
+from mlsysops_embedded.apiserver.call import Call, User
 from mlsysops_embedded.apiserver.http import Request
+from mlsysops_embedded.apiserver.incoming import metadata_of, named
 from mlsysops_embedded.apiserver.logs import LogProxy
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.routing import Route
@@ -18,6 +20,7 @@ from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
 from mlsysops_embedded.machinery.resources import ResourceInfo, ScalePaths
 from mlsysops_embedded.machinery.selectors import selector_from_object
+from mlsysops_embedded.validation import conform
 
 __all__ = ["Subresources"]
 
@@ -74,15 +77,13 @@ class Subresources:
         self, call: Call, info: ResourceInfo, namespace: str, name: str, subresource: str, obj: Obj
     ) -> Obj:
         """POST to a subresource."""
-        if not isinstance(obj, dict):
-            raise ApiError.bad_request("the body must be an object")
         if subresource == "binding":
             return await self.bind(call, namespace, name, obj)
         if subresource == "eviction":
             return await self._evict(call, info, namespace, name, obj)
         if subresource == "token" and self._access is not None:
             account = self._object(info, namespace, name)
-            return self._access.token(call, account, obj)
+            return self._access.token(call, account, decoded(call, TOKEN_REQUEST, namespace, obj))
         raise ApiError.method_not_allowed()
 
     async def update(
@@ -101,20 +102,24 @@ class Subresources:
         """Server-side apply to a subresource: of a scale, the number of replicas, which then has an owner."""
         if subresource != "scale" or info.scale is None:
             raise ApiError.method_not_allowed()
-        replicas = (config.get("spec") or {}).get("replicas")
-        applied: Obj = {"apiVersion": info.api_version, "kind": info.kind, "metadata": {"name": name}}
+        scale = decoded(call, SCALE, namespace, config, default=False)
+        metadata = scale["metadata"]
+        metadata.setdefault("name", name)
+        named(SCALE, scale, name)
+        _same_uid(info, self._object(info, namespace, name), metadata)
+        kept = {"name": name, "resourceVersion": metadata.get("resourceVersion", "")}
+        applied: Obj = {"apiVersion": info.api_version, "kind": info.kind, "metadata": kept}
+        replicas = (scale.get("spec") or {}).get("replicas")
         if replicas is not None:
-            _check_replicas(name, replicas)
-            _place(applied, info.scale.spec, replicas)
+            _place(applied, info.scale.spec, int(replicas))
         data = await self.registry.modify(call, info, namespace, name, lambda old: old, "scale", applied=applied)
         return self._scale(info, orjson.loads(data))
 
     async def review(self, call: Call, info: ResourceInfo, namespace: str, obj: Any) -> Obj:
         """POST of an object that is answered, not stored."""
-        if not isinstance(obj, dict):
-            raise ApiError.bad_request("the body must be an object")
+        metadata = metadata_of(info, obj)
         if info.kind == "Binding":
-            return await self.bind(call, namespace, str((obj.get("metadata") or {}).get("name", "")), obj)
+            return await self.bind(call, namespace, str(metadata.get("name", "")), obj)
         if self._access is None:
             raise ApiError.method_not_allowed()
         return self._access.review(call, info, namespace, obj)
@@ -150,7 +155,7 @@ class Subresources:
             "kind": "Scale",
             "apiVersion": _SCALE,
             "metadata": {key: metadata[key] for key in kept if key in metadata},
-            "spec": {"replicas": _dig(obj, paths.spec) or 0},
+            "spec": {"replicas": wished} if (wished := _dig(obj, paths.spec)) else {},
             "status": status,
         }
 
@@ -158,12 +163,12 @@ class Subresources:
         self, call: Call, info: ResourceInfo, paths: ScalePaths, namespace: str, name: str, change: Callable[[Obj], Obj]
     ) -> Obj:
         def rescaled(old: Obj) -> Obj:
-            wanted: Any = change(self._scale(info, old))
-            replicas = (wanted.get("spec") or {}).get("replicas", 0) if isinstance(wanted, dict) else None
-            _check_replicas(name, replicas)
+            wanted = decoded(call, SCALE, namespace, change(self._scale(info, old)))
+            metadata = named(SCALE, wanted, name)
+            _same_uid(info, old, metadata)
             new = meta.clone(old)
-            _place(new, paths.spec, replicas)
-            version = (wanted.get("metadata") or {}).get("resourceVersion")
+            _place(new, paths.spec, (wanted.get("spec") or {}).get("replicas", 0))
+            version = metadata.get("resourceVersion")
             new["metadata"]["resourceVersion"] = version or old["metadata"]["resourceVersion"]
             return new
 
@@ -172,9 +177,13 @@ class Subresources:
 
     async def _finalize(self, call: Call, info: ResourceInfo, name: str, change: Callable[[Obj], Obj]) -> Obj:
         def finalized(old: Obj) -> Obj:
-            wanted = change(old)
+            wanted = meta.clone(change(old))
+            metadata = named(info, wanted, name)
+            _same_uid(info, old, metadata)
+            wanted = conform.decode(call, info, wanted)
             new = meta.clone(old)
             new.setdefault("spec", {})["finalizers"] = list((wanted.get("spec") or {}).get("finalizers") or ())
+            new["metadata"]["resourceVersion"] = metadata.get("resourceVersion", "")
             return new
 
         return orjson.loads(await self.registry.modify(call, info, "", name, finalized, "finalize"))  # type: ignore[no-any-return]
@@ -182,13 +191,18 @@ class Subresources:
     async def bind(self, call: Call, namespace: str, name: str, binding: Obj) -> Obj:
         """Assigns a pod to a node (core/v1 Binding)."""
         info = self.registry.catalog.require("", "v1", "pods")
+        binding = decoded(call, BINDING, namespace, binding)
         _same_name(binding, name, "Binding")
-        target = binding.get("target")
-        node = target.get("name") if isinstance(target, dict) else None
-        if not isinstance(node, str) or not node:
+        target = binding["target"]
+        node = target.get("name")
+        if not node:
             raise ApiError.invalid("Binding", name, [Cause("FieldValueRequired", "target.name", "Required value")])
+        if target.get("kind") not in (None, "", "Node"):
+            text = f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'
+            raise ApiError.invalid("Binding", name, [Cause("FieldValueNotSupported", "target.kind", text)])
 
         def bound(old: Obj) -> Obj:
+            _same_uid(info, old, binding["metadata"])
             if old["metadata"].get("deletionTimestamp"):
                 raise ApiError.conflict(
                     "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host"
@@ -219,34 +233,23 @@ class Subresources:
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     async def _evict(self, call: Call, info: ResourceInfo, namespace: str, name: str, eviction: Obj) -> Obj:
+        eviction = decoded(call, EVICTION, namespace, eviction)
         _same_name(eviction, name, "Eviction")
-        given = eviction.get("deleteOptions") or {}
-        conditions = given.get("preconditions") or {}
-        grace = given.get("gracePeriodSeconds")
-        options = DeleteOptions(
-            given.get("propagationPolicy") or "",
-            grace if isinstance(grace, int) else None,
-            str(conditions.get("uid") or ""),
-            str(conditions.get("resourceVersion") or ""),
-        )
-        call.dry_run = call.dry_run or given.get("dryRun") == ["All"]
+        options = deletion(call, eviction.get("deleteOptions") or {})
         await self.registry.delete(call, info, namespace, name, options)
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
 def _same_name(obj: Obj, name: str, kind: str) -> None:
-    if (obj.get("metadata") or {}).get("name") != name:
+    if obj["metadata"].get("name") != name:
         raise ApiError.bad_request(f"name in URL does not match name in {kind} object")
 
 
-def _check_replicas(name: str, replicas: Any) -> None:
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise ApiError.bad_request(
-            'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
-        )
-    if replicas < 0:
-        why = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        raise ApiError.invalid("Scale", name, [Cause("FieldValueInvalid", "spec.replicas", why)], "autoscaling")
+def _same_uid(info: ResourceInfo, present: Obj, given: Obj) -> None:
+    uid, there = given.get("uid"), present["metadata"]["uid"]
+    if uid not in (None, "", there):
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {there}"
+        raise ApiError.conflict(info.plural, present["metadata"]["name"], why, info.group)
 
 
 def _place(obj: Obj, path: str, value: Any) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import orjson
 
+from mlsysops_embedded.apiserver.bodies import SCALE
 from mlsysops_embedded.apiserver.call import ANONYMOUS, Call
 from mlsysops_embedded.apiserver.http import Request, decode_body, respond
 from mlsysops_embedded.apiserver.incoming import named
 from mlsysops_embedded.apiserver.metrics import API_VERSION, Metrics
 from mlsysops_embedded.apiserver.options import call_of, delete_options, list_query
+from mlsysops_embedded.apiserver.patching import Patching
 from mlsysops_embedded.apiserver.query import parse_rv
 from mlsysops_embedded.apiserver.reading import Page, WatchEvent
 from mlsysops_embedded.apiserver.registry import Registry
@@ -20,8 +22,7 @@ from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.apiserver.streaming import Disconnect, event_line
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.auth.rbac import Attributes
-from mlsysops_embedded.errors import ApiError, Cause
-from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
+from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.machinery.tables import partial, table
 
@@ -212,27 +213,9 @@ class Verbs:
         await self._object(request, info, 200, data)
         return 200
 
-    def _patcher(
-        self, request: Request, info: ResourceInfo, patch: Any, *, subresource: str = ""
-    ) -> Callable[[Obj], Obj]:
-        kind = _PATCHES[request.media_type]
-
-        def change(old: Obj) -> Obj:
-            if kind == "json":
-                result = json_patch(old, patch)
-            elif kind == "merge":
-                if not isinstance(patch, dict):
-                    raise ApiError.bad_request("a merge patch must be an object")
-                result = merge_patch(old, patch)
-            else:
-                if not isinstance(patch, dict):
-                    raise ApiError.bad_request("a strategic merge patch must be an object")
-                result = strategic_patch(old, patch, info.schema if not subresource else {})
-            if not isinstance(result, dict):
-                raise ApiError.bad_request("the patch does not give an object")
-            return result
-
-        return change
+    @staticmethod
+    def _patcher(request: Request, info: ResourceInfo, patch: Any, *, subresource: str = "") -> Patching:
+        return Patching(_PATCHES[request.media_type], patch, info.schema if not subresource else SCALE.schema)
 
     @staticmethod
     def _check_manager(request: Request) -> None:
@@ -277,29 +260,15 @@ class Verbs:
             return code
         if "force" in request.query:
             raise ApiError.option("PatchOptions", "force", "Forbidden: may not be specified for non-apply patch")
-        patcher = self._patcher(request, info, patch)
-
-        patched = False
-
-        def change(old: Obj) -> Obj:
-            nonlocal patched
-            new = patcher(old)
-            patched = True
-            return new
-
-        try:
+        change = self._patcher(request, info, patch)
+        with change.refusals():
             data = await self._registry.modify(call, info, route.namespace, route.name, change, route.subresource)
-        except ApiError as exc:
-            if exc.code == 400 and patched:  # the patch is one, but what it gives is no object of the kind
-                raise ApiError.invalid("", "", [Cause("FieldValueInvalid", "patch", exc.message)]) from exc
-            raise
         await self._object(request, info, 200, data)
         return 200
 
     async def _delete(self, request: Request, route: Route, info: ResourceInfo) -> int:
         call = call_of(request)
-        options, dry = await delete_options(request)
-        call.dry_run = call.dry_run or dry
+        options = await delete_options(request, call)
         data, gone = await self._registry.delete(call, info, route.namespace, route.name, options)
         if gone and info.bucket != "pods":
             uid = orjson.loads(data)["metadata"]["uid"]
@@ -317,8 +286,7 @@ class Verbs:
 
     async def _deletecollection(self, request: Request, route: Route, info: ResourceInfo) -> int:
         call = call_of(request)
-        options, dry = await delete_options(request)
-        call.dry_run = call.dry_run or dry
+        options = await delete_options(request, call)
         page = await self._registry.page(info, route.namespace, list_query(request, route))
         for item in page.items:
             metadata = orjson.loads(item)["metadata"]
@@ -354,7 +322,8 @@ class Verbs:
                     answer = await self._subresources.apply(call, info, route.namespace, route.name, name, applied)
                 else:
                     change = self._patcher(request, info, patch, subresource=name)
-                    answer = await self._subresources.update(call, info, route.namespace, route.name, name, change)
+                    with change.refusals():
+                        answer = await self._subresources.update(call, info, route.namespace, route.name, name, change)
             elif verb == "update":
                 obj = await self._body(request)
                 answer = await self._subresources.update(call, info, route.namespace, route.name, name, lambda _: obj)

@@ -120,7 +120,7 @@ class Authenticator:
         """
         spec = request.get("spec") or {}
         seconds = spec.get("expirationSeconds") or 3600
-        if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < _MIN_SECONDS:
+        if seconds < _MIN_SECONDS:
             why = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
             cause = Cause("FieldValueInvalid", "spec.expirationSeconds", why)
             raise ApiError.invalid("TokenRequest", "", [cause], "authentication.k8s.io")
@@ -129,8 +129,6 @@ class Authenticator:
             raise ApiError.invalid("TokenRequest", "", [cause], "authentication.k8s.io")
         seconds = min(seconds, _MAX_SECONDS)
         audiences = spec.get("audiences") or [AUDIENCE]
-        if not isinstance(audiences, list) or not all(isinstance(item, str) for item in audiences):
-            raise ApiError.bad_request("spec.audiences must be a list of strings")
         metadata = account["metadata"]
         facts: dict[str, Any] = {
             "namespace": metadata["namespace"],
@@ -138,12 +136,11 @@ class Authenticator:
         }
         bound = spec.get("boundObjectRef")
         if bound:
-            kind = str(bound.get("kind", "")).lower()
-            bucket = {"pod": "pods", "secret": "secrets"}.get(kind)
-            if bucket is None:
-                raise ApiError.bad_request(
-                    f"cannot bind token for serviceaccount to object of type {bound.get('kind')!r}"
-                )
+            version, kind = bound.get("apiVersion") or "v1", bound.get("kind", "")
+            if version != "v1" or kind not in ("Pod", "Secret"):
+                raise ApiError.bad_request(f"cannot bind token to object of type {version}, Kind={kind}")
+            kind = kind.lower()
+            bucket = f"{kind}s"
             obj = self._reader.read(bucket, metadata["namespace"], str(bound.get("name", "")))
             if obj is None:
                 raise ApiError.not_found(bucket, str(bound.get("name", "")))

@@ -14,6 +14,7 @@ import orjson
 __all__ = [
     "compare",
     "difference",
+    "duplicate",
     "element",
     "full_set",
     "intersection",
@@ -22,11 +23,16 @@ __all__ = [
     "paths",
     "remove",
     "union",
+    "valid",
 ]
 
 Set = dict[str, Any]
 Schema = Mapping[str, Any]
 _EMPTY: Final[Schema] = {}
+
+
+class _Several(list[Any]):
+    """Items of one list that share a key, as updates may leave them: they are one value, whole."""
 
 
 def _member(node: Set) -> bool:
@@ -129,15 +135,72 @@ def element(item: Any, schema: Schema) -> str:
     return "k:" + orjson.dumps(keys).decode()
 
 
-def _elements(value: Any, schema: Schema) -> dict[str, Any] | None:
-    """Items by path element; None where the list is to be taken as a whole."""
+def _keyed(value: Any, schema: Schema) -> list[tuple[str, Any]] | None:
+    """Path elements and items in order; None where the list is to be taken as a whole."""
     kind = schema.get("x-kubernetes-list-type")
     if kind not in ("map", "set") or not isinstance(value, list):
         return None
     if kind == "map" and not all(isinstance(item, dict) for item in value):
         return None
-    found = {element(item, schema): item for item in value}
-    return found if len(found) == len(value) else None
+    return [(element(item, schema), item) for item in value]
+
+
+def _elements(value: Any, schema: Schema) -> dict[str, Any] | None:
+    """Items by path element; None where the list is to be taken as a whole."""
+    keyed = _keyed(value, schema)
+    if keyed is None:
+        return None
+    found: dict[str, Any] = {}
+    for key, item in keyed:
+        if key not in found:
+            found[key] = item
+        elif isinstance(found[key], _Several):
+            found[key].append(item)
+        else:
+            found[key] = _Several((found[key], item))
+    return found
+
+
+def duplicate(value: Any, schema: Schema, prefix: str = "") -> str:
+    """Where a list that goes by keys has one of them twice, as messages say it; empty where none has."""
+    if _granular_map(value, schema):
+        return next(
+            (
+                found
+                for key, item in value.items()
+                if (found := duplicate(item, _child(schema, key)[0], f"{prefix}.{key}"))
+            ),
+            "",
+        )
+    sub = schema.get("items") or _EMPTY
+    for key, item in (_elements(value, schema) or {}).items():
+        (place,) = paths({key: {}})
+        if isinstance(item, _Several):
+            return f"{prefix}: duplicate entries for key {place}"
+        if found := duplicate(item, sub, f"{prefix}{place}"):
+            return found
+    return ""
+
+
+def valid(node: Any) -> bool:
+    """Whether this is a set in FieldsV1 form."""
+    if not isinstance(node, dict):
+        return False
+    for key, sub in node.items():
+        kind, _, rest = key.partition(":")
+        if key == ".":
+            if sub != {}:
+                return False
+            continue
+        if kind not in ("f", "k", "v", "i") or not valid(sub):
+            return False
+        if kind in ("k", "v"):
+            try:
+                if not isinstance(orjson.loads(rest), dict) and kind == "k":
+                    return False
+            except ValueError:
+                return False
+    return True
 
 
 def of_value(value: Any, schema: Schema) -> Set:
@@ -153,7 +216,8 @@ def of_value(value: Any, schema: Schema) -> Set:
     if items:
         sub = schema.get("items") or _EMPTY
         kind = schema.get("x-kubernetes-list-type")
-        inner = {key: {} if kind == "set" else of_value(item, sub) for key, item in items.items()}
+        whole = kind == "set"
+        inner = {key: {} if whole or isinstance(item, _Several) else of_value(item, sub) for key, item in items.items()}
         return {key: {".": {}, **node} if node else {} for key, node in inner.items()}
     return {}
 
@@ -204,7 +268,7 @@ def _compare_maps(old: dict[str, Any], new: dict[str, Any], schema_of: Any, chan
         granular = (_granular_map(before, sub) and isinstance(value, dict)) or (
             _elements(before, sub) is not None and _elements(value, sub) is not None
         )
-        if not granular:
+        if not granular or isinstance(before, _Several) or isinstance(value, _Several):
             changed[key] = {}
             continue
         more, less = compare(before, value, sub)
@@ -226,10 +290,21 @@ def merge(live: Any, config: Any, schema: Schema) -> Any:
         return result
     before, after = _elements(live, schema), _elements(config, schema)
     if before is not None and after is not None:
-        sub = schema.get("items") or _EMPTY
-        items = {key: merge(item, after[key], sub) if key in after else item for key, item in before.items()}
-        return list({**items, **{key: item for key, item in after.items() if key not in items}}.values())
+        return _merge_lists(live, before, after, schema)
     return config
+
+
+def _merge_lists(live: list[Any], before: dict[str, Any], after: dict[str, Any], schema: Schema) -> list[Any]:
+    sub = schema.get("items") or _EMPTY
+    result = []
+    for key, item in _keyed(live, schema) or ():
+        if key not in after:
+            result.append(item)
+        elif not isinstance(before[key], _Several):
+            result.append(merge(item, after[key], sub))
+        elif item is before[key][0]:  # one item takes the place of several
+            result.append(after[key])
+    return result + [item for key, item in after.items() if key not in before]
 
 
 def remove(value: Any, gone: Set, kept: Set, schema: Schema) -> Any:
@@ -256,9 +331,10 @@ def remove(value: Any, gone: Set, kept: Set, schema: Schema) -> Any:
     keys: Set = {f"f:{key}": {} for key in schema.get("x-kubernetes-list-map-keys") or ()}
     sub = schema.get("items") or _EMPTY
     kept_items = []
-    for key, item in items.items():
+    for key, item in _keyed(value, schema) or ():
         node, others = gone.get(key), kept.get(key)
         if node is not None and _member(node) and others is None:
             continue
-        kept_items.append(item if node is None else remove(item, node, {**keys, **(others or {})}, sub))
+        whole = node is None or isinstance(items[key], _Several)
+        kept_items.append(item if whole else remove(item, node or {}, {**keys, **(others or {})}, sub))
     return kept_items

@@ -11,10 +11,15 @@ from typing import Any, Final
 
 import orjson
 
+from mlsysops_embedded.errors import ApiError
+
 __all__ = [
+    "MAX_DEPTH",
     "NAME_ALPHABET",
+    "check_depth",
     "clone",
     "dns1035_fault",
+    "finalizer_fault",
     "generate_name",
     "label_faults",
     "later",
@@ -31,10 +36,31 @@ Obj = dict[str, Any]
 
 #: apimachinery `util/rand`: no vowels and no look-alikes.
 NAME_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+#: Levels of lists and maps that an object may have.
+MAX_DEPTH: Final = 200
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _LABEL35: Final = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 _QUALIFIED: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
+
+
+def check_depth(value: Any) -> None:
+    """Goes on where a value is not nested too deeply.
+
+    Raises:
+        ApiError: 400.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return
+    raise ApiError.bad_request(f"the object is nested deeper than {MAX_DEPTH} levels")
 
 
 def clone(obj: Obj) -> Obj:
@@ -70,6 +96,13 @@ def new_uid() -> str:
 def generate_name(prefix: str) -> str:
     """A name from `generateName`: the prefix, cut to fit 63 characters, and five random ones."""
     return prefix[:58] + "".join(random.choices(NAME_ALPHABET, k=5))  # noqa: S311 - unlikely to clash, not secret
+
+
+def finalizer_fault(name: str) -> str:
+    """Why a built-in kind may not have such a finalizer; empty where it may."""
+    if "/" not in name and name not in ("kubernetes", "orphan", "foregroundDeletion"):
+        return "name is neither a standard finalizer name nor is it fully qualified"
+    return qualified_fault(name)
 
 
 def name_fault(name: str, *, label: bool = False) -> str:

@@ -11,7 +11,7 @@ from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import fieldset, meta, shapes
 from mlsysops_embedded.machinery.resources import ResourceInfo
 
-__all__ = ["applied_entry", "apply", "finish_apply", "same", "track"]
+__all__ = ["applied_entry", "apply", "finish_apply", "repeated", "same", "track"]
 
 Obj = dict[str, Any]
 #: Written by the server, so nobody's (apimachinery `managedfields/internal/stripmeta.go`).
@@ -113,20 +113,30 @@ def _sorted(entries: list[Obj]) -> list[Obj]:
     )
 
 
+def _sound(entry: Any) -> bool:
+    if not isinstance(entry, dict) or entry.get("operation") not in ("Apply", "Update"):
+        return False
+    return entry.get("fieldsType", "FieldsV1") == "FieldsV1" and fieldset.valid(entry.get("fieldsV1", {}))
+
+
 def _given(given: Any, old: Obj | None) -> list[Obj]:
+    """The managedFields that a client sends, or the present ones where it sends none or such as nobody can read."""
     live = list((old or {}).get("metadata", {}).get("managedFields") or ())
     if not isinstance(given, list):
         return live
     if given in ([], [{}]):
         return []
-    fine = all(isinstance(entry, dict) and isinstance(entry.get("fieldsV1", {}), dict) for entry in given)
-    return list(given) if fine else live
+    return list({_identity(entry): entry for entry in given}.values()) if all(map(_sound, given)) else live
 
 
 def track(old: Obj | None, new: Obj, given: Any, info: ResourceInfo, manager: str, subresource: str) -> Obj:
-    """Records what an update (or, with no old object, a create) changed; gives the new object with managedFields."""
+    """Records what an update (or, with no old object, a create) changed; gives the new object with managedFields.
+
+    Where nothing is recorded, because somebody wiped it, nothing is until the next apply
+    (`managedfields/internal/skipnonapplied.go`).
+    """
     entries = _given(given, old)
-    if manager:
+    if manager and (entries or old is None):
         before = old if old is not None else {} if info.custom else shapes.blank(info.api_version, info.kind)
         changed, removed = fieldset.compare(before, new, _schema(info))
         changed, removed = _stripped(changed, info, subresource), _stripped(removed, info, subresource)
@@ -147,6 +157,11 @@ def track(old: Obj | None, new: Obj, given: Any, info: ResourceInfo, manager: st
     if kept := _sorted(entries):
         metadata["managedFields"] = kept
     return {**new, "metadata": metadata}
+
+
+def repeated(config: Obj, info: ResourceInfo) -> str:
+    """Where an applied configuration names an item of a list twice; empty where it does not."""
+    return fieldset.duplicate(config, _schema(info))
 
 
 def applied_entry(config: Obj, info: ResourceInfo, manager: str, subresource: str = "") -> list[Obj]:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery import meta
 
 __all__ = ["json_patch", "merge_patch", "strategic_patch"]
 
 Obj = dict[str, Any]
-_MAX_OPERATIONS = 10_000
+_MAX_OPERATIONS: Final = 10_000
+#: Bytes that the copies of one patch may add up to (apiserver `server/config.go`, JSONPatchMaxCopyBytes).
+_MAX_COPIED: Final = 3 * 1024 * 1024
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -114,7 +119,8 @@ def json_patch(target: Any, patch: Any) -> Any:
     """Applies a JSON patch to a copy.
 
     Raises:
-        ApiError: 400 where it is no list of operations, 413 where there are too many, 422 where one does not apply.
+        ApiError: 400 where it is no list of operations, 413 where there are too many, 422 where one does not apply or
+            what is copied is too large.
     """
     if not isinstance(patch, list) or not all(isinstance(item, dict) for item in patch):
         raise ApiError.bad_request("json patch must be an array of operations")
@@ -123,6 +129,7 @@ def json_patch(target: Any, patch: Any) -> Any:
             413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}"
         )
     doc = copy.deepcopy(target)
+    copied = 0
     for item in patch:
         op, path = item.get("op"), item.get("path")
         if op in ("add", "replace", "test") and "value" not in item:
@@ -138,6 +145,11 @@ def json_patch(target: Any, patch: Any) -> Any:
             value = copy.deepcopy(_get(doc, item.get("from"), op))
             if op == "move":
                 doc = _remove(doc, item.get("from"), op)
+            else:
+                meta.check_depth([value])
+                copied += len(orjson.dumps(value))
+            if copied > _MAX_COPIED:
+                raise _rejected(f"the copies of the patch add up to more than {_MAX_COPIED} bytes")
             doc = _add(doc, path, value, op)
         elif op == "test":
             try:
@@ -148,6 +160,7 @@ def json_patch(target: Any, patch: Any) -> Any:
                 raise _rejected(f"testing value {path} failed: test failed")
         else:
             raise _rejected(f"unexpected kind of json patch operation: {op!r}")
+    meta.check_depth(doc)
     return doc
 
 

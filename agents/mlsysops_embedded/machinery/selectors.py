@@ -13,11 +13,13 @@ from mlsysops_embedded.errors import ApiError
 
 __all__ = ["Selector", "field_value", "parse_field_selector", "parse_label_selector", "selector_from_object"]
 
-_KEY: Final = re.compile(
-    r"(?:[a-z0-9A-Z](?:[a-z0-9A-Z.-]{0,251}[a-z0-9A-Z])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-)
+_KEY: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 _SET: Final = re.compile(r"(\S+)\s+(in|notin)\s*\(([^()]*)\)")
+_FIELD_PARTS: Final = re.compile(r"(?:\\.|[^,\\])+|\\$")
+_SIGN: Final = re.compile(r"!=|==?")
+_ESCAPED: Final = re.compile(r"(?:\\[\\,=]|[^\\])*")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 #: (key, operator, values); operators: in, notin, exists, absent, gt, lt.
 Requirement = tuple[str, str, tuple[str, ...]]
@@ -67,10 +69,9 @@ class Selector:
 
 
 def _compare(value: str | None, operator: str, bound: str) -> bool:
-    try:
-        number, limit = int(value or ""), int(bound)
-    except ValueError:
+    if not _INTEGER.fullmatch(value or ""):
         return False
+    number, limit = int(value or ""), int(bound)
     return number > limit if operator == "gt" else number < limit
 
 
@@ -103,7 +104,7 @@ def _checked(key: str, operator: str, values: tuple[str, ...], text: str) -> Req
         for value in values:
             if not _VALUE.fullmatch(value):
                 raise _bad(text, f"invalid label value {value!r}")
-    elif not values[0].lstrip("-").isdecimal():
+    elif not _INTEGER.fullmatch(values[0]):
         raise _bad(text, f"for 'Gt', 'Lt' operators, the value must be an integer, not {values[0]!r}")
     return key, operator, values
 
@@ -137,16 +138,13 @@ def parse_field_selector(text: str) -> Selector:
         ApiError: 400.
     """
     requirements: list[Requirement] = []
-    for part in text.split(",") if text else ():
-        if not part:
-            continue
-        for sign, operator in (("!=", "notin"), ("==", "in"), ("=", "in")):
-            if sign in part:
-                key, _, value = part.partition(sign)
-                requirements.append((key.strip(), operator, (value.replace("\\,", ",").replace("\\=", "="),)))
-                break
-        else:
+    for part in _FIELD_PARTS.findall(text):
+        sign = _SIGN.search(part)
+        value = part[sign.end() :] if sign else ""
+        if sign is None or not _ESCAPED.fullmatch(value):
             raise ApiError.bad_request(f"invalid field selector: {part!r}: can't understand")
+        operator = "notin" if sign[0] == "!=" else "in"
+        requirements.append((part[: sign.start()], operator, (re.sub(r"\\(.)", r"\1", value),)))
     return Selector(tuple(requirements))
 
 

@@ -25,6 +25,10 @@ _SCALARS: Final[dict[str, Schema]] = {
     "bytes": {"type": "string", "format": "byte"},
     "any": {"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     "map": {"type": "object", "additionalProperties": {"type": "string"}},
+    "lmap": {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic"},
+    },
     "bmap": {"type": "object", "additionalProperties": {"type": "string", "format": "byte"}},
     "qmap": {"type": "object", "additionalProperties": {"x-kubernetes-int-or-string": True, "x-quantity": -3}},
 }
@@ -39,11 +43,11 @@ def _scalar(text: str) -> Schema | None:
     if text.startswith("("):
         return {"type": "string", "enum": text[1:-1].split("|")}
     if text == "int":
-        return {"type": "integer", "format": "int64"}
+        return {"type": "integer", "format": "int64", "x-go": True}
     if match := re.fullmatch(r"int>=(\d+)", text):
-        return {"type": "integer", "format": "int32", "minimum": int(match[1])}
+        return {"type": "integer", "format": "int32", "x-go": True, "minimum": int(match[1])}
     if match := re.fullmatch(r"int(\d+)-(\d+)", text):
-        return {"type": "integer", "format": "int32", "minimum": int(match[1]), "maximum": int(match[2])}
+        return {"type": "integer", "format": "int32", "x-go": True, "minimum": int(match[1]), "maximum": int(match[2])}
     return None
 
 

@@ -1,7 +1,7 @@
 """The built-in API types as a compact table; `builtin.py` makes schemas of it.
 
 One line a type: `Type: field field …`; a field is `name[!][:type][=default]`, `!` required. Types: none is string; `int`, `int>=N`,
-`intN-M`, `bool`, `num`, `q` quantity, `ios` int-or-string, `time`, `micro` (time with a fraction), `bytes`, `any`, `map` (of strings), `qmap`, `bmap`, `(A|B)` enum,
+`intN-M`, `bool`, `num`, `q` quantity, `ios` int-or-string, `time`, `micro` (time with a fraction), `bytes`, `any`, `map` (of strings), `lmap` (of lists of strings), `qmap`, `bmap`, `(A|B)` enum,
 `Type`, `{Type}` map of it, `[Type]` atomic list, `[]` list of strings, `[]~` set; a list of `Type` keyed by `@k1,k2` is an
 associative list whose first key is also the strategic merge key, `^k` gives a merge key to an atomic list; `*` after a
 type makes it atomic. Source: the types.go files of k8s.io/api v0.32.
@@ -14,14 +14,16 @@ from typing import Final
 __all__ = ["ROOTS", "TYPES"]
 
 ROOTS: Final = {
-    "v1": "Namespace Node Pod Service Endpoints ConfigMap Secret ServiceAccount Event Binding",
+    "v1": "Namespace Node Pod Service Endpoints ConfigMap Secret ServiceAccount Event Binding DeleteOptions",
     "apps/v1": "Deployment ReplicaSet DaemonSet ControllerRevision",
     "coordination.k8s.io/v1": "Lease",
     "discovery.k8s.io/v1": "EndpointSlice",
     "events.k8s.io/v1": "Event=EventsV1",
     "rbac.authorization.k8s.io/v1": "Role RoleBinding ClusterRole ClusterRoleBinding",
     "apiextensions.k8s.io/v1": "CustomResourceDefinition",
-    "authentication.k8s.io/v1": "TokenReview SelfSubjectReview",
+    "authentication.k8s.io/v1": "TokenReview SelfSubjectReview TokenRequest",
+    "autoscaling/v1": "Scale",
+    "policy/v1": "Eviction",
     "authorization.k8s.io/v1": "SubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview LocalSubjectAccessReview=SubjectAccessReview",
 }
 
@@ -167,14 +169,24 @@ CRDColumn: name! type! format description priority:int jsonPath!
 CRDField: jsonPath!
 CRDConversion: strategy!:(None|Webhook) webhook:any
 CRDStatus: conditions:[Condition]@type acceptedNames:CRDNames storedVersions:[] observedGeneration:int
+DeleteOptions: gracePeriodSeconds:int preconditions:Preconditions orphanDependents:bool propagationPolicy dryRun:[] ignoreStoreReadErrorWithClusterBreakingPotential:bool
+Preconditions: uid resourceVersion
+Eviction: deleteOptions:DeleteOptions
+Scale: spec:ScaleSpec status:ScaleStatus
+ScaleSpec: replicas:int>=0
+ScaleStatus: replicas:int selector
+TokenRequest: spec:TokenRequestSpec status:any
+TokenRequestSpec: audiences:[] expirationSeconds:int boundObjectRef:BoundObjectRef
+BoundObjectRef: kind apiVersion name uid
 TokenReview: spec!:TokenReviewSpec status:any
 TokenReviewSpec: token audiences:[]
 SelfSubjectReview: status:any
-SubjectAccessReview: spec!:AccessSpec status:any
-SelfSubjectAccessReview: spec!:AccessSpec status:any
-AccessSpec: resourceAttributes:ResourceAttributes nonResourceAttributes:NonResourceAttributes user groups:[] extra:any uid
+SubjectAccessReview: spec:AccessSpec status:any
+SelfSubjectAccessReview: spec:OwnAccessSpec status:any
+OwnAccessSpec: resourceAttributes:ResourceAttributes nonResourceAttributes:NonResourceAttributes
+AccessSpec: resourceAttributes:ResourceAttributes nonResourceAttributes:NonResourceAttributes user groups:[] extra:lmap uid
 ResourceAttributes: namespace verb group version resource subresource name fieldSelector:any labelSelector:any
 NonResourceAttributes: path verb
-SelfSubjectRulesReview: spec!:RulesSpec status:any
+SelfSubjectRulesReview: spec:RulesSpec status:any
 RulesSpec: namespace
 """

@@ -25,6 +25,10 @@ _EXTENSIONS: Final = {
     "optional": re.compile(r"\.\?|\[\?|\boptional\b|\b(?:hasValue|orValue|optMap|optFlatMap)\("),
 }
 
+_CLAUSE: Final = re.compile(r"%((?:\.\d{0,9})?)(.?)", re.DOTALL)
+_VERBS: Final = "sdfebxXo"
+#: Digits behind the point that anybody may ask for: more cost time and memory, and say nothing.
+_MAX_PRECISION: Final = 1000
 #: What may be summed and what may be compared.
 _NUMBERS: Final = ("int", "double")
 _ORDERED: Final = ("int", "double", "string", "bool", "google.protobuf.Timestamp", "google.protobuf.Duration")
@@ -92,16 +96,22 @@ def _format(template: str, values: Sequence[Any]) -> str:
     items = iter(_items(values))
 
     def one(match: re.Match[str]) -> str:
-        if match[2] == "%":
+        precision, verb = match[1], match[2]
+        if verb == "%":
             return "%"
+        if verb not in _VERBS or int(precision[1:] or 0) > _MAX_PRECISION:
+            raise ValueError(f"could not parse formatting clause {match[0]!r}")
         value = next(items)
-        if match[2] == "s":
+        if verb == "s":
             return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
-        if match[2] == "b":
+        if verb == "b":
             return format(value, "b")
-        return str(f"%{match[1]}{match[2]}" % value)
+        return str(f"%{precision}{verb}" % value)
 
-    return re.sub(r"%((?:\.\d+)?)([sdfebxXo%])", one, template)
+    try:
+        return _CLAUSE.sub(one, template)
+    except StopIteration as exc:
+        raise ValueError("the format has more clauses than there are values") from exc
 
 
 def _slice(text: str, start: int, end: int | None = None) -> str:

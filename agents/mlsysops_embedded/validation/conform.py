@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.errors import ApiError, Cause, UndecodableError
 from mlsysops_embedded.machinery import meta, shapes
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import builtin, schema, semantics
@@ -19,6 +19,7 @@ __all__ = ["decode", "validate"]
 
 Obj = dict[str, Any]
 _MAX_ANNOTATION_BYTES: Final = 256 * 1024
+_MAX_MANAGER_BYTES: Final = 128
 _TYPE: Final = "FieldValueTypeInvalid"
 _GO_FORMATS: Final = re.compile(r"must be of type (?:int32|int64|byte|date-time|micro-time): ")
 
@@ -67,7 +68,7 @@ def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: b
         raise ApiError.bad_request(f"failed to create typed patch object ({_name(obj)}; {info.kind}): {text}")
     if unknown and call.validation == "Strict":
         text = ", ".join(f'unknown field "{path}"' for path in unknown)
-        raise ApiError.bad_request(
+        raise UndecodableError.bad_request(
             f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: strict decoding error: {text}'
         )
     if call.validation == "Warn":
@@ -79,17 +80,18 @@ def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: b
         causes += [cause for cause in schema.validate(obj, shape) if cause not in causes]
     wrong = [cause for cause in causes if _undecodable(info, cause)]
     if wrong:
-        raise ApiError.bad_request(
+        raise UndecodableError.bad_request(
             f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
             + "; ".join(cause["message"].partition(": ")[2].partition(": ")[2] for cause in wrong)
         )
     if not info.custom:
         # List types guide apply; what may not come twice in built-in kinds their own checks say.
         causes = [cause for cause in causes if cause["reason"] != "FieldValueDuplicate"]
-    if not default:
-        causes = [cause for cause in causes if cause["reason"] != "FieldValueRequired"]
+    if not default:  # what comes twice, ownership refuses
+        partial = ("FieldValueRequired", "FieldValueDuplicate")
+        causes = [cause for cause in causes if cause["reason"] not in partial]
     if not info.custom and (faults := quantity_faults(obj, shape)):
-        raise ApiError.bad_request(
+        raise UndecodableError.bad_request(
             f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
             + "; ".join(str(fault) for fault in faults)
         )
@@ -113,13 +115,6 @@ def _others(info: ResourceInfo, obj: Obj, known: set[str]) -> list[Cause]:
         return [cause for cause in semantics.check(info, obj, None) if cause["field"] not in known]
     except (KeyError, AttributeError, TypeError, ValueError):
         return []  # the schema's faults are what the checks between fields stumble over
-
-
-def _finalizer_fault(info: ResourceInfo, name: str) -> str:
-    built_in = not info.custom and info.group != "apiextensions.k8s.io"
-    if built_in and "/" not in name and name not in ("kubernetes", "orphan", "foregroundDeletion"):
-        return "name is neither a standard finalizer name nor is it fully qualified"
-    return meta.qualified_fault(name)
 
 
 def _name(obj: Obj) -> str:
@@ -155,7 +150,7 @@ def _metadata_faults(info: ResourceInfo, obj: Obj, old: Obj | None) -> Iterator[
                         "FieldValueInvalid", "metadata.annotations", f"Invalid value: {schema.json_text(key)}: {why}"
                     )
                 )
-        if sum(len(k) + len(v) for k, v in annotations.items()) > _MAX_ANNOTATION_BYTES:
+        if sum(len(k.encode()) + len(v.encode()) for k, v in annotations.items()) > _MAX_ANNOTATION_BYTES:
             (
                 yield Cause(
                     "FieldValueTooLong",
@@ -164,12 +159,17 @@ def _metadata_faults(info: ResourceInfo, obj: Obj, old: Obj | None) -> Iterator[
                 )
             )
     for finalizer in metadata.get("finalizers") or ():
-        if why := _finalizer_fault(info, finalizer):
+        standard = not info.custom and info.group != "apiextensions.k8s.io"
+        if why := meta.finalizer_fault(finalizer) if standard else meta.qualified_fault(finalizer):
             (
                 yield Cause(
                     "FieldValueInvalid", "metadata.finalizers", f"Invalid value: {schema.json_text(finalizer)}: {why}"
                 )
             )
+    for index, entry in enumerate(metadata.get("managedFields") or ()):
+        if isinstance(entry, dict) and len(str(entry.get("manager", "")).encode()) > _MAX_MANAGER_BYTES:
+            field = f"metadata.managedFields[{index}].manager"
+            yield Cause("FieldValueTooLong", field, f"Too long: may not be more than {_MAX_MANAGER_BYTES} bytes")
     controllers = [ref for ref in metadata.get("ownerReferences") or () if ref.get("controller")]
     if len(controllers) > 1:
         (

@@ -6,12 +6,7 @@ forms of kube-openapi `pkg/validation/errors` as apiextensions reports them.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
-import ipaddress
-import re
-import uuid
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -20,15 +15,12 @@ import orjson
 import re2
 
 from mlsysops_embedded.errors import Cause
-from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.validation.formats import format_ok
 
 __all__ = ["compile_pattern", "default", "drop_nulls", "json_text", "prune", "type_name", "validate"]
 
 Schema = Mapping[str, Any]
 _ROOT: Final = frozenset(("apiVersion", "kind", "metadata"))
-_QUANTITY: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?")
-_DURATION: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|0")
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def json_text(value: Any) -> str:
@@ -116,53 +108,29 @@ def prune(
 
 
 def default(value: Any, schema: Schema) -> None:
-    """Fills in defaults in place."""
+    """Fills in defaults in place, and drops the nulls of fields that neither may be null nor have a default.
+
+    Source: apiextensions-apiserver `pkg/apiserver/schema/defaulting/{algorithm,prune}.go`.
+    """
     if isinstance(value, dict):
         properties = schema.get("properties") or {}
         for key, sub in properties.items():
             if "default" in sub and (key not in value or (value[key] is None and not sub.get("nullable"))):
                 value[key] = copy.deepcopy(sub["default"])
-            if key in value:
-                default(value[key], sub)
         extra = schema.get("additionalProperties")
-        if isinstance(extra, Mapping):
-            for key, item in value.items():
-                if key not in properties:
-                    default(item, extra)
+        for key in list(value):
+            child = properties.get(key, extra if isinstance(extra, Mapping) else None)
+            if child is None:
+                continue
+            if value[key] is None and not child.get("nullable"):
+                del value[key]
+            else:
+                default(value[key], child)
     elif isinstance(value, list):
         items = schema.get("items")
         if items:
             for item in value:
                 default(item, items)
-
-
-def _format_ok(value: str, form: str) -> bool:
-    try:
-        if form in ("date-time", "datetime"):
-            return "T" in value.upper() and meta.parse_time(value.upper()).tzinfo is not None
-        if form == "micro-time":
-            return "." in value and _format_ok(value, "date-time")
-        if form == "date":
-            return bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)) and bool(meta.parse_time(value))
-        if form == "byte":
-            base64.b64decode(value, validate=True)
-        elif form == "duration":
-            return bool(_DURATION.fullmatch(value))
-        elif form in ("uuid", "uuid4", "uuid3", "uuid5"):
-            uuid.UUID(value)
-        elif form == "ipv4":
-            ipaddress.IPv4Address(value)
-        elif form == "ipv6":
-            ipaddress.IPv6Address(value)
-        elif form == "cidr":
-            ipaddress.ip_network(value, strict=False)
-        elif form == "email":
-            return bool(_EMAIL.fullmatch(value))
-        elif form == "quantity":
-            return bool(_QUANTITY.fullmatch(value))
-    except (ValueError, binascii.Error):
-        return False
-    return True
 
 
 def _invalid(path: str, value: Any, why: str) -> Cause:
@@ -179,7 +147,7 @@ def _type_ok(value: Any, schema: Schema) -> bool:
     if kind == "number":
         return actual in ("integer", "number")
     if kind == "integer" and actual == "number":
-        return bool(value == int(value))
+        return bool(value == int(value)) and "x-go" not in schema  # whose decoder takes no fraction at all
     return bool(actual == kind)
 
 
@@ -278,8 +246,10 @@ def _validate_string(value: str, schema: Schema, path: str, causes: list[Cause])
     if "pattern" in schema and not compile_pattern(schema["pattern"]).search(value):
         causes.append(_invalid(path, value, f"{path} in body should match '{schema['pattern']}'"))
     form = schema.get("format")
-    if form and not _format_ok(value, form):
-        causes.append(_invalid(path, value, f"{path} in body must be of type {form}: {json_text(value)}"))
+    if form and not format_ok(value, form):
+        shown = json_text(value)
+        text = f"Invalid value: {shown}: {path} in body must be of type {form}: {shown}"
+        causes.append(Cause("FieldValueTypeInvalid", path, text))
 
 
 def _validate_number(value: float, schema: Schema, path: str, causes: list[Cause]) -> None:
@@ -308,7 +278,9 @@ def _validate_number(value: float, schema: Schema, path: str, causes: list[Cause
         if abs(ratio - round(ratio)) > 1e-9 * max(1.0, abs(ratio)):
             causes.append(_invalid(path, value, f"{path} in body should be a multiple of {schema['multipleOf']}"))
     bits = {"int32": 31, "int64": 63}.get(schema.get("format", ""), 63 if schema.get("type") == "integer" else 0)
-    if bits and not -(2**bits) <= value < 2**bits:
+    # What is below the least integer was read as a float, which may have been rounded up to it.
+    low = value > -(2**bits) if type(value) is float else value >= -(2**bits)
+    if bits and not (low and value < 2**bits):
         causes.append(_invalid(path, value, f"{path} in body must be of type int{bits + 1}: {json_text(value)}"))
 
 

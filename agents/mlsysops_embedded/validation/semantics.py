@@ -260,6 +260,9 @@ def _role(obj: Obj, old: Obj | None) -> Iterator[Cause]:
 
 
 def _namespace(obj: Obj, old: Obj | None) -> Iterator[Cause]:
+    for index, name in enumerate((obj.get("spec") or {}).get("finalizers") or ()):
+        if why := meta.finalizer_fault(name):
+            yield invalid(f"spec.finalizers[{index}]", name, why)
     phase = (obj.get("status") or {}).get("phase")
     if phase == "Terminating" and not obj["metadata"].get("deletionTimestamp"):
         yield invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from typing import Any
+
 import pytest
-from kube_api import Api, Obj, failure, hold, lease, names, path, pod, version
+from kube_api import Api, Obj, config_map, failure, hold, lease, names, path, pod, version
 
 URL = "leases"
 
@@ -273,3 +277,42 @@ def test_fields_that_nobody_selects_by(api: Api, kind: str) -> None:
 def test_fields_of_kinds_that_have_none_of_their_own(api: Api, kind: str) -> None:
     status = failure(api.get(path(kind), fieldSelector="foo=bar"), 400, "BadRequest")
     assert status["message"] == '"foo" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def forged(token: str, **changes: Any) -> str:
+    content = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    return base64.urlsafe_b64encode(json.dumps({**content, **changes}).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"rv": 0}, 400), ({"rv": True}, 400), ({"start": ["", ""]}, 400), ({"rv": 10**15}, 504)]
+)
+def test_forged_tokens(api: Api, namespace: str, changes: Obj, code: int) -> None:
+    for name in ("a", "b", "c"):
+        api.create(path("configmaps", namespace), config_map(name))
+    token = api.read(path("configmaps", namespace), limit=1)["metadata"]["continue"]
+    response = api.get(path("configmaps", namespace), **{"limit": 1, "continue": forged(token, **changes)})
+    assert response.status_code == code, response.text
+
+
+def test_what_comes_twice_counts_once(api: Api, namespace: str) -> None:
+    for name in ("a", "b", "c"):
+        api.create(path("configmaps", namespace), config_map(name))
+    found = api.http.get(path("configmaps", namespace) + "?limit=1&limit=2").json()
+    assert len(found["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=%D9%A3",
+        "resourceVersion=%D9%A3",
+        "limit=9223372036854775808",
+        "labelSelector=A/b",
+        "labelSelector=a%3E1_0",
+        "fieldSelector=metadata.name%3D%5Cx",
+        "fieldSelector=metadata.name%20%3D%20x",
+    ],
+)
+def test_what_only_looks_right(api: Api, namespace: str, query: str) -> None:
+    failure(api.http.get(f"{path('configmaps', namespace)}?{query}"), 400, "BadRequest")

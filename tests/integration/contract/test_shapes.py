@@ -176,6 +176,16 @@ class TestServices:
         made = self.made(api, namespace, clusterIP="None")
         assert (made["ipFamilies"], made["ipFamilyPolicy"]) == (["IPv4", "IPv6"], "RequireDualStack")
 
+    def test_change_their_type(self, api: Api, namespace: str) -> None:
+        """What only the former type has goes with it."""
+        url = path("services", namespace, "s")
+        self.made(api, namespace, selector={"a": "b"}, ports=[{"port": 80}])
+        outside = api.merge(url, {"spec": {"type": "ExternalName", "externalName": "example.com"}})["spec"]
+        assert not {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"} & set(outside)
+        assert api.merge(url, {"spec": {"type": "NodePort", "externalName": None}})["spec"]["clusterIP"]
+        inside = api.merge(url, {"spec": {"type": "ClusterIP"}})["spec"]
+        assert "externalTrafficPolicy" not in inside
+
     def test_ports_are_not_twice(self, api: Api, namespace: str) -> None:
         ports = [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]
         response = api.post(path("services", namespace), {"metadata": {"name": "s"}, "spec": {"ports": ports}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from kube_api import Api, Obj, Watch, failure, hold, lease, names, path, version
+from kube_api import Api, Obj, Watch, config_map, failure, hold, lease, names, path, version
 from kube_targets import Target
 
 URL = "leases"
@@ -246,3 +246,12 @@ def test_head_of_line(api: Api, namespace: str) -> None:
         for index in range(30):
             api.create(url, lease(f"cm-{index}", "x" * 100_000))
     assert len(api.read(url)["items"]) == 30
+
+
+def test_from_a_version_that_is_not_there_yet(api: Api, namespace: str) -> None:
+    """What comes before it is not shown, wherever the number is from."""
+    url = path("configmaps", namespace)
+    begin = int(api.read(url)["metadata"]["resourceVersion"])
+    with api.watch(url, resourceVersion=begin + 1_000_000, timeoutSeconds=3) as watch:
+        api.create(url, config_map("early"))
+        assert [event["type"] for event in watch.rest()] in ([], ["ERROR"])

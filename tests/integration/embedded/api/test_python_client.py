@@ -43,7 +43,7 @@ def test_typed_calls(kube: Any, namespace: str) -> None:
     made = apps.create_namespaced_deployment(namespace, deployment("web"))
     assert made.spec.template.spec.containers[0].image_pull_policy == "IfNotPresent"
     apps.patch_namespaced_deployment(name="web", namespace=namespace, body={"metadata": {"labels": {"a": "b"}}})
-    assert apps.read_namespaced_deployment_scale("web", namespace).spec.replicas == 0
+    assert not apps.read_namespaced_deployment_scale("web", namespace).spec.replicas
     apps.patch_namespaced_deployment_scale("web", namespace, {"spec": {"replicas": 1}})
     core.create_namespaced_config_map(
         namespace, client.V1ConfigMap(metadata=client.V1ObjectMeta(name="c"), data={"a": "b"})

@@ -75,7 +75,7 @@ async def test_nothing_is_evicted_while_most_nodes_are_silent_at_once(tmp_path: 
         async with plane.client() as client:
             await plane.ready(client)
             for name in names:
-                await client.create(NODES, {"metadata": {"name": name}, "spec": {}})
+                await client.create(NODES, {"metadata": {"name": name}})
                 ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
                 await client.patch(NODES, name, ready, patch_type="merge", subresource="status")
                 await client.create(LEASES, {"metadata": {"name": name}, "spec": {}}, LEASE_NAMESPACE)

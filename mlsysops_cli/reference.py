@@ -1,4 +1,4 @@
-"""``python -m mlsysops_cli.reference ROOT``: writes ``docs/reference/cli.md`` from the commands themselves."""
+"""``python -m mlsysops_cli.reference ROOT``: writes the reference of commands and inventories from what knows them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer.main
 
 from mlsysops_cli.examples import EXAMPLES
 from mlsysops_cli.globals import attach, options
+from mlsysops_cli.inventory.variables import reference as variables
 from mlsysops_cli.main import EXIT_CODES, GROUPS
 
 __all__ = ["generated_files", "main"]
@@ -51,7 +52,7 @@ the API, and `jsonpath=TEMPLATE` picks from it with the templates of kubectl: `{
 
 
 def main() -> None:
-    """Write the file below the directory given (the present one without)."""
+    """Write the files below the directory given (the present one without)."""
     root = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     for name, text in generated_files().items():
         path = root / name
@@ -73,7 +74,7 @@ def generated_files() -> dict[str, str]:
         for name, child in children.items():
             if not child.hidden:
                 parts.append("".join(_command(f"mls {group} {name}", child)))
-    return {"docs/reference/cli.md": "\n".join(parts)}
+    return {"docs/reference/cli.md": "\n".join(parts), "docs/reference/inventory.md": variables()}
 
 
 def _global_options() -> str:

@@ -48,7 +48,7 @@ def unregister(settings: Settings, infra_id: str, type_: str, *, dry_run: str, f
     with connect(settings) as api:
         dry = "server" if dry_run != "none" else ""  # both only ask whether it could be done
         path = path_of("v1", "infra", infra_id)
-        result = api.send("DELETE", path, type=type_, dryRun=dry, **({"force": "true"} if force else {}))
+        result = api.send("DELETE", path, type=type_, dryRun=dry, force=force or "")
     suffix = f" ({dry_run} dry run)" if result["dryRun"] else ""
     text = f"infrastructure/{result['id']} unregistered{suffix}\n"
     emit_document(settings, result, kind="infrastructure", name="id", text=text)

@@ -8,7 +8,8 @@ from mlsysops_core.errors import Fault, InvalidInput
 from mlsysops_core.settings import PlacementSettings
 from pydantic import ValidationError
 
-from mlsysops_cli.inventory.checks import check_addresses, check_labels, check_name, check_networks
+from mlsysops_cli.inventory.addresses import check_addresses
+from mlsysops_cli.inventory.checks import check_labels, check_name, check_networks
 from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
 from mlsysops_cli.inventory.extras import read_export, read_settings
 from mlsysops_cli.inventory.groups import Membership, find_memberships
@@ -17,6 +18,7 @@ from mlsysops_cli.inventory.loader import RawInventory, load_inventory
 from mlsysops_cli.inventory.nodes import read_node
 from mlsysops_cli.inventory.plugins import read_plugins
 from mlsysops_cli.inventory.values import Reader
+from mlsysops_cli.inventory.variables import check_variables
 from mlsysops_cli.slice.existing import ExistingSettings
 from mlsysops_cli.slice.model import Cluster, Engine, FarEdgeDevice, Host, Slice
 
@@ -72,6 +74,7 @@ class _Builder:
         clusters = self._clusters(members, management)
         hosts = self._hosts(members, management, clusters)
         far_edge = self._far_edge(members, hosts)
+        check_variables(self.raw, self.faults, [member.name for member in members])
         check_addresses(self.raw, self.faults, hosts, far_edge)
         manager = hosts.get(management.name) if management else None
         continuum_pods = self._cidr([management], "pod_cidr") if management else None

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mlsysops_core.errors import Fault
 
     from mlsysops_cli.inventory.loader import RawInventory
-    from mlsysops_cli.slice.model import Engine, FarEdgeDevice, Host
+    from mlsysops_cli.slice.model import Engine, Host
 
-__all__ = ["check_addresses", "check_labels", "check_name", "check_networks"]
+__all__ = ["check_labels", "check_name", "check_networks"]
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
@@ -66,26 +66,6 @@ def check_name(
     if what == "cluster name":
         hint += ", set as mls_cluster"
     faults.append(raw.fault(*place, message=f"{what} {name!r} is not a DNS-1123 name", hint=hint, path=place[0]))
-
-
-def check_addresses(
-    raw: RawInventory, faults: list[Fault], hosts: Mapping[str, Host], devices: Sequence[FarEdgeDevice]
-) -> None:
-    """Add a fault for hosts that are not local and have one address."""
-    seen: dict[str, str] = {}
-    named = [(host.name, host.address) for host in hosts.values() if not host.local]
-    for name, address in [*named, *((device.name, device.address) for device in devices)]:
-        port = raw.hosts[name].get("ansible_port", 22)
-        first = seen.setdefault(f"{address}:{port}", name)
-        if first != name:
-            faults.append(
-                raw.fault(
-                    name,
-                    "ansible_host",
-                    message=f"hosts {first} and {name} have one address, {address}",
-                    hint="every host of a slice needs its own ansible_host",
-                )
-            )
 
 
 def check_labels(raw: RawInventory, faults: list[Fault], hosts: Mapping[str, Host], engine: Engine) -> None:

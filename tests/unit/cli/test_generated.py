@@ -10,9 +10,10 @@ from mlsysops_cli.main import GROUPS
 from mlsysops_cli.reference import generated_files
 
 
-def test_the_reference_of_the_command_line_is_current(repository: Path) -> None:
-    written = (repository / "docs/reference/cli.md").read_text(encoding="utf-8")
-    assert written == generated_files()["docs/reference/cli.md"], "run `python -m mlsysops_cli.reference .`"
+@pytest.mark.parametrize("page", ["docs/reference/cli.md", "docs/reference/inventory.md"])
+def test_the_reference_is_current(repository: Path, page: str) -> None:
+    written = (repository / page).read_text(encoding="utf-8")
+    assert written == generated_files()[page], "run `python -m mlsysops_cli.reference .`"
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -72,3 +72,19 @@ def test_settings(mls: Any) -> None:
     assert mls("manage", "delete-system-target", "--metric", "energy", "-o", "name").out == "systemtarget/carbon\n"
     result = mls("manage", "delete-system-target", "--metric", "energy")
     assert (result.code, result.errors) == (6, ["error: the slice has no target for 'energy' (targets: carbon)"])
+
+
+def test_a_cluster_that_agents_report_to_is_unregistered_by_force_alone(mls: Any) -> None:
+    cluster = {
+        "apiVersion": "mlsysops.eu/v1",
+        "kind": "MLSysOpsCluster",
+        "metadata": {"name": "c1", "namespace": "mlsysops"},
+    }
+    agents = [{"name": "c1", "tier": "cluster", "ready": True, "lastSeen": "2026-01-01T00:00:00Z"}]
+    spec = {"name": "c1", "cluster_id": "c1", "nodes": []}
+    mls.store.put(resource_of("MLSysOpsCluster"), {**cluster, "spec": spec, "status": {"agents": agents}})
+    refused = mls("infra", "unregister-infra", "c1")
+    assert refused.code == 7
+    assert "cluster 'c1' is in use: agents report to it (c1)" in refused.errors[0]
+    assert "--force" in refused.errors[0]
+    assert mls("infra", "unregister-infra", "c1", "--force").out == "infrastructure/c1 unregistered\n"

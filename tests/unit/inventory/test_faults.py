@@ -75,6 +75,27 @@ def test_good_inventory(tmp_path: Path) -> None:
         ("worker2: {", "worker2: {labels: {'a b': 1}, ", "is no label name", ""),
         ("worker2: {", "worker2: {mls_continuum_layer: moon, ", "mls_continuum_layer of host worker2 is moon", "cloud"),
         ("worker2: {", "worker2: {pod_cidr: [1], ", "is [1], wanted text", "quote"),
+        (
+            "10.0.0.4",
+            "'-oProxyCommand=x'",
+            "ansible_host of host worker2 is '-oProxyCommand=x', which is no address",
+            "IPv4",
+        ),
+        ("10.0.0.4", "10.0.0.256", "is '10.0.0.256', which is no address", "such as 10.0.0.3"),
+        ("10.0.0.4", "127.0.0.1", "is '127.0.0.1', which means another host", "set mls_address"),
+        (
+            "worker2: {",
+            "worker2: {mls_address: 0.0.0.0, ",
+            "mls_address of host worker2 is '0.0.0.0'",
+            "others reach it",
+        ),
+        ("worker2: {", "worker2: {ansible_port: ssh, ", "ansible_port of host worker2 is 'ssh'", "from 1 to 65535"),
+        (
+            "worker2: {",
+            "worker2: {mls_wokers: 1, mls_gatway: a, ",
+            "unknown variable mls_gatway",
+            "did you mean mls_gateway",
+        ),
         ("worker2: {", "worker2: {mls_hardware: 5, ", "is not a mapping", ""),
         (
             "worker2: {",

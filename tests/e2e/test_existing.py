@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.server
 import os
 import re
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,7 @@ def inventory(person: Newcomer, clusters: Planes, form: str, **more: Any) -> str
                 "mls_engine": "existing",
                 "mls_agents": form,
                 "ansible_connection": "local",
+                **more.get("vars", {}),
             },
             "children": {
                 "management_cluster": {"hosts": {"mgmt": management | more.get("management", {})}},
@@ -210,9 +213,36 @@ def tokens_stay_where_they_belong(person: Newcomer, clusters: Clusters) -> None:
         assert not any(token in about for token in tokens)
 
 
+@pytest.fixture
+def collector() -> Iterator[tuple[str, set[tuple[str, str | None]]]]:
+    """A collector of the user's; its URL, and what it was sent with which token."""
+    taken: set[tuple[str, str | None]] = set()
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            taken.add((self.path, self.headers["Authorization"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", taken
+        server.shutdown()
+        thread.join()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a node agent keeps its state below /var/lib, which is root's")
-def test_agents_as_pods(person: Newcomer, clusters: Clusters) -> None:
-    file = inventory(person, clusters, "pods")
+def test_agents_as_pods(
+    person: Newcomer, clusters: Clusters, collector: tuple[str, set[tuple[str, str | None]]]
+) -> None:
+    headers = {"Authorization": "Bearer of-the-collector"}
+    file = inventory(person, clusters, "pods", vars={"mls_otlp_endpoint": collector[0], "mls_otlp_headers": headers})
     done = person.run(f"mls framework deploy-all -i {file} -o json", timeout=400).json()
     assert done["northbound"] == "https://127.121.1.10:8000"
     again = person.run(f"mls framework deploy-all -i {file} -o json", timeout=400).json()
@@ -225,6 +255,11 @@ def test_agents_as_pods(person: Newcomer, clusters: Clusters) -> None:
     described = person.run("mls infra list").out
     assert "node-a" in described
     assert "node-b" in described
+    # Their metrics and traces go to the user's collector, with what that wants, which is nowhere but in a Secret.
+    sent = {(path, headers["Authorization"]) for path in ("/v1/metrics", "/v1/traces")}
+    wait_for("metrics and traces at the collector", lambda: collector[1] == sent, timeout=120)
+    state = person.home / ".local/share/mlsysops"
+    assert not [path for path in state.rglob("*") if path.is_file() and b"of-the-collector" in path.read_bytes()]
 
     person.run("mls framework destroy-all --yes --remove-applications --purge", timeout=400)
     assert ours(clusters) == {name: set() for name in (CONTINUUM, "host", "member1")}

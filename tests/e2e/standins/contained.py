@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-MOUNTS = ("/etc/mlsysops-secrets/", "/etc/mlsysops/", "/var/lib/mlsysops")
+MOUNTS = ("/etc/mlsysops-secrets/", "/etc/mlsysops-telemetry/", "/etc/mlsysops/", "/var/lib/mlsysops")
 
 
 def moved(value: Any, rootfs: Path, machine: Path | None = None) -> Any:

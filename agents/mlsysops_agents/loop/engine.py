@@ -40,7 +40,7 @@ class EngineSettings:
 
     Attributes:
         debounce: Least time between the starts of two runs of one analysis; the first trigger after a quiet time runs at once.
-        concurrency: Analyses that run side by side.
+        concurrency: Analyses that run side by side, of core policies and of the others each.
         policy_concurrency: Of these, those of one policy; fewer, so that one that hangs leaves room for the others.
         late_assets: Assets in a row on which a policy must be late before all its analyses pause.
         cycle: Limits of one run.
@@ -104,10 +104,12 @@ class Engine:
         )
         self._analyses: dict[tuple[str, str], Analysis] = {}
         self._by_asset: defaultdict[str, list[Analysis]] = defaultdict(list)
-        self._by_metric: defaultdict[str, set[Analysis]] = defaultdict(set)
+        #: By metric and asset: a sample costs as much as the assets it is about, however many others there are.
+        self._by_metric: dict[str, dict[str, set[Analysis]]] = {}
         self._timers = Timers(clock, self._due)
         self._shares = Shares(self._settings.concurrency, self._settings.policy_concurrency, self._settings.late_assets)
         self._last_conditions: list[dict[str, str]] = []
+        self._ended = False
         #: Called whenever a circuit breaker opens or closes.
         self.on_conditions: Callable[[Sequence[dict[str, str]]], None] | None = None
 
@@ -188,11 +190,11 @@ class Engine:
         made = policy.make_context(asset, kept)
         if context is not None and made == context:
             made = context  # what runs it elsewhere knows this one
-        analysis = Analysis(policy, asset, made, self._shares.of(policy.name))
+        analysis = Analysis(policy, asset, made, self._shares.of(policy.name, core=policy.declaration.core))
         self._analyses[analysis.key] = analysis
         self._by_asset[asset].append(analysis)
         for metric in policy.declaration.metrics:
-            self._by_metric[metric].add(analysis)
+            self._by_metric.setdefault(metric, {}).setdefault(asset, set()).add(analysis)
         self._trigger(analysis, trigger)
 
     def _drop(self, analysis: Analysis) -> None:
@@ -201,9 +203,13 @@ class Engine:
         self._by_asset[analysis.asset].remove(analysis)
         self._timers.cancel(analysis.key)
         for metric in analysis.policy.declaration.metrics:
-            self._by_metric[metric].discard(analysis)
-            if not self._by_metric[metric]:
-                del self._by_metric[metric]
+            assets = self._by_metric.get(metric, {})
+            asset_analyses = assets.get(analysis.asset, set())
+            asset_analyses.discard(analysis)
+            if not asset_analyses:
+                assets.pop(analysis.asset, None)
+            if not assets:
+                self._by_metric.pop(metric, None)
         self._cycle.forget(*analysis.key)
         if analysis.task is not None:
             analysis.task.cancel()
@@ -223,14 +229,14 @@ class Engine:
             concerned: Assets that a sample is about; None where it may be about any.
         """
         for sample in samples:
-            analyses = self._by_metric.get(sample.metric)
-            if not analyses:
+            by_asset = self._by_metric.get(sample.metric)
+            if not by_asset:
                 continue
             assets = concerned(sample)
-            wanted = None if assets is None else set(assets)
-            for analysis in analyses:
-                if wanted is None or analysis.asset in wanted:
-                    self._trigger(analysis, Trigger("telemetry", sample.metric))
+            trigger = Trigger("telemetry", sample.metric)
+            for asset in tuple(by_asset) if assets is None else set(assets) & by_asset.keys():
+                for analysis in tuple(by_asset[asset]):
+                    self._trigger(analysis, trigger)
 
     # -- running -----------------------------------------------------------------------------------------------
 
@@ -246,6 +252,7 @@ class Engine:
                 group.create_task(self._scheduler.run())
                 group.create_task(self._sweep())
         finally:
+            self._ended = True
             running = [analysis.task for analysis in self._analyses.values() if analysis.task is not None]
             for task in running:
                 task.cancel()
@@ -284,6 +291,8 @@ class Engine:
             self._schedule(analysis)
 
     def _schedule(self, analysis: Analysis) -> None:
+        if self._ended:
+            return  # what it still waits for is looked at when the agent starts again
         now = self._clock.monotonic()
         at = max(analysis.started + self._settings.debounce, analysis.open_until)
         if at <= now:

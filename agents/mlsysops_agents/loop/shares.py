@@ -2,7 +2,8 @@
 
 Analyses share a bounded number of slots, and one whose policy hangs keeps its slot until its time is up. Two things keep a
 policy that hangs from starving the rest: it has only a few of the slots at a time (a bulkhead), and once it was late on several
-assets in a row with no answer between, all its analyses pause (a circuit breaker). Both patterns: Nygard, "Release It!", ch. 5.
+assets in a row with no answer between, all its analyses pause (a circuit breaker). Core policies have slots of their own: however
+many of the others hang, applications are looked after. Both patterns: Nygard, "Release It!", ch. 5.
 """
 
 from __future__ import annotations
@@ -72,22 +73,22 @@ class Shares:
     """The shares of all policies, by name.
 
     Args:
-        slots: Analyses side by side, of all policies.
+        slots: Analyses side by side, of core policies, and of all the others.
         limit: Of one policy.
         late_assets: As for `Share`.
     """
 
     def __init__(self, slots: int, limit: int, late_assets: int) -> None:
-        self._slots = asyncio.Semaphore(slots)
+        self._slots = {core: asyncio.Semaphore(slots) for core in (False, True)}
         self._limit = limit
         self._late_assets = late_assets
         self._by_policy: dict[str, Share] = {}
 
-    def of(self, policy: str) -> Share:
+    def of(self, policy: str, *, core: bool = False) -> Share:
         """Return the share of a policy."""
         share = self._by_policy.get(policy)
         if share is None:
-            share = self._by_policy[policy] = Share(self._slots, self._limit, self._late_assets)
+            share = self._by_policy[policy] = Share(self._slots[core], self._limit, self._late_assets)
         return share
 
     def drop(self, policy: str) -> None:

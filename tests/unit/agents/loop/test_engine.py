@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from mlsysops_agents.loop import SqliteKnowledge, Trigger
-from mlsysops_core.contracts import Sample, Scope
+from mlsysops_agents.loop import Engine, SqliteKnowledge, Trigger, VirtualClock
+from mlsysops_core.contracts import AgentIdentity, Sample, Scope
 
-from .conftest import MakeBench, always, policy
+from .conftest import MakeBench, World, always, policy
 
 
 class Counter:
@@ -228,3 +228,63 @@ async def test_ten_thousand_idle_analyses_do_nothing(bench: MakeBench) -> None:
     assert len(counter.runs) == 10_000
     await world.clock.advance(86_400)
     assert len(counter.runs) == 10_000
+
+
+class Named(str):
+    """The name of an asset that counts how often it is looked up."""
+
+    looks = 0
+
+    def __hash__(self) -> int:
+        Named.looks += 1
+        return super().__hash__()
+
+
+async def test_a_sample_costs_as_much_as_the_assets_it_is_about(bench: MakeBench) -> None:
+    counter = Counter()
+    world = await bench(policy("load", counter, telemetry={"metrics": ["load"]}))
+    for number in range(500):
+        world.engine.add_asset(Named(f"a{number}"), Scope.APPLICATION)
+    for _ in range(500):
+        await world.clock.settle()
+    await world.clock.advance(1)
+    assert len(counter.runs) == 500
+    Named.looks = 0
+    world.engine.observe([Sample("load", 1.0, 0.0)] * 100, lambda _sample: ["a7"])
+    assert Named.looks < 500
+    await world.clock.advance(1)
+    assert counter.runs[500:] == ["a7"]
+
+
+async def test_an_engine_that_ends_begins_nothing_more() -> None:
+    turns: list[str] = []
+
+    async def analyze(_context: dict[str, Any], asset: str) -> bool:
+        turns.append(asset)
+        await asyncio.Event().wait()
+        return False
+
+    engine = Engine(
+        AgentIdentity("cluster", "c"),
+        clock=VirtualClock(),
+        knowledge=SqliteKnowledge(":memory:"),
+        inputs=World(),
+        policies=[policy("p", analyze)],
+        mechanisms={},
+    )
+    running = asyncio.create_task(engine.run())
+    for number in range(10):  # of which some wait for a slot, with what had them looked at
+        engine.add_asset(f"a{number}", Scope.APPLICATION)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    begun = list(turns)
+    assert 0 < len(begun) < 10
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    engine.notify("a0", Trigger("change"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert turns == begun
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -97,3 +97,20 @@ async def test_a_policy_late_on_some_assets_goes_on_with_the_others(bench: MakeB
         await world.clock.advance(10)
         world.engine.notify("x", Trigger("change"))
     assert [item["asset"] for item in world.engine.conditions()] == ["bad"]
+
+
+async def test_core_policies_run_however_many_others_hang(bench: MakeBench) -> None:
+    seen: list[float] = []
+
+    async def core(_context: dict[str, Any], _asset: str) -> bool:
+        seen.append(world.clock.monotonic())
+        return False
+
+    hanging = [policy(f"hang{number}", hang) for number in range(EngineSettings().concurrency)]
+    world = await bench(*hanging, policy("core", core, core=True))
+    world.engine.add_asset("a", Scope.APPLICATION)
+    await world.clock.settle()
+    world.engine.notify("a", Trigger("change"))
+    await world.clock.advance(1)
+    assert len(seen) == 2
+    assert max(seen) <= 1.0  # those that hang are given up after ten seconds

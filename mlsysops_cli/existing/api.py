@@ -6,7 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError
+from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import (
+    Api,
+    ApiError,
+    ApiUnreachableError,
+    CredentialsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,13 +109,17 @@ def look(kubeconfig: str, wanted: Iterable[Need], *, karmada: bool) -> Findings:
     except ApiUnreachableError as exc:
         findings.reached = False
         findings.problems.append((str(exc), "start it, or correct the server's address in the kubeconfig"))
+    except CredentialsError as exc:
+        findings.problems.append(_unusable(exc))
     except ApiError as exc:
         findings.problems.append(_refusal(exc))
     except Exception as exc:  # noqa: BLE001 - the kubeconfig library raises whatever a plug-in for credentials raises
-        findings.problems.append(
-            (f"its credentials cannot be used: {' '.join(str(exc).split())[:200]}", "log in again")
-        )
+        findings.problems.append(_unusable(exc))
     return findings
+
+
+def _unusable(exc: Exception) -> tuple[str, str]:
+    return f"its credentials cannot be used: {' '.join(str(exc).split())[:200]}", "log in again"
 
 
 def _look(api: Api, findings: Findings, wanted: list[Need], karmada: bool) -> None:
@@ -182,4 +191,6 @@ def _allowed(api: Api, need: Need, verb: str) -> bool:
 def _refusal(exc: ApiError) -> tuple[str, str]:
     if exc.code == 401:
         return "it does not accept the kubeconfig's credentials", "they may have expired: fetch the kubeconfig anew"
+    if "system:anonymous" in str(exc):
+        return "the kubeconfig's user has no credentials", "name a context whose user has some"
     return f"it answers: {exc}", "use an administrator's kubeconfig" if exc.code == 403 else "see its log"

@@ -53,6 +53,7 @@ def read_kubeconfig(source: KubeconfigSource) -> dict[str, Any]:
         if wanted not in known:
             raise InvalidInput(f"{path}: context {name} names the {kind} {wanted!r}, which is not there")
         parts[kind] = _embedded(path, kind, dict(known[wanted]))
+    _must_be_usable(f"{path}: context {name}", parts["user"])
     if not parts["cluster"].get("server"):
         raise InvalidInput(f"{path}: the cluster of context {name} has no server")
     kept = {key: value for key, value in context.items() if key == "namespace"}
@@ -109,6 +110,22 @@ def _embedded(path: Path, kind: str, part: dict[str, Any]) -> dict[str, Any]:
     if isinstance(program, dict) and "/" in str(program.get("command", "")):
         part["exec"] = program | {"command": str(path.parent / str(program["command"]))}
     return part
+
+
+def _must_be_usable(place: str, user: dict[str, Any]) -> None:
+    """Refuse what kubectl would do otherwise than we do, or not do any more; each would end as somebody else, or as nobody."""
+    if user.get("as"):
+        raise InvalidInput(
+            f"{place} impersonates {user['as']}", hint="name a context whose user has the permissions itself"
+        )
+    provider = user.get("auth-provider")
+    kind = provider.get("name") if isinstance(provider, dict) else None
+    if kind and kind != "oidc":
+        hint = "have your provider's command write the kubeconfig anew: it names a program (exec) then"
+        raise InvalidInput(f"{place} has the auth-provider {kind}, which Kubernetes has removed", hint=hint)
+    if user.get("password") and not any(user.get(key) for key in ("token", "tokenFile", "exec")):
+        hint = "name a context with a certificate, a token or a program (exec)"
+        raise InvalidInput(f"{place} has a password, which Kubernetes takes no longer", hint=hint)
 
 
 def _list(names: dict[str, Any]) -> str:

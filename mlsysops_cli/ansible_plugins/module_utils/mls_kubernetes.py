@@ -6,14 +6,17 @@ that no object is changed by a model on its way.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import threading
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Api", "ApiError", "ApiUnreachableError", "essence", "is_ours", "load_manifests"]
+__all__ = ["Api", "ApiError", "ApiUnreachableError", "CredentialsError", "essence", "is_ours", "load_manifests"]
 
 Object = dict[str, Any]
 
@@ -30,6 +33,13 @@ class ApiError(Exception):
         self.code = code
 
 
+class CredentialsError(ApiError):
+    """The kubeconfig's program for credentials gave none."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(401, message)
+
+
 class ApiUnreachableError(Exception):
     """The API does not answer."""
 
@@ -41,12 +51,21 @@ class Api:
         kubeconfig: Path of a kubeconfig; its current context is used.
         timeout: Seconds of one attempt.
         retries: Further attempts where there is no answer.
+
+    Raises:
+        CredentialsError: The kubeconfig has a program for credentials, which gives none.
     """
 
     def __init__(self, kubeconfig: str, *, timeout: float = 30.0, retries: int = 3) -> None:
         import kubernetes.config  # slow to import, and absent where nothing is applied
 
-        client = kubernetes.config.new_client_from_config(config_file=kubeconfig)
+        with _told():
+            client = kubernetes.config.new_client_from_config(config_file=kubeconfig)
+        if not client.configuration.verify_ssl:
+            import urllib3.exceptions
+
+            # Whoever wrote insecure-skip-tls-verify knows; a warning at each request tells nobody more.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.host = client.configuration.host.rstrip("/")
         self._pool = client.rest_client.pool_manager
         self._headers = {"Accept": "application/json"}
@@ -196,6 +215,27 @@ class Api:
             delay = min(delay * 1.5, 0.5)
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raise what the official client only logs: a program for credentials has failed, and it would go on as nobody."""
+    said: list[str] = []
+    here = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == here:
+                said.append(" ".join(record.getMessage().split()))
+
+    listener = Listener(logging.ERROR)
+    logging.getLogger().addHandler(listener)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(listener)
+    if said:
+        raise CredentialsError("; ".join(said)[:200])
+
+
 def _patience(retries: int) -> Any:
     """Return which requests are sent again: those without an answer so often, and those of a server that is busy.
 
@@ -209,7 +249,7 @@ def _patience(retries: int) -> Any:
             return asked if asked is None else min(asked, _LONGEST_PAUSE)
 
     return Patience(
-        None,
+        _TIMES_TOLD + retries,
         connect=retries,
         read=retries,
         other=retries,

@@ -264,9 +264,10 @@ async def test_an_engine_that_ends_begins_nothing_more() -> None:
         await asyncio.Event().wait()
         return False
 
+    clock = VirtualClock()
     engine = Engine(
         AgentIdentity("cluster", "c"),
-        clock=VirtualClock(),
+        clock=clock,
         knowledge=SqliteKnowledge(":memory:"),
         inputs=World(),
         policies=[policy("p", analyze)],
@@ -275,16 +276,13 @@ async def test_an_engine_that_ends_begins_nothing_more() -> None:
     running = asyncio.create_task(engine.run())
     for number in range(10):  # of which some wait for a slot, with what had them looked at
         engine.add_asset(f"a{number}", Scope.APPLICATION)
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await clock.advance(1)  # no debounce is left to wait for
     begun = list(turns)
     assert 0 < len(begun) < 10
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await clock.settle()
     engine.notify("a0", Trigger("change"))
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await clock.settle()
     assert turns == begun
     assert asyncio.all_tasks() == {asyncio.current_task()}

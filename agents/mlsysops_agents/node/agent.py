@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.contracts import Mechanism, Scope
+from mlsysops_core.contracts import Clock, Mechanism, Scope
 from mlsysops_core.errors import MlsError
 from mlsysops_core.plugins import PluginError
 
@@ -19,7 +19,7 @@ from mlsysops_agents.extension import Concerns, Decisions, PolicyManager, Target
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger, status_entry
 
 from .farewell import Farewell
-from .settings import UNINSTALL, is_uninstalled, orphaned, put_back, restore_node, tidy
+from .settings import UNINSTALL, is_uninstalled, put_back, put_back_orphans, restore_node, tidy
 from .status import NodeReport
 from .world import NodeHandle, NodeWorld, components_here
 
@@ -69,7 +69,8 @@ class NodeAgent:
         self._handle: NodeHandle | None = None
         self._manager: PolicyManager | None = None
         self._mechanisms: Mapping[str, Mechanism] = {}
-        self._settling: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[bool]] = set()
+        self._resists = asyncio.Event()
         self._own = (self._name, f"system/{self._name}")
         self._concerns = Concerns(self._own)
         self._decisions = Decisions(
@@ -240,7 +241,7 @@ class NodeAgent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(engine.run(), name="engine")
                 tasks.create_task(manager.run(engine), name="policies")
-                tasks.create_task(self._put_back_orphans(manager), name="orphans")
+                tasks.create_task(self._put_back_orphans(manager, clock), name="orphans")
         finally:
             self._engine = None
             if self._farewell.said or is_uninstalled(config.state_dir):
@@ -259,23 +260,28 @@ class NodeAgent:
 
     # -- what mechanisms have set --------------------------------------------------------------------------------
 
-    async def _put_back_orphans(self, manager: PolicyManager) -> None:
-        """Put back what policies had set that were taken away while the agent was not running."""
+    async def _put_back_orphans(self, manager: PolicyManager, clock: Clock) -> None:
+        """Put back what policies had set that were taken away, also while the agent was not running."""
         await manager.settled()
-        for policy in orphaned(self._mechanisms, manager.known):
-            await self.policy_removed(policy)
+        await put_back_orphans(self._mechanisms, lambda: manager.known, clock, self._policy_gone, self._resists)
 
     async def policy_removed(self, name: str) -> None:
         """Put back what a policy that no longer runs had set."""
-        await self._settle(f"policy {name} is removed", put_back(self._mechanisms, policy=name))
+        if not await self._policy_gone(name):
+            self._resists.set()
 
-    async def _settle(self, why: str, work: Awaitable[Sequence[str]]) -> None:
+    async def _policy_gone(self, name: str) -> bool:
+        return await self._settle(f"policy {name} is removed", put_back(self._mechanisms, policy=name))
+
+    async def _settle(self, why: str, work: Awaitable[Sequence[str]]) -> bool:
         try:
             for line in await work:
                 _log.info("%s: %s", why, line)
         except MlsError as exc:
             # It stays on record: the next occasion, or the next process, tries again.
             _log.error("%s: %s", why, exc)
+            return False
+        return True
 
     def _later(self, why: str, work: Coroutine[Any, Any, Sequence[str]]) -> None:
         task = asyncio.get_running_loop().create_task(self._settle(why, work))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from mlsysops_core.contracts import AgentIdentity, Mechanism, Object
+from mlsysops_core.contracts import AgentIdentity, Clock, Mechanism, Object
 from mlsysops_core.errors import MlsError, PartialFailure
 from mlsysops_core.knobs import Restorable
 from mlsysops_core.plugins import load_mechanisms
@@ -24,10 +24,12 @@ from mlsysops_agents.loop import SystemClock
 
 from .world import NodeHandle
 
-__all__ = ["UNINSTALL", "is_uninstalled", "orphaned", "put_back", "restore_node", "tidy"]
+__all__ = ["UNINSTALL", "is_uninstalled", "orphaned", "put_back", "put_back_orphans", "restore_node", "tidy"]
 
 _log = logging.getLogger(__name__)
 
+#: What could not be put back is tried again after this many seconds.
+_AGAIN_SECONDS = 60.0
 #: File in the state directory that says that the agent will not come back.
 UNINSTALL = "uninstall"
 
@@ -65,6 +67,31 @@ def orphaned(mechanisms: Mapping[str, Mechanism], policies: Set[str]) -> frozens
     """Return the policies whose settings are in force although they are not among those that run."""
     held = (item.policies() for item in mechanisms.values() if isinstance(item, Restorable))
     return frozenset[str]().union(*held) - policies
+
+
+async def put_back_orphans(
+    mechanisms: Mapping[str, Mechanism],
+    policies: Callable[[], Set[str]],
+    clock: Clock,
+    put_back_of: Callable[[str], Awaitable[bool]],
+    resists: asyncio.Event,
+) -> None:
+    """Put back what policies had set that do not run any more, until cancelled.
+
+    Args:
+        mechanisms: Mechanisms by name.
+        policies: The policies that run.
+        clock: Time.
+        put_back_of: Puts back what a policy had set; says whether all of it is.
+        resists: Set where some of it is not: a CPU that is offline, a knob that is busy. It is tried again then.
+    """
+    while True:
+        for policy in sorted(orphaned(mechanisms, policies())):
+            if not await put_back_of(policy):
+                resists.set()
+        await resists.wait()
+        resists.clear()
+        await clock.sleep(_AGAIN_SECONDS)
 
 
 async def _all(

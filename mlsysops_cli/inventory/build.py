@@ -105,7 +105,10 @@ class _Builder:
         settings = read_settings(self.raw, self.read, hosts, self.faults)
         if self.faults or manager is None:
             raise InvalidInput(faults=sorted(dict.fromkeys(self.faults)))
-        images = {part: self.read.shared(f"mls_{part}_image") for part in ("agents", "northbound")}
+        images = {
+            "agents": self.read.shared("mls_agents_image"),
+            "northbound": self.read.shared("mls_northbound_image"),
+        }
         return Slice(
             name=slice_name,
             continuum=manager.cluster,

@@ -6,10 +6,13 @@ program is used instead of Ansible's Python API because that API is GPL-licensed
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -21,6 +24,9 @@ from mlsysops_core.errors import Fault, InvalidInput, TimedOut, UsageError
 __all__ = ["RawInventory", "ansible_program", "load_inventory"]
 
 _TIMEOUT = 60.0
+#: Bytes; ten thousand hosts take a tenth of it. A program or a range of hosts without an end must not take the machine's.
+_MAX_MEMORY = 4 * 1024**3
+_YAML = (".yml", ".yaml", ".json")
 _MAX_SOURCE = 4 * 1024 * 1024
 
 
@@ -113,20 +119,46 @@ def load_inventory(path: str, *, vault_password_file: str | None = None) -> RawI
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
     }
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, stdin=subprocess.DEVNULL, env=environment, timeout=_TIMEOUT, check=False
+    status, output, errors = _run(argv, environment, path)
+    if status != 0:
+        plugin = (
+            "script" if os.access(source, os.X_OK) and source.is_file() else "yaml" if source.suffix in _YAML else "ini"
         )
-    except subprocess.TimeoutExpired as exc:
-        raise TimedOut(f"{path}: the inventory was not read within {_TIMEOUT:.0f} s") from exc
-    errors = done.stderr.decode("utf-8", "replace")
-    if done.returncode != 0:
-        raise InvalidInput(faults=[_loader_fault(path, errors)])
+        raise InvalidInput(faults=[_loader_fault(path, errors, plugin)])
     try:
-        data = json.loads(done.stdout)
+        data = json.loads(output)
     except ValueError as exc:
         raise InvalidInput(f"{path}: ansible-inventory printed no JSON", hint=_last_line(errors)) from exc
     return _raw(path, data, source)
+
+
+def _run(argv: list[str], environment: dict[str, str], shown: str) -> tuple[int, bytes, str]:
+    """Run a program in a session of its own, with an end in time and in memory for it and for what it starts.
+
+    Returns:
+        Its exit status, standard output and standard error.
+
+    Raises:
+        TimedOut: It does not come to an end; neither it nor what it started is left.
+    """
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+        start_new_session=True,
+    ) as child:  # fmt: skip
+        with contextlib.suppress(OSError, ValueError):  # it ended already, or may have less anyway
+            resource.prlimit(child.pid, resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
+        try:
+            output, errors = child.communicate(timeout=_TIMEOUT)
+        except BaseException as exc:  # Ctrl-C, too: it is in a session of its own and does not see it
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            if isinstance(exc, subprocess.TimeoutExpired):
+                hint = (
+                    "a dynamic inventory has to come to an end; `ansible-inventory --list -i FILE` shows where it hangs"
+                )
+                raise TimedOut(f"{shown}: the inventory was not read within {_TIMEOUT:.0f} s", hint=hint) from exc
+            raise
+    return child.returncode, output, errors.decode("utf-8", "replace")
 
 
 def _check_text(source: Path, shown: str) -> None:
@@ -181,17 +213,26 @@ def _texts(source: Path, shown: str) -> dict[str, list[str]]:
     return texts
 
 
-def _loader_fault(path: str, errors: str) -> Fault:
-    """Make one line of what Ansible says about an inventory that it cannot read."""
+def _loader_fault(path: str, errors: str, plugin: str) -> Fault:
+    """Make one line of what Ansible says about an inventory that it cannot read.
+
+    Args:
+        path: What the user named.
+        errors: What Ansible wrote to standard error: what each of its plugins says, one after the other.
+        plugin: The one whose word counts.
+    """
     if "vault" in errors.lower():
         message = next((line for line in errors.splitlines() if "decrypt" in line.lower()), "vaulted").rpartition(": ")[
             2
         ]
         hint = "give the password with --vault-password-file or ANSIBLE_VAULT_PASSWORD_FILE"
         return Fault(source=path, message=message, hint=hint)
-    plugin = "auto" if path.endswith((".yml", ".yaml", ".json")) else "ini"
     said = re.search(rf"with '{plugin}' plugin: (?:Failed to parse inventory: |YAML parsing failed: )?(.+)", errors)
     message = said[1] if said else " ".join(re.sub(r"\[(?:ERROR|WARNING)\]:", "", errors).split())[-400:]
+    if "MemoryError" in errors:
+        message = f"reading it takes more than {_MAX_MEMORY // 1024**3} GiB of memory"
+    elif plugin == "script" and (own := re.search(r"Standard error from inventory script:\s+(.+)", errors)):
+        message = f"{message.rstrip('.')}: {own[1].strip()}"
     where = re.search(r"Origin: (?!<)\S+?:(\d+):(\d+)", errors)
     line, column = (int(where[1]), int(where[2])) if where else (0, 0)
     return Fault(

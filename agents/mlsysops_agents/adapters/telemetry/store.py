@@ -115,7 +115,7 @@ class TelemetryStore:
             if point.time < now - self._max_age:
                 too_old += 1
                 continue
-            series = self._store(point, min(point.time, now) if point.time > now + _SKEW_SECONDS else point.time)
+            series = self._store(point, min(point.time, now) if point.time > now + _SKEW_SECONDS else point.time, now)
             if series is None:
                 ignored += 1
             else:
@@ -126,18 +126,20 @@ class TelemetryStore:
                 self._tell(subscriber, fresh)
         return Ingested(len(fresh), ignored, too_old)
 
-    def _store(self, point: Point, when: float) -> Series | None:
+    def _store(self, point: Point, when: float, now: float) -> Series | None:
         series = self._series.get(point.key)
         value = point.value
         if series is None:
             series = self._add(point)
         else:
             last_time, last_value = series.ring.last()
-            if when <= last_time:
+            if when <= last_time <= now + _SKEW_SECONDS:
                 return None
             if point.kind in {Kind.DELTA_COUNTER, Kind.DELTA_SUM}:
                 value += last_value
             series.start = point.start or series.start
+            if when <= last_time:  # this machine's clock was put back: what is stored would be the newest for as long
+                series.ring = Ring(self._max_points)
         series.ring.append(when, value)
         self._series.move_to_end(point.key)
         return series

@@ -139,6 +139,21 @@ def test_a_clock_that_runs_ahead_is_taken_as_now(store: TelemetryStore, clock: C
     assert near.time == clock.now + 30
 
 
+def test_a_clock_that_is_put_back_does_not_freeze_what_is_known(store: TelemetryStore, clock: Clock) -> None:
+    heard: list[float] = []
+    store.subscribe(lambda samples: heard.extend(sample.value for sample in samples))
+    for ago in (2, 1):
+        store.ingest([point(1.0, clock.now - ago)])
+    store.ingest([point(1.0, clock.now, "total", Kind.DELTA_COUNTER)])
+    clock.now -= 3600
+    store.ingest([point(2.0, clock.now), point(2.0, clock.now, "total", Kind.DELTA_COUNTER)])
+    assert [store.latest(name).value for name in ("m", "total")] == [2.0, 3.0]  # type: ignore[union-attr]
+    assert heard == [1.0, 1.0, 1.0, 2.0, 3.0]
+    assert [sample.value for sample in store.window("m", 600)] == [2.0]
+    store.ingest([point(9.0, clock.now)])  # heard before
+    assert len(heard) == 5
+
+
 def test_deltas_become_cumulative(store: TelemetryStore, clock: Clock) -> None:
     store.ingest([point(value, clock.now + index, kind=Kind.DELTA_COUNTER) for index, value in enumerate([3, 4, 5])])
 

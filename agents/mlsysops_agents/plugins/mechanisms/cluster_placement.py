@@ -74,7 +74,7 @@ class ClusterPlacementMechanism:
             return f"application {read.application} is gone"
         registered = sorted(item["metadata"]["name"] for item in self._handle.objects.items("MLSysOpsCluster"))
         for action in read.actions:
-            if action.verb != "remove" and (objection := _objection(application, action, registered)):
+            if objection := _objection(application, action, registered):
                 return objection
         return ""
 
@@ -109,15 +109,24 @@ def component_clusters(application: Mapping[str, Any]) -> dict[str, str]:
 
 def _objection(application: Mapping[str, Any], action: Action, registered: list[str]) -> str:
     component, present = action.component, component_clusters(application).get(action.component)
+    if action.verb == "remove":
+        # Else a policy could move anything: take it away here, and it is assigned anew elsewhere.
+        described = {item["metadata"]["name"] for item in (application.get("spec") or {}).get("components") or ()}
+        leaves = component in described and present is not None and _runs(application, component, present)
+        return _forbidden(application) if leaves else ""
     if action.host not in registered:
         return f"there is no cluster {action.host} for component {component}: clusters are {', '.join(registered) or 'none'}"
     if action.verb == "move" and action.source is not None and action.source != present:
         return f"component {component} is assigned to {present}, not to {action.source}"
     # What runs may leave its cluster only where its owner permits it; what a cluster has no place for loses nothing.
     leaves = present not in (None, action.host) and _runs(application, component, str(present))
-    if leaves and not is_permitted("component_relocation", application.get("spec") or {}):
-        return f"component_relocation is not among the permitted_actions of {application['metadata']['name']}"
-    return ""
+    return _forbidden(application) if leaves else ""
+
+
+def _forbidden(application: Mapping[str, Any]) -> str:
+    if is_permitted("component_relocation", application.get("spec") or {}):
+        return ""
+    return f"component_relocation is not among the permitted_actions of {application['metadata']['name']}"
 
 
 def _runs(application: Mapping[str, Any], component: str, cluster: str) -> bool:

@@ -143,7 +143,9 @@ class Fluidity:
 
     def _objection(self, description: Application, assigned: set[str], action: Action) -> str:
         if action.verb == "remove":
-            return ""
+            # Else a policy could move anything: take it away here, and it is placed anew elsewhere.
+            here = self._node_of(description.name, action.component) if action.component in assigned else None
+            return "" if here is None else self._must_stay(description, action.component, here)
         if action.verb == "connect":
             elsewhere = action.component in partners(description, assigned)
             return "" if elsewhere else f"component {action.component} is in no other cluster"
@@ -157,11 +159,8 @@ class Fluidity:
                 return f"component {action.component} is on {present} already"
             if action.source is not None and action.source != present:
                 return f"component {action.component} is on {present}, not on {action.source}"
-            # A component whose node still serves may move only where its owner permits it.
-            if present is not None and not _may_move(description):
-                still_fits = self._handle.objection(description.name, action.component, present) is None
-                if still_fits:
-                    return f"component_relocation is not among the permitted_actions of {description.name}"
+            if present is not None and (kept := self._must_stay(description, action.component, present)):
+                return kept
         if action.verb == "change_spec":
             return _forbidden_change(description, action)
         if action.verb == "deploy" and present not in (None, action.host):
@@ -171,6 +170,12 @@ class Fluidity:
         if rejected is not None and not (action.verb == "deploy" and present == host):
             return f"component {action.component} does not fit on {host}: {rejected.filter} ({rejected.reason})"
         return ""
+
+    def _must_stay(self, description: Application, component: str, present: str) -> str:
+        """Say why a component may not leave its node: one that still serves is left only where the owner permits it."""
+        if _may_move(description) or self._handle.objection(description.name, component, present) is not None:
+            return ""
+        return f"component_relocation is not among the permitted_actions of {description.name}"
 
     def _workload(self, owner: Mapping[str, Any], description: Application, action: Action) -> Workload:
         component = description.component(action.component)

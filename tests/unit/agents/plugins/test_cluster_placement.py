@@ -96,6 +96,22 @@ async def test_what_runs_leaves_its_cluster_only_where_that_is_permitted() -> No
     assert mechanism.check(moving("c1", "c2")) == ""
 
 
+async def test_removal_is_no_way_around_that() -> None:
+    handle, mechanism = made()
+    removal = {"name": "app", "deployment_plan": {"web": [{"action": "remove", "host": "c1"}]}}
+    await mechanism.apply({"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c1"}]}})
+    assert mechanism.check(removal) == ""  # it has no node there: nothing is lost
+    app = dict(handle.objects.get("MLSysOpsApp", "app") or {})
+    app["status"] = {"components": [{"name": "web", "cluster": "c1", "node": "w1"}]}
+    handle.objects.put(app)
+    assert mechanism.check(removal) == "component_relocation is not among the permitted_actions of app"
+    others = [item for item in app["spec"]["components"] if item["metadata"]["name"] != "web"]
+    handle.objects.put({**app, "spec": {**app["spec"], "components": others}})
+    assert mechanism.check(removal) == ""  # it is described no more
+    handle.objects.put({**app, "spec": {**app["spec"], "permitted_actions": ["*"]}})
+    assert mechanism.check(removal) == ""
+
+
 async def test_a_plan_that_breaks_later_is_taken_back() -> None:
     handle, mechanism = made()
     await mechanism.apply({"name": "app", "deployment_plan": {"web": [{"action": "deploy", "host": "c1"}]}})

@@ -186,10 +186,27 @@ async def test_a_change_of_the_specification_is_no_move() -> None:
 
 
 async def test_removal_takes_all_objects_of_the_component() -> None:
-    world = World()
+    world = World(WEB, permitted_actions=["component_relocation"])
     await world.do("deploy", host="n1")
     await world.do("remove", host="n1")
     assert {kind for kind, _ in world.objects.stored} == {"MLSysOpsApp"}
+
+
+async def test_removal_is_no_way_around_the_owner_s_permission() -> None:
+    """What is taken away is placed anew, so that it would be a move."""
+    world = World()
+    check = world.mechanism.check
+    assert check(action("remove", host="n1")) == ""  # it is nowhere
+    await world.do("deploy", host="n1")
+    assert check(action("remove", host="n1")) == "component_relocation is not among the permitted_actions of app"
+    world.handle.unfit = {"web": Rejected("n1", "ready", "gone", "web")}
+    assert check(action("remove", host="n1")) == ""
+    world.handle.unfit = {}
+    world.describe(WEB, permitted_actions=["component_relocation"])
+    assert check(action("remove", host="n1")) == ""
+    # What is described no more, or for another cluster now, goes without being asked about.
+    world.describe({**WEB, "metadata": {"name": "other"}})
+    assert check(action("remove", host="n1")) == ""
 
 
 async def test_a_service_name_belongs_to_the_first_application() -> None:

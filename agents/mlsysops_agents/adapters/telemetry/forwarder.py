@@ -158,7 +158,7 @@ class Forwarder:
         for series in self._store.all_series():
             alive.add(series.key)
             when, value = series.ring.last()
-            if self._sent.get(series.key, float("-inf")) < when:
+            if self._sent.get(series.key) != when:  # earlier where the clock was put back
                 owed.append(Point(series.key, value, when, series.kind, series.unit, series.start))
         for key in self._sent.keys() - alive:
             del self._sent[key]

@@ -94,7 +94,9 @@ class Windows:
 
     async def restore(self) -> int:
         """Give the store back what an earlier process kept; returns how many values that were."""
-        points = await asyncio.to_thread(self._read)
+        # What lies in the future is of a time when the clock was wrong: it would be taken for the newest there is.
+        now = self._now()
+        points = [point for point in await asyncio.to_thread(self._read) if point.time <= now]
         for first in range(0, len(points), _POINTS_AT_ONCE):
             self._store.ingest(points[first : first + _POINTS_AT_ONCE])
             await asyncio.sleep(0)
@@ -132,8 +134,11 @@ class Windows:
 
     def _new_of(self, series: Series) -> _Stretch | None:
         kept = self._kept.get(series.key, float("-inf"))
-        if series.ring.last()[0] <= kept:
+        last = series.ring.last()[0]
+        if last == kept:
             return None
+        if last < kept:  # the clock was put back, and the series begun anew
+            kept = float("-inf")
         pairs = [pair for pair in series.ring.since(kept) if pair[0] > kept]
         return _Stretch(series.key, series.kind, series.unit, series.start, pairs)
 

@@ -54,6 +54,19 @@ async def test_newest_value_of_each_series_once(store: TelemetryStore, upstream:
     assert upstream.values() == [{"a": 2, "b": 1}, {"b": 3}]
 
 
+async def test_a_clock_that_is_put_back_holds_nothing_back(upstream: Upstream) -> None:
+    now = NOW
+    store = TelemetryStore(now=lambda: now)
+    forwarder = Forwarder(store, upstream, interval=5)
+    ingest(store, 100, a=1)
+    await forwarder.cycle()
+    now -= 3600
+    ingest(store, 100 - 3600, a=2)
+    await forwarder.cycle()
+    await forwarder.cycle()
+    assert upstream.values() == [{"a": 1}, {"a": 2}]
+
+
 async def test_outage_costs_intermediate_values_only(store: TelemetryStore, upstream: Upstream) -> None:
     forwarder = Forwarder(store, upstream, interval=5)
     upstream.failure = PushError("away", retryable=True)

@@ -69,6 +69,19 @@ async def test_only_what_is_new_is_written(tmp_path: Path) -> None:
     assert len(again.rows()) == 2
 
 
+async def test_what_comes_after_the_clock_was_put_back_is_kept(tmp_path: Path) -> None:
+    world = World(tmp_path / "w.sqlite")
+    await world.at(20_000, Point(RATE, 1, 20_000))
+    await world.at(15_000, Point(RATE, 2, 15_000))
+    await world.at(15_030, Point(RATE, 3, 15_030))
+    again = World(tmp_path / "w.sqlite", 15_040.0)
+    await again.windows.restore()
+    again.store.ingest([Point(RATE, 4, 15_040)])
+    newest = again.store.latest("rate")
+    assert newest is not None
+    assert newest.value == 4
+
+
 async def test_what_is_too_old_goes_and_its_series_with_it(tmp_path: Path) -> None:
     world = World(tmp_path / "w.sqlite")
     await world.at(10_000, Point(RATE, 1, 10_000), Point(TOTAL, 1, 10_000))

@@ -162,7 +162,7 @@ class EventRecorder:
         self._buckets.move_to_end(subject)
         while len(self._buckets) > _REMEMBERED:
             self._buckets.popitem(last=False)
-        bucket.tokens = min(float(_BURST), bucket.tokens + (now - bucket.at) / _REFILL_SECONDS)
+        bucket.tokens = min(float(_BURST), bucket.tokens + max(0.0, now - bucket.at) / _REFILL_SECONDS)
         bucket.at = now
         if bucket.tokens < 1.0:
             return False

@@ -21,7 +21,7 @@ from mlsysops_core.errors import MlsError, Refused
 
 from mlsysops_agents.adapters.journal import Journal
 
-from .errors import Expired
+from .errors import Expired, Throttled
 
 if TYPE_CHECKING:
     from .resources import Resource
@@ -108,11 +108,17 @@ class Backoff:
         """Start again from ``initial``: it went well."""
         self._next = self._initial
 
-    def delay(self) -> float:
-        """Seconds to wait now; the next answer is longer."""
+    def delay(self, error: MlsError | None = None) -> float:
+        """Seconds to wait now; the next answer is longer.
+
+        Args:
+            error: What went wrong: a server that is busy may say itself when to come again (HTTP 429, Retry-After), which
+                counts up to ``maximum``, and a little more so that not all come at once.
+        """
         ceiling = self._next
         self._next = min(self._next * 2, self._maximum)
-        return ceiling * self._random.uniform(0.5, 1.0)
+        asked = min(error.retry_after, self._maximum) if isinstance(error, Throttled) else 0.0
+        return max(ceiling * self._random.uniform(0.5, 1.0), asked * self._random.uniform(1.0, 1.5))
 
 
 def object_key(obj: Mapping[str, Any]) -> str:
@@ -247,6 +253,7 @@ class Informer:
         """Follow the resource until cancelled."""
         while True:
             started = time.monotonic()
+            failure: MlsError | None = None
             try:
                 if not self._resource_version:
                     await self._list()
@@ -265,6 +272,7 @@ class Informer:
                 _log.info("watch of %s expired, listing again: %s", self.resource.plural, exc)
                 self._resource_version = ""
             except MlsError as exc:
+                failure = exc
                 level = logging.DEBUG if self._complained else logging.WARNING
                 hint = "; check the RBAC of this agent" if isinstance(exc, Refused) else ""
                 _log.log(level, "cannot follow %s, trying again: %s%s", self.resource.plural, exc, hint)
@@ -273,7 +281,7 @@ class Informer:
                 # Not an object as the API promises: say so in full, and start over rather than guess what was missed.
                 _log.exception("malformed answer while following %s, listing again", self.resource.plural)
                 self._resource_version = ""
-            await asyncio.sleep(self._backoff.delay())
+            await asyncio.sleep(self._backoff.delay(failure))
 
     def _contact(self) -> None:
         if self._complained:

@@ -113,7 +113,7 @@ class Heartbeat:
                 level = logging.DEBUG if self._complained else logging.WARNING
                 _log.log(level, "heartbeat %s not renewed, trying again: %s", self._name, exc)
                 self._complained = True
-                await asyncio.sleep(backoff.delay())
+                await asyncio.sleep(backoff.delay(exc))
                 continue
             if self._complained:
                 _log.info("heartbeat %s renewed again", self._name)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from mlsysops_agents.adapters.kubernetes import Backoff, Change, Expired, Informer, Resource
+from mlsysops_agents.adapters.kubernetes import Backoff, Change, Expired, Informer, Resource, Throttled
 from mlsysops_core.errors import Unreachable
 
 THINGS = Resource("example.com", "v1", "things", "Thing")
@@ -116,6 +116,26 @@ async def test_list_then_watch() -> None:
     assert found is not None
     assert found["kind"] == "Thing"
     assert "managedFields" not in found["metadata"]
+
+
+async def test_a_busy_server_is_asked_again_when_it_says_and_no_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        waited.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("mlsysops_agents.adapters.kubernetes.informer.asyncio.sleep", note)
+    script = Script(Throttled("busy", retry_after=7.0), Throttled("busy", retry_after=86400.0), ([thing("a", 1)], 5))
+    informer = Informer(script, THINGS, namespace="ns", backoff=Backoff(0.001, 30.0))  # type: ignore[arg-type]
+    task = asyncio.create_task(informer.run())
+    async with asyncio.timeout(60):
+        await script.exhausted.wait()
+    task.cancel()
+    assert 7 <= waited[0] <= 10.5
+    assert 30 <= waited[1] <= 45
+    assert len(informer) == 1
 
 
 async def test_pages_of_a_list_are_put_together() -> None:

@@ -15,7 +15,8 @@ from mlsysops_core.model import Application, Datacenter
 from .demand import Demand, demands_of, interactions_of
 from .explain import explain
 from .facts import NodeFacts
-from .goals import Weights
+from .fleet import Fleet
+from .goals import Weights, node_costs
 from .nodes import place
 
 __all__ = ["CLUSTER_FILTERS", "ClusterFacts", "place_on_clusters"]
@@ -150,8 +151,8 @@ def place_on_clusters(
         )
     settled = {name: host for name, host in stays.items() if name not in {m for d in moving for m in d.members}}
     outcomes = {
-        cluster.name: place(moving, cluster.nodes, interactions=interactions_of(application), weights=weights)
-        for cluster in allowed
+        cluster: place(moving, fleet, interactions=interactions_of(application), weights=weights)
+        for cluster, fleet in _comparable(allowed).items()
     }
     whole = {name: outcome for name, outcome in outcomes.items() if not outcome.unplaced}
     if whole:
@@ -163,6 +164,18 @@ def place_on_clusters(
     found = _divided(application, moving, clusters, allowed, rejected, settled, weights)
     # Better where it is, even out of reach, than nowhere.
     return replace(found, assignments={**stays, **found.assignments})
+
+
+def _comparable(clusters: Sequence[ClusterFacts]) -> dict[str, Fleet]:
+    """Return each cluster's nodes with what they cost among the nodes of all: only so one cluster is cheaper than another."""
+    costs = node_costs([node for cluster in clusters for node in cluster.nodes])
+    found: dict[str, Fleet] = {}
+    begin = 0
+    for cluster in clusters:
+        end = begin + len(cluster.nodes)
+        found[cluster.name] = Fleet(cluster.nodes, costs[begin:end])
+        begin = end
+    return found
 
 
 def _divided(

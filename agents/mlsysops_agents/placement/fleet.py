@@ -45,14 +45,15 @@ class _Rows:
 class _Described:
     """What does not depend on what is in use."""
 
-    def __init__(self, nodes: Sequence[NodeFacts]) -> None:
+    def __init__(self, nodes: Sequence[NodeFacts], costs: Sequence[tuple[float, ...]] | None = None) -> None:
         self._nodes = nodes
+        self._given = costs
         self.hosts = {node.name: host for host, node in enumerate(nodes)}
         self.rows = _Rows()
 
     @cached_property
-    def costs(self) -> list[tuple[float, ...]]:
-        return node_costs(self._nodes)
+    def costs(self) -> Sequence[tuple[float, ...]]:
+        return node_costs(self._nodes) if self._given is None else self._given
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -77,11 +78,12 @@ class Fleet(Sequence[NodeFacts]):
 
     Args:
         nodes: Their facts.
+        costs: Their costs as of `node_costs`, where they are compared with more nodes than these; among themselves where None.
     """
 
-    def __init__(self, nodes: Sequence[NodeFacts]) -> None:
+    def __init__(self, nodes: Sequence[NodeFacts], costs: Sequence[tuple[float, ...]] | None = None) -> None:
         self._nodes = tuple(nodes)
-        self._described = _Described(self._nodes)
+        self._described = _Described(self._nodes, costs)
         self._free: tuple[tuple[int, ...], ...] | None = None
 
     @classmethod

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlsysops_agents.placement import (
@@ -112,6 +115,33 @@ def test_an_application_stays_together_where_a_cluster_can_host_it(things: Thing
     assert outcome.assignments == {"a": "both", "b": "both"}
     assert outcome.rejected[0].candidate == "big"
     assert "removed by architecture" in outcome.rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        ({"power": {"max_consumption": {"value": 50}}}, {"power": {"max_consumption": {"value": 5}}}),
+        ({"power": {"target": {"co2_emission": {"value": 9}}}}, {"power": {"target": {"co2_emission": {"value": 1}}}}),
+        ({"labels": ["mlsysops.eu/cost=9"]}, {"labels": ["mlsysops.eu/cost=1"]}),
+        ({"labels": ["mlsysops.eu/trust=0.1"]}, {"labels": ["mlsysops.eu/trust=0.9"]}),
+        (
+            {"hardware": {"cpu": {"performance_indicator": 10}}},
+            {"hardware": {"cpu": {"performance_indicator": 90}}},
+        ),
+        ({"mobile": True}, {}),
+    ],
+)
+def test_clusters_are_compared_by_what_their_nodes_cost(
+    things: Things, worse: dict[str, Any], better: dict[str, Any]
+) -> None:
+    metric = {"application_metric_id": "m", "target": 1, "relation": "lower_than"}
+    wanted = things.component("a", data_criticality="high", qos_metrics=[metric])
+    clusters = [
+        ClusterFacts("c1", (things.node("n1", cluster_id="c1", **worse),)),
+        ClusterFacts("c2", (things.node("n1", cluster_id="c2", **better),)),
+    ]
+    for order in (clusters, clusters[::-1]):
+        assert place_on_clusters(things.application(wanted), order).assignments == {"a": "c2"}
 
 
 def test_an_application_is_divided_where_no_cluster_can_host_all_of_it(things: Things) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mlsysops_embedded.apiserver.call import Call, User
 from mlsysops_embedded.auth.authn import Authenticator
 from mlsysops_embedded.auth.nodes import NodeAccess
 from mlsysops_embedded.auth.rbac import Attributes, Authorizer
 from mlsysops_embedded.auth.tokens import AUDIENCE
 from mlsysops_embedded.errors import ApiError, Cause
+from mlsysops_embedded.machinery.call import Call, User
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import conform
 

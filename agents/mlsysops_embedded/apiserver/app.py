@@ -9,7 +9,6 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.access import Access
-from mlsysops_embedded.apiserver.call import ANONYMOUS
 from mlsysops_embedded.apiserver.discovery import Discovery
 from mlsysops_embedded.apiserver.http import Receive, Request, Scope, Send, respond, respond_status
 from mlsysops_embedded.apiserver.logs import LogProxy
@@ -24,6 +23,7 @@ from mlsysops_embedded.auth.escalation import EscalationCheck
 from mlsysops_embedded.auth.impersonation import impersonated
 from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import ANONYMOUS
 from mlsysops_embedded.machinery.selectors import parse_field_selector
 from mlsysops_embedded.release import GIT_VERSION, MINOR
 

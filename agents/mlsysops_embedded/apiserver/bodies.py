@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mlsysops_embedded.apiserver.call import Call, DeleteOptions
 from mlsysops_embedded.apiserver.incoming import metadata_of, place
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import Call, DeleteOptions
+from mlsysops_embedded.machinery.printers import COLUMNS
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import conform
 from mlsysops_embedded.validation.builtin import SCHEMAS
@@ -20,7 +21,8 @@ _POLICIES: Final = ("Foreground", "Background", "Orphan")
 def _body(group: str, version: str, kind: str) -> ResourceInfo:
     """What is known of a body's kind, in the form in which it is known of a resource."""
     schema = SCHEMAS[f"{group}/{version}" if group else version, kind]
-    return ResourceInfo(group, version, kind.lower() + "s", kind, schema=schema)
+    plural = f"{kind.lower()}s"
+    return ResourceInfo(group, version, plural, kind, bucket=plural, schema=schema, columns=COLUMNS.get(plural, ()))
 
 
 BINDING: Final = _body("", "v1", "Binding")

@@ -33,6 +33,12 @@ def _subresources(info: ResourceInfo) -> list[tuple[str, str, str, str, tuple[st
     return found
 
 
+def _abilities(info: ResourceInfo) -> Obj:
+    """What both forms of discovery say of a resource in the same words."""
+    named = {"shortNames": info.short_names, "categories": info.categories}
+    return {"verbs": list(info.verbs), **{key: list(value) for key, value in named.items() if value}}
+
+
 class Discovery:
     """Answers about the catalogue."""
 
@@ -85,18 +91,13 @@ class Discovery:
         for info in self._catalog:
             if (info.group, info.version) != (group, version):
                 continue
-            entry: Obj = {
+            head = {
                 "name": info.plural,
                 "singularName": info.singular,
                 "namespaced": info.namespaced,
                 "kind": info.kind,
-                "verbs": list(info.verbs),
             }
-            if info.short_names:
-                entry["shortNames"] = list(info.short_names)
-            if info.categories:
-                entry["categories"] = list(info.categories)
-            resources.append(entry)
+            resources.append({**head, **_abilities(info)})
             for name, sub_group, sub_version, kind, verbs in _subresources(info):
                 sub: Obj = {
                     "name": f"{info.plural}/{name}",
@@ -143,12 +144,8 @@ class Discovery:
             "responseKind": kind(info.group, info.version, info.kind),
             "scope": "Namespaced" if info.namespaced else "Cluster",
             "singularResource": info.singular,
-            "verbs": list(info.verbs),
+            **_abilities(info),
         }
-        if info.short_names:
-            entry["shortNames"] = list(info.short_names)
-        if info.categories:
-            entry["categories"] = list(info.categories)
         if subs := _subresources(info):
             entry["subresources"] = [
                 {"subresource": name, "responseKind": kind(group, version, sub), "verbs": list(verbs)}

@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl
 import orjson
 import yaml
 
-from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.machinery.call import User
 from mlsysops_embedded.machinery.protobuf import MEDIA_TYPE, decode_protobuf
 
 __all__ = ["MAX_BODY", "Request", "decode_body", "respond", "respond_status"]

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import orjson
 
-from mlsysops_embedded.apiserver.call import Call
 from mlsysops_embedded.errors import ApiError, Cause, UndecodableError
+from mlsysops_embedded.machinery.call import Call
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.validation import conform
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import orjson
 
-from mlsysops_embedded.apiserver.call import SYSTEM, Call, DeleteOptions
 from mlsysops_embedded.apiserver.query import Query
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.client.protocol import Object, PatchType, Resource
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import SYSTEM, Call, DeleteOptions
 from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
 from mlsysops_embedded.machinery.resources import ResourceInfo
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mlsysops_embedded.apiserver.bodies import deletion
-from mlsysops_embedded.apiserver.call import ANONYMOUS, Call, DeleteOptions
 from mlsysops_embedded.apiserver.http import Request, decode_body
 from mlsysops_embedded.apiserver.query import Query
 from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import ANONYMOUS, Call, DeleteOptions
 
 __all__ = ["call_of", "delete_options", "list_query"]
 

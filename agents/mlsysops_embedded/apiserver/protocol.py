@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from mlsysops_embedded.apiserver.call import User
+from mlsysops_embedded.machinery.call import User
 
 __all__ = ["PeerProtocol"]
 

@@ -89,8 +89,7 @@ class Reader:
 
     def read(self, bucket: str, namespace: str, name: str) -> Obj | None:
         """One object in stored form, for the server's own use."""
-        entry = self.store.get(bucket, (namespace, name))
-        return entry.parse() if entry else None
+        return self.store.read(bucket, namespace, name)
 
     async def page(self, info: ResourceInfo, namespace: str, query: Query) -> Page:
         """A list, or a page of it.

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import orjson
 
-from mlsysops_embedded.apiserver.call import SYSTEM, Call, DeleteOptions
 from mlsysops_embedded.apiserver.incoming import (
     OWNED,
     desired_changed,
@@ -25,6 +24,7 @@ from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.apiserver.strategies import Strategies
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import convert, meta, ownership
+from mlsysops_embedded.machinery.call import SYSTEM, Call, DeleteOptions
 from mlsysops_embedded.machinery.resources import Catalog, ResourceInfo
 from mlsysops_embedded.store import Entry, Store
 from mlsysops_embedded.validation import conform

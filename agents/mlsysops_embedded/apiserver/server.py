@@ -76,8 +76,8 @@ async def run_control_plane(config: ControlPlaneConfig) -> None:
         sock.close()
         raise ConfigError(f"pki_dir: {exc}") from exc
     async with open_registry(config.data_dir / "store.sqlite", service_cidr=config.service_cidr) as registry:
-        nodes = NodeAccess(registry)
-        access = Access(Authenticator(registry, signer), Authorizer(registry, nodes.allowed), nodes)
+        nodes = NodeAccess(registry.store)
+        access = Access(Authenticator(registry.store, signer), Authorizer(registry.store, nodes.allowed), nodes)
         audit = AuditLog(config.data_dir / "audit.log")
         kubelets = Kubelets(config.pki_dir)
         app = ApiServer(registry, access, audit, LogProxy(registry, kubelets), Metrics(registry, kubelets))

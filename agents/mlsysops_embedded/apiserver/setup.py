@@ -9,11 +9,11 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from mlsysops_embedded.apiserver.call import SYSTEM, Call
 from mlsysops_embedded.apiserver.definitions import Definitions
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.strategies import DEFAULT_NAMESPACES, Strategies
 from mlsysops_embedded.auth.policy import default_policy
+from mlsysops_embedded.machinery.call import SYSTEM, Call
 from mlsysops_embedded.machinery.printers import COLUMNS
 from mlsysops_embedded.machinery.resources import BUILT_INS, Catalog, ResourceInfo
 from mlsysops_embedded.store import Store

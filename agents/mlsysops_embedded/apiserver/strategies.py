@@ -15,8 +15,8 @@ from mlsysops_embedded.validation import definition, semantics
 from mlsysops_embedded.validation.resize import check_resize
 
 if TYPE_CHECKING:
-    from mlsysops_embedded.apiserver.call import Call
     from mlsysops_embedded.apiserver.reading import Reader
+    from mlsysops_embedded.machinery.call import Call
 
 __all__ = ["DEFAULT_NAMESPACES", "Strategies"]
 
@@ -170,7 +170,7 @@ class Strategies:
         elif bucket == "events":
             shapes.fill_unset(info.api_version, info.kind, obj)
         elif bucket == "customresourcedefinitions.apiextensions.k8s.io":
-            definition.complete(obj, None, self.reader)
+            definition.complete(obj, None, self.reader.store if self.reader else None)
         elif info.group == "rbac.authorization.k8s.io":
             _rbac_defaults(info, obj)
 
@@ -207,7 +207,7 @@ class Strategies:
         elif bucket == "events":
             shapes.fill_unset(info.api_version, info.kind, new)
         elif bucket == "customresourcedefinitions.apiextensions.k8s.io":
-            definition.complete(new, old, self.reader)
+            definition.complete(new, old, self.reader.store if self.reader else None)
         elif info.group == "rbac.authorization.k8s.io":
             _rbac_defaults(info, new)
 

@@ -9,7 +9,6 @@ import orjson
 
 from mlsysops_embedded.apiserver.access import Access
 from mlsysops_embedded.apiserver.bodies import BINDING, EVICTION, SCALE, TOKEN_REQUEST, decoded, deletion
-from mlsysops_embedded.apiserver.call import Call, User
 from mlsysops_embedded.apiserver.http import Request
 from mlsysops_embedded.apiserver.incoming import metadata_of, named
 from mlsysops_embedded.apiserver.logs import LogProxy
@@ -18,6 +17,7 @@ from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.machinery.call import Call, User
 from mlsysops_embedded.machinery.resources import ResourceInfo, ScalePaths
 from mlsysops_embedded.machinery.selectors import selector_from_object
 from mlsysops_embedded.validation import conform

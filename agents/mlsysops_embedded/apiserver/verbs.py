@@ -9,7 +9,6 @@ from typing import Any, Final
 import orjson
 
 from mlsysops_embedded.apiserver.bodies import SCALE
-from mlsysops_embedded.apiserver.call import ANONYMOUS, Call
 from mlsysops_embedded.apiserver.http import Request, decode_body, respond
 from mlsysops_embedded.apiserver.incoming import named
 from mlsysops_embedded.apiserver.metrics import API_VERSION, Metrics
@@ -23,6 +22,7 @@ from mlsysops_embedded.apiserver.streaming import Disconnect, event_line
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import ANONYMOUS, Call
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.machinery.tables import partial, table
 
@@ -333,7 +333,10 @@ class Verbs:
             else:
                 raise ApiError.method_not_allowed()
         code = 201 if verb == "create" else 200
-        await respond(request, code, orjson.dumps(answer), content_type=request.negotiate()[0])
+        if name == "scale":
+            await self._object(request, SCALE, code, orjson.dumps(answer))
+        else:
+            await respond(request, code, orjson.dumps(answer), content_type=request.negotiate()[0])
         return code
 
 

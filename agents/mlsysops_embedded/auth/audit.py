@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-from mlsysops_embedded.apiserver.call import User
 from mlsysops_embedded.auth.rbac import Attributes
 from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.machinery.call import User
 
 __all__ = ["AuditLog"]
 

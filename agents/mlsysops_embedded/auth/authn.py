@@ -8,11 +8,11 @@ import secrets
 import time
 from typing import Any, Final
 
-from mlsysops_embedded.apiserver.call import ANONYMOUS, User
-from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.auth.tokens import AUDIENCE, LEGACY_ISSUER, TokenSigner
 from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery import meta
+from mlsysops_embedded.machinery.call import ANONYMOUS, User
+from mlsysops_embedded.store import Store
 
 __all__ = ["Authenticator"]
 
@@ -24,12 +24,12 @@ class Authenticator:
     """Tells who calls.
 
     Args:
-        reader: Where ServiceAccounts, pods and secrets are looked up.
+        store: Where ServiceAccounts, pods and secrets are looked up.
         signer: Of ServiceAccount tokens.
     """
 
-    def __init__(self, reader: Reader, signer: TokenSigner) -> None:
-        self._reader = reader
+    def __init__(self, store: Store, signer: TokenSigner) -> None:
+        self._store = store
         self._signer = signer
 
     def authenticate(self, peer: User | None, authorization: str) -> User:
@@ -66,7 +66,7 @@ class Authenticator:
             return None
         facts = claims.get("kubernetes.io") or {}
         namespace, account = facts.get("namespace", ""), facts.get("serviceaccount") or {}
-        present = self._reader.read("serviceaccounts", namespace, account.get("name", ""))
+        present = self._store.read("serviceaccounts", namespace, account.get("name", ""))
         if (
             present is None
             or present["metadata"]["uid"] != account.get("uid")
@@ -82,7 +82,7 @@ class Authenticator:
             bound = facts.get(kind)
             if not bound:
                 continue
-            obj = self._reader.read(bucket, place, bound.get("name", ""))
+            obj = self._store.read(bucket, place, bound.get("name", ""))
             if obj is None or obj["metadata"]["uid"] != bound.get("uid"):
                 return None
             extra[f"authentication.kubernetes.io/{kind}-name"] = [bound["name"]]
@@ -97,10 +97,10 @@ class Authenticator:
             str(claims.get(f"kubernetes.io/serviceaccount/{key}") or "")
             for key in ("namespace", "secret.name", "service-account.name", "service-account.uid")
         )
-        present = self._reader.read("serviceaccounts", namespace, account)
+        present = self._store.read("serviceaccounts", namespace, account)
         if present is None or present["metadata"]["uid"] != uid or present["metadata"].get("deletionTimestamp"):
             return None
-        secret = self._reader.read("secrets", namespace, name)
+        secret = self._store.read("secrets", namespace, name)
         kept = ((secret or {}).get("data") or {}).get("token") or ""
         if not hmac.compare_digest(base64.b64encode(token.encode()), str(kept).encode()):
             return None
@@ -141,7 +141,7 @@ class Authenticator:
                 raise ApiError.bad_request(f"cannot bind token to object of type {version}, Kind={kind}")
             kind = kind.lower()
             bucket = f"{kind}s"
-            obj = self._reader.read(bucket, metadata["namespace"], str(bound.get("name", "")))
+            obj = self._store.read(bucket, metadata["namespace"], str(bound.get("name", "")))
             if obj is None:
                 raise ApiError.not_found(bucket, str(bound.get("name", "")))
             if bound.get("uid") not in (None, "", obj["metadata"]["uid"]):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from mlsysops_embedded.apiserver.call import Call, User
 from mlsysops_embedded.auth.rbac import Attributes, Authorizer, matches
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import Call, User
 from mlsysops_embedded.machinery.resources import ResourceInfo
 
 __all__ = ["EscalationCheck"]

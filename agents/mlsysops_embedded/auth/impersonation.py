@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
-from mlsysops_embedded.apiserver.call import ANONYMOUS, User
 from mlsysops_embedded.auth.rbac import Attributes, Authorizer
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import ANONYMOUS, User
 
 __all__ = ["impersonated"]
 

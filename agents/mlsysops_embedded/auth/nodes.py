@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mlsysops_embedded.apiserver.call import Call, User
-from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.auth.policy import NODE_RULES
 from mlsysops_embedded.auth.rbac import Attributes, rule_allows
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import Call, User
 from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.store import Store
 
 __all__ = ["NodeAccess"]
 
@@ -56,11 +56,11 @@ class NodeAccess:
     """Authorises requests of nodes, and checks what nodes write.
 
     Args:
-        reader: Where pods are looked up.
+        store: Where pods are looked up.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._known: dict[str, dict[str, _Uses]] = {}
 
     def allowed(self, user: User, asked: Attributes) -> bool:
@@ -133,7 +133,7 @@ class NodeAccess:
         elif not bound.get("uid"):
             why = "node requested token with a pod binding without a uid"
         else:
-            pod = self._reader.read("pods", namespace, str(bound.get("name") or ""))
+            pod = self._store.read("pods", namespace, str(bound.get("name") or ""))
             if pod is None:
                 raise ApiError.not_found("pods", str(bound.get("name") or ""))
             if pod["metadata"]["uid"] != bound["uid"]:
@@ -154,8 +154,8 @@ class NodeAccess:
         """Pods of a namespace; each version of one is looked through once."""
         before = self._known.get(namespace, {})
         found: dict[str, _Uses] = {}
-        for key in self._reader.store.bucket("pods").keys(namespace):
-            entry = self._reader.store.get("pods", key)
+        for key in self._store.bucket("pods").keys(namespace):
+            entry = self._store.get("pods", key)
             if entry is None:
                 continue
             known = before.get(key[1])

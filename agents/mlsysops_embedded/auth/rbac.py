@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mlsysops_embedded.apiserver.call import User
-from mlsysops_embedded.apiserver.reading import Reader
 from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.machinery.call import User
 from mlsysops_embedded.machinery.resources import ResourceInfo
+from mlsysops_embedded.store import Store
 
 __all__ = ["Attributes", "Authorizer", "matches", "rule_allows"]
 
@@ -75,23 +75,23 @@ class Authorizer:
     """Decides by the RBAC objects present.
 
     Args:
-        reader: Where they are.
+        store: Where they are.
         nodes: Decides of nodes, where no RBAC object lets them.
     """
 
-    def __init__(self, reader: Reader, nodes: Callable[[User, Attributes], bool] | None = None) -> None:
-        self._reader = reader
+    def __init__(self, store: Store, nodes: Callable[[User, Attributes], bool] | None = None) -> None:
+        self._store = store
         self._nodes = nodes
         self._parsed: dict[tuple[str, tuple[str, str]], tuple[int, Obj]] = {}
 
     def _objects(self, kind: str, namespace: str = "") -> Iterator[Obj]:
-        bucket = self._reader.store.bucket(f"{kind}.{_GROUP}")
+        bucket = self._store.bucket(f"{kind}.{_GROUP}")
         for key in bucket.keys(namespace):
             if (obj := self._object(kind, *key)) is not None:
                 yield obj
 
     def _object(self, kind: str, namespace: str, name: str) -> Obj | None:
-        entry = self._reader.store.get(f"{kind}.{_GROUP}", (namespace, name))
+        entry = self._store.get(f"{kind}.{_GROUP}", (namespace, name))
         if entry is None:
             return None
         handle = (kind, (namespace, name))

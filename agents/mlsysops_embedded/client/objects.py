@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.meta import NAME_ALPHABET, now, parse_time
 from mlsysops_embedded.machinery.meta import clone as copy
+from mlsysops_embedded.machinery.selectors import selector_of_terms
 from mlsysops_embedded.validation.quantities import parse_quantity as quantity
 
 if TYPE_CHECKING:
@@ -28,10 +30,10 @@ __all__ = [
     "owner_reference",
     "parse_time",
     "quantity",
-    "requirement_matches",
     "safe_hash",
     "selector_matches",
     "set_condition",
+    "terms_match",
 ]
 
 
@@ -76,25 +78,12 @@ def matches(selector: Mapping[str, str] | None, labels: Mapping[str, str] | None
     return all(labels.get(key) == value for key, value in (selector or {}).items())
 
 
-def requirement_matches(requirement: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """One match expression of a label or node selector."""
-    key, operator, values = requirement["key"], requirement["operator"], requirement.get("values") or []
-    value = labels.get(key)
-    if operator == "In":
-        return value in values
-    if operator == "NotIn":
-        return value not in values
-    if operator == "Exists":
-        return value is not None
-    if operator == "DoesNotExist":
-        return value is None
-    if operator in ("Gt", "Lt") and value is not None:
-        try:
-            left, right = int(value), int(values[0])
-        except (ValueError, IndexError):
-            return False
-        return left > right if operator == "Gt" else left < right
-    return False
+def terms_match(terms: Iterable[Mapping[str, Any]] | None, labels: Mapping[str, str]) -> bool:
+    """Whether labels satisfy all match expressions of a label or node selector; one with an unknown operator none does."""
+    try:
+        return selector_of_terms(terms).matches_labels(labels)
+    except ApiError:
+        return False
 
 
 def selector_matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str] | None) -> bool:
@@ -102,9 +91,7 @@ def selector_matches(selector: Mapping[str, Any] | None, labels: Mapping[str, st
     if selector is None:
         return False
     labels = labels or {}
-    return matches(selector.get("matchLabels"), labels) and all(
-        requirement_matches(requirement, labels) for requirement in selector.get("matchExpressions") or ()
-    )
+    return matches(selector.get("matchLabels"), labels) and terms_match(selector.get("matchExpressions"), labels)
 
 
 def condition(conditions: Iterable[Object] | None, kind: str) -> Object | None:

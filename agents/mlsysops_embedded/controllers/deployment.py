@@ -208,6 +208,8 @@ class _Controller:
         await self.client.update(DEPLOYMENTS, {**deployment, "status": status}, subresource="status")
 
     def _scaled_event(self, deployment: Object, rs: Object, way: str, before: int, after: int) -> None:
+        if before == after:  # a new ReplicaSet of none
+            return
         message = f"Scaled {way} replica set {rs['metadata']['name']} from {before} to {after}"
         self.context.events.event(deployment, "Normal", "ScalingReplicaSet", message)
 

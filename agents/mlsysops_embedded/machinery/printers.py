@@ -187,6 +187,15 @@ def _size(*names: str) -> Callable[[Obj], int]:
     return lambda obj: sum(len(obj.get(name) or ()) for name in names)
 
 
+def _scale(obj: Obj) -> Row:
+    return [
+        obj["metadata"]["name"],
+        dig(obj, "spec", "replicas", default=0),
+        dig(obj, "status", "replicas", default=0),
+        created(obj),
+    ]
+
+
 PRINTERS: Final[dict[str, Callable[[Obj], Row]]] = {
     "pods": pod_row,
     "nodes": _node,
@@ -201,6 +210,7 @@ PRINTERS: Final[dict[str, Callable[[Obj], Row]]] = {
     "configmaps": _simple(_size("data", "binaryData"), created),
     "secrets": _simple("type", _size("data"), created),
     "serviceaccounts": _simple(created),
+    "scales": _scale,
     "leases.coordination.k8s.io": _simple("spec.holderIdentity", created),
     "controllerrevisions.apps": _simple(
         lambda obj: next((f"{r.get('kind', '').lower()}.apps/{r.get('name')}" for r in dig(obj, "metadata", "ownerReferences", default=[])), "<none>"),
@@ -228,6 +238,7 @@ _HEADS: Final = {
     "configmaps": "Name|Data:integer|Age",
     "secrets": "Name|Type|Data:integer|Age",
     "serviceaccounts": "Name|Age",
+    "scales": "Name|Desired:integer|Available:integer|Age",
     "leases.coordination.k8s.io": "Name|Holder|Age",
     "controllerrevisions.apps": "Name|Controller|Revision:integer|Age",
     "roles.rbac.authorization.k8s.io": "Name|Created At",

@@ -6,12 +6,19 @@ Source: apimachinery `pkg/labels/selector.go` and `pkg/fields/selector.go`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from mlsysops_embedded.errors import ApiError
 
-__all__ = ["Selector", "field_value", "parse_field_selector", "parse_label_selector", "selector_from_object"]
+__all__ = [
+    "Selector",
+    "field_value",
+    "parse_field_selector",
+    "parse_label_selector",
+    "selector_from_object",
+    "selector_of_terms",
+]
 
 _KEY: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
@@ -21,6 +28,9 @@ _SIGN: Final = re.compile(r"!=|==?")
 _ESCAPED: Final = re.compile(r"(?:\\[\\,=]|[^\\])*")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
+_OPERATORS: Final = {
+    "In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent", "Gt": "gt", "Lt": "lt",
+}  # fmt: skip
 #: (key, operator, values); operators: in, notin, exists, absent, gt, lt.
 Requirement = tuple[str, str, tuple[str, ...]]
 
@@ -52,7 +62,7 @@ class Selector:
             elif operator == "absent":
                 if value is not None:
                     return False
-            elif not _compare(value, operator, values[0]):
+            elif not _compare(value, operator, values[0] if values else ""):
                 return False
         return True
 
@@ -69,7 +79,7 @@ class Selector:
 
 
 def _compare(value: str | None, operator: str, bound: str) -> bool:
-    if not _INTEGER.fullmatch(value or ""):
+    if not _INTEGER.fullmatch(value or "") or not _INTEGER.fullmatch(bound):
         return False
     number, limit = int(value or ""), int(bound)
     return number > limit if operator == "gt" else number < limit
@@ -148,20 +158,31 @@ def parse_field_selector(text: str) -> Selector:
     return Selector(tuple(requirements))
 
 
-def selector_from_object(selector: Mapping[str, Any] | None) -> Selector:
-    """Selector of a `LabelSelector` object; a missing one selects nothing, an empty one everything."""
-    if selector is None:
-        return Selector((("", "in", ()),))
-    requirements: list[Requirement] = [
-        (key, "in", (value,)) for key, value in (selector.get("matchLabels") or {}).items()
-    ]
-    names = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
-    for term in selector.get("matchExpressions") or ():
-        operator = names.get(term.get("operator", ""))
+def selector_of_terms(terms: Iterable[Mapping[str, Any]] | None) -> Selector:
+    """Selector of the match expressions of a label or node selector.
+
+    Raises:
+        ApiError: 400 where an operator is none.
+    """
+    requirements: list[Requirement] = []
+    for term in terms or ():
+        operator = _OPERATORS.get(term.get("operator", ""))
         if operator is None:
             raise ApiError.bad_request(f"{term.get('operator')!r} is not a valid label selector operator")
         requirements.append((term.get("key", ""), operator, tuple(term.get("values") or ())))
     return Selector(tuple(requirements))
+
+
+def selector_from_object(selector: Mapping[str, Any] | None) -> Selector:
+    """Selector of a `LabelSelector` object; a missing one selects nothing, an empty one everything.
+
+    Raises:
+        ApiError: 400 where an operator is none.
+    """
+    if selector is None:
+        return Selector((("", "in", ()),))
+    pairs = tuple((key, "in", (value,)) for key, value in (selector.get("matchLabels") or {}).items())
+    return Selector(pairs + selector_of_terms(selector.get("matchExpressions")).requirements)
 
 
 def field_value(obj: Mapping[str, Any], path: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlsysops_embedded.client.objects import quantity, requirement_matches, selector_matches
+from mlsysops_embedded.client.objects import quantity, selector_matches, terms_match
 from mlsysops_embedded.scheduler.predicates import untolerated
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _field_matches(expression: Object, spec: Object) -> bool:
     """One expression about provider, region or zone; one of several zones is enough for a match."""
     key = expression["key"]
     if key != "zone":
-        return requirement_matches(expression, {key: spec[key]} if spec.get(key) else {})
+        return terms_match([expression], {key: spec[key]} if spec.get(key) else {})
     found = not set(_zones(spec)).isdisjoint(expression.get("values") or ())
     return found is (expression["operator"] == "In")
 

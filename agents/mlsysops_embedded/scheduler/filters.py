@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from mlsysops_embedded.client.objects import selector_matches
+from mlsysops_embedded.machinery.selectors import selector_from_object
 from mlsysops_embedded.scheduler.predicates import (
     node_term_matches,
     required_node_match,
@@ -70,12 +71,12 @@ class PodRules:
         }
 
     def _counts(self, constraint: Object) -> Counter[str]:
-        key, selector = constraint["topologyKey"], constraint.get("labelSelector")
+        key, selector = constraint["topologyKey"], selector_from_object(constraint.get("labelSelector"))
         counts: Counter[str] = Counter()
         for info in self._cache.nodes.values():
             if key in info.labels and required_node_match(self._pod.spec, info.node):
                 counts[info.labels[key]] += sum(
-                    p.key[0] == self._pod.key[0] and selector_matches(selector, p.labels) for p in info.pods.values()
+                    p.key[0] == self._pod.key[0] and selector.matches_labels(p.labels) for p in info.pods.values()
                 )
         return counts
 

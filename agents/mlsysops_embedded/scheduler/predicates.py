@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlsysops_embedded.client.objects import matches, requirement_matches
+from mlsysops_embedded.client.objects import matches, terms_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,9 +27,7 @@ def node_term_matches(term: Object, node: Object) -> bool:
     if not expressions and not fields:
         return False
     name = {"metadata.name": node["metadata"]["name"]}
-    return all(requirement_matches(r, labels) for r in expressions) and all(
-        requirement_matches(r, name) for r in fields
-    )
+    return terms_match(expressions, labels) and terms_match(fields, name)
 
 
 def matches_node_affinity(spec: Object, node: Object) -> bool:

@@ -238,6 +238,11 @@ class Store:
         """Present version of an object."""
         return self.bucket(bucket).objects.get(key)
 
+    def read(self, bucket: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """Present version of an object, parsed."""
+        entry = self.get(bucket, (namespace, name))
+        return entry.parse() if entry else None
+
     @asynccontextmanager
     async def lock(self, bucket: str, key: Key) -> AsyncIterator[Entry | None]:
         """Serialises writers of one object, so that read-modify-write needs no retry; gives the present version."""

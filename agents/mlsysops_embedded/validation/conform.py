@@ -13,7 +13,7 @@ from mlsysops_embedded.validation import builtin, schema, semantics
 from mlsysops_embedded.validation.quantities import quantity_faults
 
 if TYPE_CHECKING:
-    from mlsysops_embedded.apiserver.call import Call
+    from mlsysops_embedded.machinery.call import Call
 
 __all__ = ["decode", "validate"]
 
@@ -57,7 +57,7 @@ def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: b
     if not info.custom:
         if default:
             shapes.tidy(info.api_version, info.kind, obj)
-        schema.drop_nulls(obj)
+            schema.drop_nulls(obj)
     elif isinstance(obj.get("metadata"), dict):
         schema.drop_nulls(obj["metadata"])
     unknown = schema.prune(obj, shape)
@@ -75,9 +75,13 @@ def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: b
         call.warnings += [f'unknown field "{path}"' for path in unknown]
     if default and shape:
         schema.default(obj, shape)
-    causes = schema.validate(obj.get("metadata"), builtin.META, "metadata")
+    # An applied null stays, since who applies it owns the field, but it has no type to check.
+    whole = obj if default else schema.drop_nulls(meta.clone(obj))
+    causes = schema.validate(whole.get("metadata"), builtin.META, "metadata")
     if not info.custom or default:
-        causes += [cause for cause in schema.validate(obj, shape) if cause not in causes]
+        causes += [cause for cause in schema.validate(whole, shape) if cause not in causes]
+    else:  # checked once it is laid over what is there, where such nulls would pass for gaps
+        causes += [cause for cause in schema.validate(obj, shape) if cause["message"].endswith('"null"')]
     wrong = [cause for cause in causes if _undecodable(info, cause)]
     if wrong:
         raise UndecodableError.bad_request(

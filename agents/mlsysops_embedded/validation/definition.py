@@ -20,7 +20,7 @@ from mlsysops_embedded.validation.schema import json_text
 from mlsysops_embedded.validation.structural import structural
 
 if TYPE_CHECKING:
-    from mlsysops_embedded.apiserver.reading import Reader
+    from mlsysops_embedded.store import Store
 
 __all__ = ["FINALIZER", "check", "complete", "resources", "terminate"]
 
@@ -47,14 +47,14 @@ def version_rank(version: str) -> tuple[int, int, int, int, str]:
     return (0, stage, -int(match[1]), -int(match[3] or 0), "")
 
 
-def complete(crd: Obj, old: Obj | None, reader: Reader | None) -> None:
+def complete(crd: Obj, old: Obj | None, store: Store | None) -> None:
     """Fills in names and status in place: a definition that is accepted is established at once."""
     spec = crd["spec"]
     names = spec["names"]
     names.setdefault("singular", names["kind"].lower())
     names.setdefault("listKind", f"{names['kind']}List")
     status = dict((old or {}).get("status") or {})
-    clash = _clash(crd, reader)
+    clash = _clash(crd, store)
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     for kind, fine, reason, message in (
         ("NamesAccepted", not clash, "NoConflicts" if not clash else "Conflict", clash or "no conflicts found"),
@@ -100,12 +100,12 @@ def terminate(crd: Obj) -> None:
         )
 
 
-def _clash(crd: Obj, reader: Reader | None) -> str:
-    if reader is None:
+def _clash(crd: Obj, store: Store | None) -> str:
+    if store is None:
         return ""
     spec, name = crd["spec"], crd["metadata"].get("name")
     mine = {spec["names"]["plural"], spec["names"].get("singular"), *(spec["names"].get("shortNames") or ())}
-    for entry in reader.store.bucket(_BUCKET).objects.values():
+    for entry in store.bucket(_BUCKET).objects.values():
         if entry.key[1] == name:
             continue
         other = entry.parse()["spec"]

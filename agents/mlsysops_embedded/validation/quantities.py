@@ -81,7 +81,7 @@ def quantity_faults(value: Any, schema: Mapping[str, Any], path: str = "") -> li
         extra = schema.get("additionalProperties")
         for key, item in value.items():
             sub = (properties or {}).get(key) or (extra if isinstance(extra, Mapping) else None)
-            if not sub:
+            if not sub or item is None:
                 continue
             place = f"{path}.{key}" if path else key
             if "x-quantity" in sub:

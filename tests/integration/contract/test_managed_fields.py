@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kube_api import APPLY, Api, Obj, config_map, deployment, failure, path
+from kube_api import APPLY, Api, Obj, causes, config_map, deployment, failure, path
 
 
 def entry(fields: Any, **more: Any) -> Obj:
@@ -57,6 +57,24 @@ def test_what_is_wiped_stays_so_until_somebody_applies(api: Api, namespace: str)
     assert managers(wiped) == []
     assert managers(api.merge(url, {"data": {"a": "3"}})) == []
     assert managers(api.apply(url, config_map("cm", {"b": "1"}), "m")) == ["m", "before-first-apply"]
+
+
+def test_who_applies_a_null_owns_the_field(api: Api, namespace: str) -> None:
+    """So `creationTimestamp: null`, which many tools write, is a conflict between two that apply it."""
+    url = path("deployments", namespace, "web")
+    body = deployment("web", replicas=0)
+    body["spec"]["template"]["metadata"]["creationTimestamp"] = None
+    body["spec"]["template"]["spec"]["nodeSelector"] = None
+    body["metadata"]["annotations"] = {"note": None}
+    made = api.apply(url, body, "first")
+    assert made["metadata"]["annotations"]["note"] == ""
+    assert "nodeSelector" not in made["spec"]["template"]["spec"]
+    again = api.apply(url, body, "first")
+    assert again["metadata"]["generation"] == made["metadata"]["generation"]
+    (entry,) = (entry for entry in again["metadata"]["managedFields"] if entry["manager"] == "first")
+    assert "f:nodeSelector" in entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]
+    status = failure(api.patch(url, body, APPLY, fieldManager="second"), 409, "Conflict")
+    assert {".metadata.annotations.note", ".spec.template.spec.nodeSelector"} <= set(causes(status))
 
 
 class TestTwice:

@@ -173,6 +173,14 @@ def test_other_kinds(api: Api, namespace: str) -> None:
     assert accounts in (["Name", "Age"], ["Name", "Secrets", "Age"])
 
 
+def test_scales(api: Api, namespace: str) -> None:
+    api.create(path("deployments", namespace), deployment("web", replicas=0))
+    body = table(api, path("deployments", namespace, "web", "scale"))
+    assert columns(body) == [("Name", 0), ("Desired", 0), ("Available", 0), ("Age", 0)]
+    (row,) = cells(body)
+    assert (row["Name"], row["Desired"], row["Available"]) == ("web", 0, 0)
+
+
 def test_rows_carry_metadata_or_objects_or_nothing(api: Api, namespace: str) -> None:
     api.create(path("configmaps", namespace), config_map("cm", labels={"a": "b"}))
     url = path("configmaps", namespace, "cm")

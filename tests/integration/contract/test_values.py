@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kube_api import JSON_PATCH, Api, failure, path, pod
+from kube_api import APPLY, JSON_PATCH, Api, failure, path, pod
 from kube_crds import INTEGER, STRING, Definition, defined, spec_schema
 
 FORMATS = {
@@ -54,6 +54,11 @@ def test_nulls_of_what_may_not_be_null_are_dropped(
 ) -> None:
     made = api.create(widgets.url(namespace), widgets.widget("w", spec))
     assert made.get("spec") == kept
+
+
+def test_nulls_of_what_may_not_be_null_are_not_applied(api: Api, namespace: str, widgets: Definition) -> None:
+    body = widgets.widget("w", {"text": None})
+    failure(api.patch(widgets.url(namespace, "w"), body, APPLY, fieldManager="m"), 422, "Invalid")
 
 
 def test_nulls_in_lists_stay_wrong(api: Api, namespace: str, widgets: Definition) -> None:

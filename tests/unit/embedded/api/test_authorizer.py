@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from mlsysops_embedded.apiserver.call import Call, DeleteOptions, User
 from mlsysops_embedded.apiserver.setup import open_registry
 from mlsysops_embedded.auth.rbac import Attributes, Authorizer
+from mlsysops_embedded.machinery.call import Call, DeleteOptions, User
 
 GROUP = "rbac.authorization.k8s.io"
 
 
 async def test_roles_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     async with asyncio.timeout(30), open_registry(tmp_path / "s") as registry:
-        authorizer = Authorizer(registry)
+        authorizer = Authorizer(registry.store)
         registry.strategies.observers.append(authorizer.observe)
         asked = Attributes("get", "", "pods", "", "default", "p")
         authorizer.allowed(User("joe"), asked)

@@ -4,7 +4,7 @@ Whoever looks after applications must not stand still because somebody else hold
 waits for a lock some hundredths of a second and no longer; after one that failed the file is left alone for a while, longer
 each time, and what may be written later waits in memory, bounded.
 
-Nor must it stand still because the file is damaged (a disk that lies, a power cut below it): it is put aside for whoever wants
+A disk that is full when an agent starts is waited for in the same way. Nor must anybody stand still because the file is damaged (a disk that lies, a power cut below it): it is put aside for whoever wants
 to look at it, and a new one is begun.
 """
 
@@ -32,6 +32,8 @@ _ITS_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceEr
 #: Result codes (sqlite.org/rescode.html) that say that the file itself is damaged, and that a statement does not suit it.
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNSUITED = sqlite3.SQLITE_ERROR
+#: What a disk without room says, also to whoever only opens a file: its journal needs some.
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _PRIMARY_CODE = 0xFF
 #: What a damaged file is called from then on; only the last one is kept.
 _ASIDE = ".damaged"
@@ -39,6 +41,8 @@ _ASIDE = ".damaged"
 Statement: TypeAlias = tuple[str, Sequence[object]]
 #: How long a write waits for a lock; the event loop stands still meanwhile.
 _BUSY_SECONDS = 0.05
+#: Whoever starts has time: an older process of the same agent may be on its way out.
+_BUSY_AT_START_SECONDS = 5.0
 #: Writes that wait in memory; beyond that the oldest are lost.
 _BACKLOG = 500
 _FIRST_PAUSE_SECONDS = 1.0
@@ -70,23 +74,28 @@ class Database:
         self._monotonic = monotonic
         self._breaker = Breaker(threshold=1, first_pause=_FIRST_PAUSE_SECONDS, longest_pause=_LONGEST_PAUSE_SECONDS)
         self._backlog: deque[tuple[Statement, ...]] = deque(maxlen=_BACKLOG)
+        #: None while it cannot be opened.
+        self._connection: sqlite3.Connection | None = None
         try:
             if isinstance(path, Path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._connection = self._open()
+                self._connection = self._open(_BUSY_AT_START_SECONDS)
             except sqlite3.DatabaseError as exc:
-                if not _is_damage(exc):
+                if _is_damage(exc):
+                    self._connection = self._begin_anew(exc)
+                elif _code(exc) in _NO_ROOM:
+                    _log.error("%s cannot be opened yet: %s", path, exc)
+                    self._breaker.failed(self._monotonic(), str(exc))
+                else:
                     raise
-                self._connection = self._begin_anew(exc)
         except (sqlite3.Error, OSError) as exc:
             raise MlsError(f"{path}: no knowledge store: {exc}") from exc
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, patience: float = _BUSY_SECONDS) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
-            # Whoever starts has time: an older process of the same agent may be on its way out.
-            connection.execute("PRAGMA busy_timeout=5000")
+            connection.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             _check(connection)
@@ -122,18 +131,27 @@ class Database:
         """Begin anew where an error says that the file is damaged; returns whether a statement is worth another try."""
         if not _is_damage(error):
             return False
+        connection, self._connection = self._connection, None
         try:
-            self._connection.close()
+            if connection is not None:
+                connection.close()
             self._connection = self._begin_anew(error)
         except (sqlite3.Error, OSError) as exc:
             _log.error("%s: no knowledge store: %s", self._path, exc)
             return False
         return True
 
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
     def read(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return rows; none where the file cannot be read, which is logged."""
+        if self._connection is None and self._breaker.open_until > self._monotonic():
+            return []
         try:
-            return self._connection.execute(statement, values).fetchall()
+            return self._opened().execute(statement, values).fetchall()
         except sqlite3.Error as exc:
             _log.error("knowledge store: %s", exc)
             self._mend(exc)
@@ -187,20 +205,22 @@ class Database:
         if self._backlog:
             self._breaker.succeeded()
             self.write()
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def _transact(self, statements: Sequence[Statement]) -> None:
+        connection = self._opened()
         if len(statements) == 1:
-            self._connection.execute(*statements[0])
+            connection.execute(*statements[0])
             return
-        self._connection.execute("BEGIN IMMEDIATE")
+        connection.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:
-                self._connection.execute(*statement)
-            self._connection.execute("COMMIT")
+                connection.execute(*statement)
+            connection.execute("COMMIT")
         except sqlite3.Error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mlsysops_agents.loop import SqliteKnowledge
+from mlsysops_agents.loop.database import Database, NotWritten
 
 PAGE = 4096
 
@@ -55,9 +56,8 @@ def test_a_file_that_is_damaged_under_way_costs_what_it_held_and_no_plan(tmp_pat
     store = SqliteKnowledge(path)
     for number in range(500):
         store.record(decision(number, plan={"text": "x" * 200}))
-    store._db._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store._db._connection.execute("PRAGMA cache_size=0")
-    store._db._connection.execute("PRAGMA shrink_memory")
+    for pragma in ("wal_checkpoint(TRUNCATE)", "cache_size=0", "shrink_memory"):
+        store._db.read(f"PRAGMA {pragma}")
     overwrite(path)
     assert works(store)
     assert (tmp_path / "knowledge.sqlite.damaged").exists()
@@ -74,6 +74,32 @@ def test_a_table_of_another_version_is_begun_anew_and_the_others_stay(tmp_path: 
     store = SqliteKnowledge(path)
     assert store.load_context("p@1", "a") == {"n": 1}
     assert works(store)
+
+
+def test_a_disk_that_is_full_when_an_agent_starts_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "knowledge.sqlite"
+    SqliteKnowledge(path).save_context("p@1", "a", {"n": 1})
+    opened = Database._open
+
+    def full(*_: Any) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("disk I/O error")  # as SQLite says when there is no room for its journal
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    now = 0.0
+    monkeypatch.setattr(Database, "_open", full)
+    store = SqliteKnowledge(path, monotonic=lambda: now)
+    with pytest.raises(NotWritten, match=r"disk I/O error \(tried again in 1 s\)"):
+        store.begin("p", {})
+    assert store.load_context("p@1", "a") is None
+    store.record(decision(7))
+    monkeypatch.setattr(Database, "_open", opened)
+    now = 120.0
+    assert store.load_context("p@1", "a") == {"n": 1}
+    assert works(store)
+    assert [item["id"] for item in store.decisions()] == ["1", "7"]
 
 
 def test_a_decision_that_is_no_json_to_others_holds_no_plan_up(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ _FAMILIES: dict[str, type[MlsError]] = {
 _LONGEST_MESSAGE = 600
 #: What ansible.builtin.command says of a program that failed: why is on its stderr.
 _SAYS_NOTHING = ("non-zero return code", "Error executing command")
+#: What is said of a change by a task that hides its result because there are secrets in it.
+_HIDDEN = "a task that hides its result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class RunResult:
         name, task = str(data.get("host") or ""), str(data.get("task") or "")
         if kind == "playbook_on_task_start":
             self.tasks += 1
+        if kind == "playbook_on_stats":
+            self._count_hidden(_mapping(data.get("changed")))
         if kind not in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped") or not name:
             return
         share = self.host(name)
@@ -177,6 +181,13 @@ class RunResult:
             self.failures.append(
                 Failure(name, task, message, family, advice(message) if not result.get("mls_error") else "")
             )
+
+    def _count_hidden(self, changed: Mapping[str, int]) -> None:
+        """Count changes by tasks whose results are hidden, changed or not: only Ansible's own sum, at the end, tells of them."""
+        for name, number in changed.items():
+            share = self.host(name)
+            share.changes += [_HIDDEN] * (number - share.changed)
+            share.changed = max(share.changed, number)
 
     def _checked(self, name: str, found: Mapping[str, Any]) -> None:
         if found:

@@ -117,6 +117,13 @@ def test_a_run_that_never_began_says_why() -> None:
     assert "couldn't parse the playbook" in str(result.error())
 
 
+def test_changes_whose_results_are_hidden_count() -> None:
+    hidden = event("runner_on_ok", "a", censored="the output has been hidden")
+    stats = {"event": "playbook_on_stats", "event_data": {"changed": {"a": 2}, "ok": {"a": 2, "b": 1}}}
+    share = run(event("runner_on_ok", "a", changed=True), hidden, event("runner_on_ok", "b"), stats).hosts["a"]
+    assert (share.changed, share.changes) == (2, ["Run it", "a task that hides its result"])
+
+
 def test_hidden_results_stay_hidden() -> None:
     error = run(
         event("runner_on_failed", "a", censored="the output has been hidden", msg="hunter2"), returncode=2

@@ -106,10 +106,11 @@ def load_config(path: Path) -> Config:
 def _others_may_read(status: os.stat_result) -> bool:
     """Whether other users can read a file.
 
-    In a volume that Kubernetes makes of a Secret files are root's, and readable by the pod's own group (``fsGroup``).
+    In a volume that Kubernetes makes of a Secret files are root's, and readable by the pod's own group (``fsGroup``), which
+    whoever its programs run as is in.
     """
     mode = stat.S_IMODE(status.st_mode)
-    if status.st_uid == 0 and os.geteuid() != 0 and status.st_gid in {os.getegid(), *os.getgroups()}:
+    if status.st_uid == 0 and status.st_gid in {os.getegid(), *os.getgroups()}:
         mode &= ~0o040
     return bool(mode & 0o077)
 

@@ -21,6 +21,9 @@ import yaml
 
 MOUNTS = ("/etc/mlsysops-secrets/", "/etc/mlsysops-telemetry/", "/etc/mlsysops/", "/var/lib/mlsysops")
 
+#: `fsGroup` of our pods that have one.
+GROUP = 65532
+
 
 def moved(value: Any, rootfs: Path, machine: Path | None = None) -> Any:
     """A configuration with every path below a mount where the mount is; a node's own disk is its pod's directory here."""
@@ -59,6 +62,8 @@ def main() -> None:
         account = rootfs / "var/run/secrets/kubernetes.io/serviceaccount"
         incluster_config.SERVICE_TOKEN_FILENAME = str(account / "token")
         incluster_config.SERVICE_CERT_FILENAME = str(account / "ca.crt")
+    if os.geteuid() == 0:  # nobody else but in the pods' group, as any container of theirs is
+        os.setgroups([GROUP])
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

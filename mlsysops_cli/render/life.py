@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_core.model.agents import UNINSTALL, UNINSTALLED
+
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE
 from mlsysops_cli.render.k3s_plan import own_kubeconfig
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["agent_lease", "continuum_access", "host_life"]
+__all__ = ["agent_lease", "continuum_access", "farewell_request", "host_life"]
 
 Plan = dict[str, Any]
 _LEASE = "coordination.k8s.io/v1"
@@ -25,7 +27,8 @@ def host_life(layout: SliceLayout, host: HostLayout, rendered: Path) -> Plan:
 
     ``server`` and ``kubeconfig`` say where and with what its cluster's API is asked; ``leases`` and ``conditions`` what
     must be renewed and true while it is well; ``objects`` what of it goes from that API when it leaves; ``descriptions``
-    which rendered files speak of it; ``data`` what a backup of it holds.
+    which rendered files speak of it; ``farewell`` how its agent is told to put settings back where that is a pod; ``data`` what a
+    backup of it holds.
 
     Args:
         layout: The slice, placed.
@@ -44,6 +47,7 @@ def host_life(layout: SliceLayout, host: HostLayout, rendered: Path) -> Plan:
         "conditions": [],
         "objects": [],
         "descriptions": [],
+        "farewell": {},
         "data": {},
     }
     if role == "worker":
@@ -94,6 +98,7 @@ def _kubernetes_life(layout: SliceLayout, host: HostLayout, rendered: Path) -> P
         "objects": [],
         "descriptions": _descriptions(host, rendered) if role == "worker" else [],
         "credentials": "",
+        "farewell": {},
         "drained": k3s,
         "etcd": layout.slice.cluster(cluster).servers if k3s and role == "server" else [],
         "data": _kubernetes_data(layout, host) if host is lead else {},
@@ -104,7 +109,19 @@ def _kubernetes_life(layout: SliceLayout, host: HostLayout, rendered: Path) -> P
         life["objects"] = [node, _object("v1", "Secret", "kube-system", f"{name}.node-password.k3s")]
     if role == "worker":
         life["objects"] += life["leases"]
+        if k3s:
+            life["farewell"] = _farewell(name, life["leases"][0])
+            life["objects"].append(life["farewell"]["request"])
     return life
+
+
+def farewell_request(node: str = "") -> Plan:
+    """Return the ConfigMap that tells the agent of a node, or all of them, that it is uninstalled, where agents are pods."""
+    return _object("v1", "ConfigMap", FRAMEWORK_NAMESPACE, f"{UNINSTALL}-{node}" if node else UNINSTALL)
+
+
+def _farewell(node: str, lease: Plan) -> Plan:
+    return {"request": farewell_request(node), "lease": lease, "annotation": UNINSTALLED}
 
 
 def _kubernetes_data(layout: SliceLayout, host: HostLayout) -> Plan:

@@ -24,7 +24,7 @@ from mlsysops_cli.render.kubernetes_plan import (
     kubernetes_groups,
     rendered_planes,
 )
-from mlsysops_cli.render.life import continuum_access, host_life
+from mlsysops_cli.render.life import continuum_access, farewell_request, host_life
 from mlsysops_cli.render.needs import host_needs, host_ports
 from mlsysops_cli.render.templates import dump_documents
 from mlsysops_cli.slice.layout import OTLP_PORT
@@ -103,6 +103,7 @@ def deployment_plan(
         **({"karmada": karmada_part(layout), "no_proxy": no_proxy(layout)} if k3s else {}),
         "apis": kubernetes_apis(layout, planes, rendered.parent / "objects", prune or {}),
         "continuum": continuum_access(layout, rendered),
+        "farewell": farewell_request(),
         "hosts": hosts,
     }
 

@@ -1,4 +1,4 @@
-"""Node agents that are pods turn knobs of their nodes: a new pod leaves them as they are, and a removal puts them back.
+"""Node agents that are pods turn knobs of their nodes: a new pod leaves them as they are, and a removal puts them back, of one or of all.
 
 The clusters are control planes and kubelets of the embedded engine, a pod of ours is a real process (`standins/contained.py`), and
 the knobs are those of recorded machines.
@@ -7,6 +7,7 @@ the knobs are those of recorded machines.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from clusters import CONTINUUM, Clusters, remove_state_of_pods
+from mlsysops_core.model.agents import UNINSTALL, UNINSTALLED
 from newcomer import Newcomer, wait_for
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "agents" / "support"))
@@ -142,6 +144,26 @@ def processes_of(machines: Machines, node: str) -> list[int]:
     return found
 
 
+def told_alone(person: Newcomer, clusters: Clusters, node: str) -> bool:
+    """Have one node's agent put settings back as the playbook `remove_nodes` does; returns whether it had to."""
+    plugins = Path(__file__).parents[2] / "mlsysops_cli/ansible_plugins"
+    namespace = {"namespace": "mlsysops-framework"}
+    arguments = {
+        "kubeconfig": str(clusters.kubeconfig("member1")),
+        "node": node,
+        "request": {**namespace, "name": f"{UNINSTALL}-{node}"},
+        "lease": {**namespace, "name": f"mlsysops-node-{node}"},
+        "annotation": UNINSTALLED,
+    }
+    # The interpreter is this one, as of tasks that are delegated to this machine.
+    here = f"-e ansible_python_interpreter={sys.executable} -M {plugins}/modules"
+    person.environment["ANSIBLE_MODULE_UTILS"] = str(plugins / "module_utils")
+    said = person.run(
+        f"ansible localhost -c local {here} -m mls_farewell -a '{json.dumps(arguments)}'", timeout=120
+    ).out
+    return bool(json.loads(said[said.index("{") :])["changed"])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a node agent keeps its state below /var/lib, which is root's")
 def test_settings_outlive_pods_and_not_the_slice(person: Newcomer, clusters: Clusters, machines: Machines) -> None:
     file = inventory(person, clusters)
@@ -174,6 +196,12 @@ def test_settings_outlive_pods_and_not_the_slice(person: Newcomer, clusters: Clu
 
     wait_for("the policy runs in it", decides, timeout=90)
     assert machines.file("node-a").stat().st_mtime_ns == written
+
+    # One node leaves alone, as one of a slice on k3s does: the other's settings stay.
+    assert told_alone(person, clusters, "node-a") is True
+    assert machines.is_as_before("node-a")
+    assert machines.governors()["node-b"] == "performance"
+    assert told_alone(person, clusters, "host-node") is False  # it has no agent
 
     # One agent hangs: the other's node is as before, and what is left to do is said in one line.
     hanging = processes_of(machines, "node-b")

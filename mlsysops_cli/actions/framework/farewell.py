@@ -7,7 +7,6 @@ A DaemonSet that is deleted tells its pods nothing, so they are told by a Config
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.model.agents import UNINSTALL, UNINSTALLED
 
+from mlsysops_cli.ansible_plugins.module_utils.mls_farewell import answer_of, ask
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE
 
@@ -99,18 +99,7 @@ def _ask(api: Api, workload: Mapping[str, str]) -> list[_Asked]:
     nodes = {str(node): "" for pod in pods.get("items") or () if (node := (pod.get("spec") or {}).get("nodeName"))}
     if not nodes:
         return []
-    labels = {
-        "app.kubernetes.io/name": "node-agent",
-        "app.kubernetes.io/part-of": "mlsysops",
-        "app.kubernetes.io/managed-by": "mls",
-    }
-    request = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": UNINSTALL, "namespace": FRAMEWORK_NAMESPACE, "labels": labels},
-    }
-    _, _, made = api.apply(request, manager="mls", timeout=10.0)
-    return [_Asked(api, str(made["metadata"]["uid"]), nodes)]
+    return [_Asked(api, ask(api, UNINSTALL, FRAMEWORK_NAMESPACE), nodes)]
 
 
 def _look(asked: _Asked) -> None:
@@ -123,18 +112,9 @@ def _look(asked: _Asked) -> None:
         return
     for lease in leases:
         node = (lease["metadata"].get("labels") or {}).get("mlsysops.eu/agent", "")
-        answer = _answer(lease)
+        answer = answer_of(lease, UNINSTALLED)
         if node in asked.open and answer.get("request") == asked.request:
             if answer.get("fault"):
                 asked.open[node] = str(answer["fault"])
             else:
                 del asked.open[node]
-
-
-def _answer(lease: Mapping[str, Any]) -> dict[str, Any]:
-    text = (lease["metadata"].get("annotations") or {}).get(UNINSTALLED)
-    try:
-        value = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -65,6 +65,8 @@ Runner = Callable[..., Ran]
 def host(role: str, *, local: bool, leader: str = "") -> dict[str, Any]:
     python = sys.executable
     life = {"server": leader, "own": "/a", "kubeconfig": "/a", "leases": [], "conditions": [], "descriptions": []}
+    told = {"request": {}, "lease": {}, "annotation": "a"} if role == "worker" else {}
+    life |= {"farewell": told, "drained": True, "objects": [], "etcd": []}
     return {
         "role": role, "local": local, "python": python, "supervisor": {}, "settings": {"a": 1}, "imports": ["a"],
         "telemetry": {"a": 1}, "far_edge": {}, "access": {"from": "/a", "files": [], "to": "/b"}, "artifacts": [],
@@ -128,8 +130,8 @@ def run(tmp_path: Path, library: Path) -> Runner:
             }
         plan = {
             "slice": "s", "engine": engine, "all_or_nothing": False, "groups": groups, "hosts": hosts,
-            "apis": {name: {"objects": [], "pods": []} for name in groups["apis"]},
-            "karmada": {"version": "v1", "access": []}, "continuum": {"kubeconfig": "/a"},
+            "apis": {name: {"cluster": "c", "objects": [], "pods": []} for name in groups["apis"]},
+            "karmada": {"version": "v1", "access": []}, "continuum": {"kubeconfig": "/a", "clusters": {"c": "/a"}},
         }  # fmt: skip
         plan_file, inventory = tmp_path / "plan.json", tmp_path / "hosts.json"
         plan_file.write_text(json.dumps({"mls_plan": plan, "broken": list(broken), "cut": list(cut)}), encoding="utf-8")

@@ -169,12 +169,18 @@ class Plane:
             with contextlib.suppress(ProcessLookupError, OSError):
                 if "shim.py" in Path(f"/proc/{pid}/cmdline").read_text():
                     _end(pid)
-        for spec in self.root.glob("*-data/pods/*/containers/*/*/spec.json"):
-            # Where a test killed a shim, nobody has removed its groups.
-            for group in map(Path, json.loads(spec.read_text())["cgroups"]):
-                for directory in (group, group.parent):
-                    with contextlib.suppress(OSError):
-                        directory.rmdir()
+        # Where a test killed a shim, nobody has removed its groups; the kernel lets go of one once its last process is gone.
+        specs = self.root.glob("*-data/pods/*/containers/*/*/spec.json")
+        groups = {Path(group) for spec in specs for group in json.loads(spec.read_text())["cgroups"]}
+        end = time.monotonic() + 30
+        while (left := [group for group in groups if group.exists()]) and time.monotonic() < end:
+            for group in left:
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            time.sleep(0.02)
+        for directory in {group.parent for group in groups}:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
     def client(self) -> HttpClient:
         return HttpClient.from_kubeconfig(self.admin)

@@ -156,7 +156,7 @@ class Cycle:
         after = _frozen(context)
         if after is not None and after != before:
             self._knowledge.save_context(f"{policy.name}@{policy.version}", asset, json.loads(after))
-        self._remember(record)
+        self._remember(record, policy.declaration.metrics)
         return _sooner(again, _interval(policy, context))
 
     def forget(self, policy: str, asset: str) -> None:
@@ -245,7 +245,7 @@ class Cycle:
             _log.warning("plan of %s on %s %s: %s", record.policy, record.asset, result.action, result.reason)
         return result.retry_after if result.retry_after is not None else _LOOK_AGAIN.get(result.action)
 
-    def _remember(self, record: CycleRecord) -> None:
+    def _remember(self, record: CycleRecord, metrics: Sequence[str]) -> None:
         """Keep the decision; of a row of equal "nothing to do" only the first."""
         key = (record.policy, record.asset)
         if record.verdict == "no-change":
@@ -254,6 +254,8 @@ class Cycle:
             self._quiet.add(key)
         else:
             self._quiet.discard(key)
+        if not record.inputs:  # a decision against a plan, and one that failed, had inputs, too
+            record.inputs = self._inputs.snapshot(record.asset, metrics)
         decision = record.as_dict()
         self._knowledge.record(decision)
         if self._on_decision is not None:

@@ -95,6 +95,19 @@ async def test_what_is_told_of_an_odd_turn_is_json_to_everybody_and_no_longer_th
     assert len(strictly({**entry, "message": ""})) < 10_000
 
 
+async def test_decisions_against_a_plan_and_failed_ones_have_their_inputs(bench: MakeBench) -> None:
+    async def fails(_context: dict[str, Any], _asset: str) -> Any:
+        raise ValueError("no")
+
+    world = await bench(policy("quiet", always(False)), policy("broken", fails))
+    world.engine.add_asset("a", Scope.APPLICATION)
+    await world.clock.advance(1)
+    assert {(item["verdict"], item["inputs"]["asset"]) for item in world.decisions} == {
+        ("no-change", "a"),
+        ("error", "a"),
+    }
+
+
 def test_plain_values_stay_and_others_become_text() -> None:
     value = {"a": [1, 2.5, None, True, "ä😀"]}
     assert plain(value) is not None

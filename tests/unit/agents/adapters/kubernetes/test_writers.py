@@ -180,6 +180,15 @@ async def test_floods_are_cut_off_and_let_through_again(api: Api, clock: Clock) 
     assert len(api.objects) == 26
 
 
+async def test_a_clock_that_is_put_back_suppresses_nothing(api: Api, clock: Clock) -> None:
+    events = recorder(api, clock)
+    await events.record(APP, kind="Normal", reason="Placed", message="before")
+    clock.now -= 86_400
+    await events.record(APP, kind="Normal", reason="Placed", message="after")
+
+    assert len(api.objects) == 2
+
+
 async def test_failure_is_logged_not_raised(api: Api, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     api.failures = [Unreachable("refused")]
     await recorder(api, clock).record(APP, kind="Normal", reason="Placed", message="x" * 5000)

@@ -19,6 +19,7 @@ from hosts import ON_HOSTS
 from k3s_bed import K3sBed, k3s_bed
 from newcomer import wait_for
 from release_files import KARMADA, VERSION
+from watch import Watch
 
 pytestmark = [pytest.mark.timeout(1200), *ON_HOSTS]
 HOSTS = ("mgmt", "server", "worker1", "worker2")
@@ -57,9 +58,26 @@ def offline(k3s: K3sBed, bare: dict[str, set[str]]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(k3s: K3sBed, offline: Path) -> Any:
+def watch(k3s: K3sBed) -> Watch:
+    """Looks for what k3s' servers make, as soon as it is on their disks, which lie on this machine."""
+    places = [k3s.bed.directory / "hosts" / host / "data/rancher/k3s/server" for host in ("mgmt", "server")]
+
+    def made() -> list[str]:
+        files = [place / name for place in places for name in ("token", "agent-token") if (place / name).is_file()]
+        texts = [file.read_text(encoding="utf-8").strip().rpartition(":")[2] for file in files]
+        return [text for text in texts if len(text) > 8]
+
+    return Watch(made, k3s.slice_directory().parent, private=True)
+
+
+@pytest.fixture(scope="module")
+def first(k3s: K3sBed, offline: Path, watch: Watch) -> Any:
     """The first deployment."""
-    run = k3s.deploy(offline, expect=None)
+    watch.start()
+    try:
+        run = k3s.deploy(offline, expect=None)
+    finally:
+        watch.stop()
     if run.code != 0:  # say why: what runs on the hosts is gone when somebody reads this
         every = "journalctl -q --no-pager -o cat -u k3s -u k3s-agent | tail -15; find /var/lib/rancher/k3s/agent/kubelet -name '*.log' | xargs -r tail -n 5"
         said = "\n".join(f"--- {host}\n{k3s.bed.ssh(host, every, expect=None)}" for host in HOSTS)
@@ -132,6 +150,29 @@ def test_tokens_stay_on_the_hosts(k3s: K3sBed, first: Any) -> None:
         assert private.strip() == "", host
     for path in k3s.slice_directory().rglob("*.kubeconfig"):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_no_process_and_no_run_shows_a_token(k3s: K3sBed, first: Any, watch: Watch) -> None:
+    assert watch.looks > 50
+    assert watch.found == set()
+    # karmadactl takes the word with which a cluster joins as an argument only; it is worthless when joining is over.
+    assert [said for said in watch.handed_over if "karmadactl register" not in said] == []
+
+
+def test_what_this_machine_may_have_it_keeps_in_private_files(k3s: K3sBed, first: Any) -> None:
+    access = k3s.slice_directory() / "access"
+    secrets = [(access / "mgmt/northbound/token").read_text(encoding="utf-8").strip()]
+    for path in access.rglob("*.kubeconfig"):
+        users = [user["user"] for user in yaml.safe_load(path.read_text(encoding="utf-8"))["users"]]
+        secrets += [user.get("client-key-data") or user["token"] for user in users]
+    assert len(set(secrets)) >= 3
+    for path in Path(k3s.person.home).rglob("*"):
+        if path.is_relative_to(k3s.bed.directory) or not path.is_file() or path.stat().st_size > 10_000_000:
+            continue
+        data = path.read_bytes()
+        if any(secret.encode() in data for secret in secrets):
+            assert path.is_relative_to(access) or "contexts" in path.parts, path
+            assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_second_run_changes_nothing(k3s: K3sBed, offline: Path, first: Any) -> None:

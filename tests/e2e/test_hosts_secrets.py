@@ -6,7 +6,6 @@ too), what lies in the run's own directory meanwhile, and every file of the pers
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,45 +13,11 @@ from typing import Any
 import pytest
 import yaml
 from hosts import ON_HOSTS, Bed, boot
+from watch import Watch
 
 pytestmark = ON_HOSTS
 BECOME, COLLECTOR, VAULT = "become-Secr3t-of-runner", "collector-Secr3t-token", "vault-Secr3t-password"
 HOSTS = ("mgmt", "server", "worker1", "worker2")
-
-
-class Watch(threading.Thread):
-    """Looks for secrets in arguments and environments of processes, and in a directory, until it is told to stop."""
-
-    def __init__(self, secrets: list[str], directory: Path) -> None:
-        super().__init__()
-        self.secrets = [secret.encode() for secret in secrets]
-        self.directory = directory
-        self.found: set[str] = set()
-        self.looks = 0
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        while not self._done.wait(0.1):
-            self.looks += 1
-            for process in Path("/proc").iterdir():
-                if process.name.isdecimal():
-                    self._look(process / "cmdline", "arguments")
-                    self._look(process / "environ", "environment")
-            if self.looks % 10 == 0:
-                for path in self.directory.glob("*/run/**/*"):
-                    if path.is_file() and path.stat().st_mode & 0o077:
-                        self._look(path, f"run: {path.name}")
-
-    def _look(self, path: Path, where: str) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError:  # gone meanwhile
-            return
-        self.found |= {f"{where}: {data[:200]!r}" for secret in self.secrets if secret in data}
-
-    def stop(self) -> None:
-        self._done.set()
-        self.join()
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +58,7 @@ def inventory(bed: Bed) -> str:
 @pytest.fixture(scope="module")
 def watch(bed: Bed, inventory: str) -> Iterator[Watch]:
     """What was seen while the slice was deployed, twice."""
-    watching = Watch([BECOME, COLLECTOR, VAULT], Path(bed.person.home, ".local/share/mlsysops/slices"))
+    watching = Watch(lambda: (BECOME, COLLECTOR, VAULT), Path(bed.person.home, ".local/share/mlsysops/slices"))
     watching.start()
     command = f"mls framework deploy-all -v -i {inventory} --vault-password-file vault-password"
     try:

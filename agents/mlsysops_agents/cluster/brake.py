@@ -39,6 +39,8 @@ class Brake:
         self._zones: dict[str, str] = {}
         self._total: Counter[str] = Counter()
         self._ready: dict[str, float | None] = {}
+        #: Since when one of them is ready that is so for longest.
+        self._first: float | None = None
         self._well: Counter[str] = Counter()
         #: Zone to when its next node may be left, and the nodes that may (seconds, monotonic).
         self._next: dict[str, float] = {}
@@ -59,7 +61,9 @@ class Brake:
         return reason
 
     def freed(self) -> set[str]:
-        """Return the nodes that were held and are not any more, each once."""
+        """Return the nodes that were held and are not any more, each once; that a node is ready itself is no news here."""
+        if not self._held:
+            return set()
         self._refresh()
         found = {node for node in self._held if not self._reason(node, ask=False)[0]}
         for node in found:
@@ -95,7 +99,7 @@ class Brake:
             return "", None
         now = 0.0 if self._clock is None else self._clock.time()
         went = since(((self._objects.get(_NODE, node) or {}).get("status") or {}).get("conditions") or (), "Ready")
-        back = returned(went, self._ready.values(), now)
+        back = returned(went, self._first, now)
         if back is not None and now - back < self._grace:
             text = (
                 f"no node was ready when {node} fell silent; it may be back within {self._grace:g} s of the first one"
@@ -117,16 +121,32 @@ class Brake:
         return f"{text}: they are left one in {SLOW_SECONDS:g} s", left
 
     def _refresh(self) -> None:
+        """Take in the nodes that changed: after an outage a thousand come back one by one."""
         self._mark, changed = self._objects.changes(_NODE, self._mark)
         if changed is not None and not changed:
             return
-        nodes = self._objects.items(_NODE)
-        self._zones = {str(node["metadata"]["name"]): _zone(node) for node in nodes}
-        self._ready = {str(node["metadata"]["name"]): _since(node) for node in nodes if _is_ready(node)}
-        self._total = Counter(self._zones.values())
-        self._well = Counter(self._zones[name] for name in self._ready)
-        self._granted &= self._zones.keys() - self._ready.keys()
-        self._held = {node: at for node, at in self._held.items() if node in self._zones and node not in self._ready}
+        if changed is None:
+            nodes = {str(node["metadata"]["name"]): node for node in self._objects.items(_NODE)}
+            changed = frozenset(nodes.keys() | self._zones.keys())
+        for name in changed:
+            self._put(name, self._objects.get(_NODE, name))
+        self._first = min((0.0 if at is None else at for at in self._ready.values()), default=None)
+
+    def _put(self, name: str, node: Mapping[str, Any] | None) -> None:
+        zone = self._zones.pop(name, None)
+        if zone is not None:
+            self._total[zone] -= 1
+            self._well[zone] -= name in self._ready
+        self._ready.pop(name, None)
+        if node is not None:
+            zone = self._zones[name] = _zone(node)
+            self._total[zone] += 1
+            if _is_ready(node):
+                self._well[zone] += 1
+                self._ready[name] = since(_conditions(node), "Ready")
+        if node is None or name in self._ready:
+            self._granted.discard(name)
+            self._held.pop(name, None)
 
 
 def _conditions(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -135,10 +155,6 @@ def _conditions(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _is_ready(node: Mapping[str, Any]) -> bool:
     return any(item.get("type") == "Ready" and item.get("status") == "True" for item in _conditions(node))
-
-
-def _since(node: Mapping[str, Any]) -> float | None:
-    return since(_conditions(node), "Ready")
 
 
 def _zone(node: Mapping[str, Any]) -> str:

@@ -83,6 +83,7 @@ class Failover:
         ready = clusters if clusters is not None else {}
         disrupted = is_disrupted(len(ready), len(ready) + len(silent))
         held = f"{len(silent)} of {len(ready) + len(silent)} clusters are silent at once" if disrupted else ""
+        first = min((0.0 if at is None else at for at in ready.values()), default=None)
         leaving: set[str] = set()
         due: list[float] = []
         may_move = bool(_PERMISSION & set(application.permitted_actions))
@@ -92,7 +93,7 @@ class Failover:
                 began = silent[cluster]
                 if may_move and began is not None and not held:
                     # Back from an outage of its own, the continuum hears of one cluster after the other.
-                    began = max(began, returned(began, ready.values(), now) or began)
+                    began = max(began, returned(began, first, now) or began)
                     if now - began >= self._gone:
                         leaving |= here
                     else:

@@ -6,8 +6,6 @@ kube-controller-manager. Nodes are judged so by zone, clusters all together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 __all__ = ["LARGE", "SLOW_SECONDS", "is_disrupted", "returned"]
 
 #: Share of what is not ready from which a zone is disrupted (``unhealthy-zone-threshold``) …
@@ -31,16 +29,15 @@ def is_disrupted(ready: int, total: int) -> bool:
     return ready > 0 and silent > _FEW and silent / total >= _THRESHOLD
 
 
-def returned(went: float | None, ready_since: Iterable[float | None], now: float) -> float | None:
+def returned(went: float | None, first: float | None, now: float) -> float | None:
     """Return since when there is somebody again, where something went while nobody was ready; None where there always was somebody.
 
     The first to be back after an outage says nothing about the others: they come one after the other, too.
 
     Args:
         went: When it was last ready (seconds since the Unix epoch); None where nobody knows.
-        ready_since: Since when each of the others is ready.
+        first: Since when the one is ready that is so for longest; None where nobody is.
         now: Seconds since the Unix epoch.
     """
-    first = min((0.0 if since is None else since for since in ready_since), default=None)
     # A time to come is that of a clock that is wrong.
     return first if went is not None and first is not None and went < first <= now else None

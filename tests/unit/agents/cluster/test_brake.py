@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,12 +122,31 @@ async def test_after_an_outage_of_all_every_node_has_time_to_come_back() -> None
 
 
 def test_who_came_back_first() -> None:
-    assert returned(10.0, [5.0, 20.0], 30.0) is None  # somebody was always there
-    assert returned(10.0, [25.0, 20.0], 30.0) == 20.0
-    assert returned(10.0, [None, 20.0], 30.0) is None
-    assert returned(10.0, [40.0], 30.0) is None  # a clock that is wrong
-    assert returned(None, [20.0], 30.0) is None
-    assert returned(10.0, [], 30.0) is None
+    assert returned(10.0, 5.0, 30.0) is None  # somebody was always there
+    assert returned(10.0, 20.0, 30.0) == 20.0
+    assert returned(10.0, 40.0, 30.0) is None  # a clock that is wrong
+    assert returned(None, 20.0, 30.0) is None
+    assert returned(10.0, None, 30.0) is None
+
+
+def test_what_changed_one_by_one_is_what_is_there() -> None:
+    """Whatever comes, goes and changes its zone: a brake that saw it all says what one says that begins now."""
+    nodes = Nodes(a=6, b=4)
+    chance = random.Random(7)
+    for _ in range(300):
+        name = chance.choice(list(nodes.zone))
+        match chance.randrange(4):
+            case 0:
+                nodes.objects.drop("Node", name)
+            case 1:
+                nodes.zone[name] = chance.choice("ab")
+                nodes.say(name, "True", since=LONG_AGO)
+            case 2:
+                nodes.say(name, "True")
+            case _:
+                nodes.lose(name)
+        fresh = Brake(nodes.objects, nodes.clock, grace=40)
+        assert [nodes.brake.hold(name) for name in nodes.zone] == [fresh.hold(name) for name in nodes.zone]
 
 
 async def test_components_on_silent_nodes_stay_while_most_of_them_are_silent() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from machines import CONTAINER, LAYOUTS, Machine, cgroup_v1, cgroup_v2, pod, read, snapshot, write_tree
 from mlsysops_agents.plugins.mechanisms.node import ContainerCpuSet, ContainerLimits
-from mlsysops_core.errors import InvalidInput, NotFound, Refused
+from mlsysops_core.errors import InvalidInput, NotFound, PartialFailure, Refused
 
 WEB = {"application": "shop", "component": "web"}
 ASSET = "application/shop/web"
@@ -227,3 +227,22 @@ async def test_the_watcher_beside_a_container_is_not_the_container(machine: Mach
 
     assert read(machine.root, f"{group.replace(CONTAINER, container)}/cpu.max") == "100000 100000"
     assert read(machine.root, f"{watcher.replace(CONTAINER, container)}/cpu.max") == "max 100000"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_putting_back_kills_no_container_that_grew_meanwhile(machine: Machine, version: int) -> None:
+    group = (cgroup_v1 if version == 1 else cgroup_v2)(machine.root)
+    directory = f"sys/fs/cgroup/memory/{group}" if version == 1 else group
+    limit, usage = (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
+    )
+    mechanism = ContainerLimits(machine.handle)
+    await mechanism.apply({**WEB, "memory": "256Mi"})
+    write_tree(machine.root, {f"{directory}/{usage}": 200 << 20})
+    with pytest.raises(PartialFailure, match="209715200 bytes are in use"):
+        await mechanism.restore()
+    assert read(machine.root, f"{directory}/{limit}") == str(256 << 20)
+    assert mechanism.get_status()["held"]  # it is tried again
+    write_tree(machine.root, {f"{directory}/{usage}": 100 << 20})
+    await mechanism.restore()
+    assert read(machine.root, f"{directory}/{limit}") == str(128 << 20)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from .knob import FileKnob
+from mlsysops_core.errors import Conflict
+
+from .knob import FileKnob, read_text
 
 __all__ = [
     "PERIOD",
     "DeviceLimit",
+    "MemoryLimit",
     "device_limits",
     "same_memory",
     "same_quota",
@@ -67,6 +70,23 @@ def _pages(text: str) -> int | None:
 def _quota(text: str) -> tuple[str, int]:
     quota, _, period = text.strip().partition(" ")
     return quota, int(period or PERIOD)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit(FileKnob):
+    """The hard limit of memory, which is never set below what is in use, by a command or when it is put back.
+
+    Version 1 refuses that itself; version 2 would kill the container.
+    """
+
+    def write(self, value: str) -> None:
+        """Write it."""
+        directory, _, file = self.key.rpartition("/")
+        usage = "memory.current" if file == "memory.max" else "memory.usage_in_bytes"
+        used = read_text(self.root / f"{directory}/{usage}".lstrip("/")) or ""
+        if value.isdecimal() and used.isdecimal() and int(value) < int(used):
+            raise Conflict(f"{self.key} cannot be set to {value}: {used} bytes are in use")
+        FileKnob.write(self, value)
 
 
 @dataclass(frozen=True, slots=True)

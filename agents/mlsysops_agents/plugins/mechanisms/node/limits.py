@@ -20,7 +20,16 @@ from .command import Command, in_range, parse_cpus
 from .component import ComponentCommand, ComponentMechanism, asset_of
 from .knob import Change, FileKnob, Knob, read_text
 from .ledger import Entry
-from .limit_files import PERIOD, DeviceLimit, device_limits, same_memory, same_quota, shares_of_weight, weight_of_shares
+from .limit_files import (
+    PERIOD,
+    DeviceLimit,
+    MemoryLimit,
+    device_limits,
+    same_memory,
+    same_quota,
+    shares_of_weight,
+    weight_of_shares,
+)
 
 __all__ = ["ContainerLimits"]
 
@@ -33,11 +42,10 @@ _UNLIMITED = 1 << 62
 _INSTEAD = "which counts too (change_container_resource_requirements changes both)"
 _ONLINE = "sys/devices/system/cpu/online"
 _DEVICE = re.compile(r"\d+:\d+")
+_HARD_LIMITS = frozenset({"memory.max", "memory.limit_in_bytes"})
 _COMPARE: dict[str, Callable[[str, str], bool]] = {
     "cpu.max": same_quota,
-    "memory.max": same_memory,
     "memory.high": same_memory,
-    "memory.limit_in_bytes": same_memory,
     "memory.soft_limit_in_bytes": same_memory,
 }
 
@@ -190,7 +198,10 @@ class ContainerLimits(ComponentMechanism):
         return sorted(path.name for path in (self._root / "sys/class/block").glob("*"))
 
     def _file(self, key: str) -> FileKnob:
-        compare = _COMPARE.get(key.rpartition("/")[2])
+        file = key.rpartition("/")[2]
+        if file in _HARD_LIMITS:
+            return MemoryLimit(self._root, key, same_memory)
+        compare = _COMPARE.get(file)
         return FileKnob(self._root, key, compare) if compare is not None else FileKnob(self._root, key)
 
     def _knob(self, entry: Entry) -> Knob:

@@ -161,7 +161,7 @@ def fetch_artifacts(
 ) -> None:
     """Fetch k3s and Karmada into a directory, checked, for hosts that have no internet."""
     from mlsysops_cli.actions.framework.artifacts import fetch
-    from mlsysops_cli.actions.framework.prepare import default_inventory
+    from mlsysops_cli.actions.framework.chosen import default_inventory
 
     settings = settings_of(ctx)
     chosen = default_inventory(settings, inventory)

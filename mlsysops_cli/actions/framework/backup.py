@@ -106,11 +106,12 @@ def restore(settings: Settings, file: str, access: HostAccess, *, yes: bool) -> 
             raise NotFound(
                 f"slice {manifest.slice} is not known on this machine", hint="name its inventory: --inventory"
             )
-        _check(manifest, load_slice(inventory, vault_password_file=access.vault_password_file), inventory)
+        slice_ = load_slice(inventory, vault_password_file=access.vault_password_file)
+        _check(manifest, slice_, inventory)
         if state and not yes:
             what = f"What slice {manifest.slice} holds now will be replaced by what it held at {manifest.created}."
             confirm_slice(manifest.slice, what)
-        prepared = stack.enter_context(prepared_change(settings, inventory, access))
+        prepared = stack.enter_context(prepared_change(settings, inventory, access, read=slice_))
         result = run_change(
             settings,
             prepared,

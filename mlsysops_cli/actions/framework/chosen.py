@@ -1,20 +1,22 @@
-"""Which slice of this machine a command means."""
+"""Which slice of this machine, and which inventory, a command means."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import NotFound
 
 from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor
+from mlsysops_cli.assets import asset
 from mlsysops_cli.context import current_context_name
 from mlsysops_cli.slice import SliceState, known_slices, slice_directory
 
 if TYPE_CHECKING:
     from mlsysops_cli.settings import Settings
 
-__all__ = ["chosen_slice", "plan_of", "supervisor_of"]
+__all__ = ["chosen_slice", "default_inventory", "plan_of", "supervisor_of"]
 
 
 def chosen_slice(settings: Settings, name: str | None = None) -> SliceState:
@@ -32,6 +34,21 @@ def chosen_slice(settings: Settings, name: str | None = None) -> SliceState:
             raise NotFound("no slice is in use", hint=f"name one with --slice: {', '.join(known)}")
         raise NotFound("no slice was deployed from this machine", hint="run `mls framework deploy-all` first")
     return SliceState.load(wanted)
+
+
+def default_inventory(settings: Settings, given: str | None) -> str:
+    """Return the inventory to use: the one given, that of the slice in use, or the one-machine slice we ship."""
+    if given:
+        return given
+    name = settings.context
+    if name is None:
+        name = current_context_name()
+    state = SliceState.find(name) if name else None
+    if state and state.inventory and Path(state.inventory).exists():
+        return state.inventory
+    shipped = str(asset("inventories", "local.yml"))
+    settings.note(f"no --inventory: using {shipped}")
+    return shipped
 
 
 def plan_of(state: SliceState) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import NotFound, UsageError
 
-from mlsysops_cli.actions.framework.prepare import Prepared, default_inventory, forget_hosts, forget_pruned, prepare
+from mlsysops_cli.actions.framework.chosen import default_inventory
+from mlsysops_cli.actions.framework.prepare import Prepared, forget_hosts, forget_pruned, prepare
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.output import emit_document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_cli.actions.framework.prepare import default_inventory
+from mlsysops_cli.actions.framework.chosen import default_inventory
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import emit_document, render_table
 from mlsysops_cli.slice import SliceState, plan_layout, preview_addresses

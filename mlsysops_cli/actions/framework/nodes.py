@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.errors import InvalidInput, NotFound
 
 from mlsysops_cli.actions.framework.change import HostAccess, report_change, report_failure, run_change
-from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
+from mlsysops_cli.actions.framework.chosen import chosen_slice, default_inventory, plan_of
 from mlsysops_cli.actions.framework.members import check_joining, check_leaving, joining_warnings
-from mlsysops_cli.actions.framework.prepare import default_inventory, forget_pruned, prepared_change
+from mlsysops_cli.actions.framework.prepare import forget_pruned, prepared_change
 from mlsysops_cli.actions.framework.remains import left_behind
 from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
@@ -48,7 +48,7 @@ def add_nodes(settings: Settings, names: Sequence[str], access: HostAccess) -> N
         settings.note(f"warning: {warning}")
     # Other hosts that are new in the inventory are none of this command's business.
     newcomers = [name for name in slice_.hosts if name not in state.hosts and name not in names]
-    with prepared_change(settings, inventory, access, without=newcomers) as prepared:
+    with prepared_change(settings, inventory, access, without=newcomers, read=slice_) as prepared:
         result = run_change(
             settings,
             prepared,
@@ -101,7 +101,7 @@ def remove_nodes(
         )
     leaving: dict[str, Any] = {name: plan["hosts"][name] for name in names}
     others = [name for name in slice_.hosts if name in names or name not in state.hosts]
-    with prepared_change(settings, inventory, access, without=others, leaving=leaving) as prepared:
+    with prepared_change(settings, inventory, access, without=others, leaving=leaving, read=slice_) as prepared:
         result = run_change(
             settings,
             prepared,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_cli.actions.framework.chosen import default_inventory
 from mlsysops_cli.actions.framework.first_contact import offer_keys, show_new_keys
-from mlsysops_cli.actions.framework.prepare import default_inventory
 from mlsysops_cli.actions.framework.remote import unfit
 from mlsysops_cli.assets import asset
 from mlsysops_cli.files import write_private

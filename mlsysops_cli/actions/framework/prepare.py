@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import os
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -12,26 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import Fault, InvalidInput, Refused
-from mlsysops_core.model import (
-    KINDS,
-    Application,
-    description_name,
-    kind_of,
-    load_descriptions,
-    to_document,
-    to_resource,
-)
-
 from mlsysops_cli import __version__
 from mlsysops_cli.actions.framework.artifacts import k3s_machines
 from mlsysops_cli.actions.framework.existing import look_at_existing
+from mlsysops_cli.actions.framework.overlay import rendered_tree
 from mlsysops_cli.actions.framework.remote import RemoteHosts
-from mlsysops_cli.assets import asset
+from mlsysops_cli.actions.framework.supported import supported
 from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
-from mlsysops_cli.render import cached_facts, deployment_plan, local_facts, render_slice, save_facts, write_tree
-from mlsysops_cli.render.configs import NAMESPACE
+from mlsysops_cli.render import deployment_plan, local_facts, save_facts, write_tree
 from mlsysops_cli.render.kubernetes_plan import rendered_planes, unrendered_secrets
 from mlsysops_cli.slice import (
     AppliedObjects,
@@ -56,14 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prepared",
-    "default_inventory",
     "forget_hosts",
     "forget_pruned",
-    "overlay_descriptions",
     "prepare",
     "prepared_change",
-    "rendered_tree",
-    "supported",
 ]
 
 
@@ -90,75 +73,6 @@ class Prepared:
     state: SliceState
 
 
-def default_inventory(settings: Settings, given: str | None) -> str:
-    """Return the inventory to use: the one given, that of the slice in use, or the one-machine slice we ship."""
-    if given:
-        return given
-    name = settings.context
-    if name is None:
-        from mlsysops_cli.context import current_context_name
-
-        name = current_context_name()
-    state = SliceState.find(name) if name else None
-    if state and state.inventory and Path(state.inventory).exists():
-        return state.inventory
-    shipped = str(asset("inventories", "local.yml"))
-    settings.note(f"no --inventory: using {shipped}")
-    return shipped
-
-
-def supported(slice_: Slice) -> None:
-    """Refuse what cannot be deployed yet.
-
-    Raises:
-        Refused: Hosts are both here and elsewhere, k3s is to be installed here, or a cluster has several servers.
-    """
-    local = [host.name for host in slice_.hosts.values() if host.local and host.machine]
-    if local and not slice_.local:
-        raise Refused(
-            f"hosts of this machine ({', '.join(local)}) and hosts over SSH cannot be in one slice",
-            hint="the others cannot reach local hosts, which have loopback addresses: take `ansible_connection: local` from them "
-            "and set ansible_host to an address of this machine that the others reach",
-        )
-    if slice_.engine == "k3s" and local:
-        raise Refused(
-            f"k3s is installed on hosts over SSH, and these are this machine: {', '.join(local)}",
-            hint="mls_engine: embedded runs a whole slice on this machine",
-        )
-    remote = [host for host in slice_.hosts.values() if host.machine and not host.local]
-    named = [host.name for host in remote if not _is_ipv4(host.address)]
-    if named:
-        raise Refused(
-            f"hosts without an IPv4 address: {', '.join(named)}",
-            hint="set ansible_host, or mls_address, to the address at which the other hosts reach them",
-        )
-    for cluster in slice_.clusters:
-        if slice_.engine == "embedded" and len(cluster.servers) > 1:
-            raise Refused(
-                f"cluster {cluster.name} has {len(cluster.servers)} servers: the embedded engine has one control plane",
-                hint="keep one host in its group master_nodes",
-            )
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def rendered_tree(
-    slice_: Slice, layout: SliceLayout, descriptions: str | None = None, facts: dict[str, dict[str, Any]] | None = None
-) -> RenderedTree:
-    """Render a slice with the best facts there are; local ones are always fresh."""
-    known = cached_facts(slice_) | local_facts(slice_) | (facts or {})
-    tree = render_slice(layout, known)
-    if descriptions:
-        overlay_descriptions(tree, slice_, Path(descriptions))
-    return tree
-
-
 @private_files()
 def prepare(
     settings: Settings,
@@ -171,6 +85,7 @@ def prepare(
     without: Collection[str] = (),
     leaving: Mapping[str, Any] | None = None,
     hold: ExitStack | None = None,
+    read: Slice | None = None,
 ) -> Prepared:
     """Read, validate, place, render and write a slice.
 
@@ -184,13 +99,14 @@ def prepare(
         without: Hosts of the inventory that are left out.
         leaving: Parts of the plan of hosts that leave. The state is then held back, and the plan lies beside the slice's.
         hold: Holds the slice's lock and addresses until the run is over; nothing is written before the lock is taken.
+        read: The inventory, where the caller has read it already: Ansible takes its time for that.
 
     Raises:
         InvalidInput: The inventory or a description does not validate.
         Conflict: It is not the slice that is deployed under this name.
         Refused: It cannot be deployed by this version.
     """
-    slice_ = load_slice(inventory, vault_password_file=vault_password_file).without(without)
+    slice_ = (read or load_slice(inventory, vault_password_file=vault_password_file)).without(without)
     supported(slice_)
     slice_, existing = look_at_existing(settings, slice_)
     if hold and not check:
@@ -265,6 +181,7 @@ def prepared_change(
     *,
     without: Collection[str] = (),
     leaving: Mapping[str, Any] | None = None,
+    read: Slice | None = None,
 ) -> Iterator[Prepared]:
     """Prepare a change of a slice and hold the slice's lock until it is done; files of a mere check are gone afterwards.
 
@@ -274,6 +191,7 @@ def prepared_change(
         access: How hosts are reached.
         without: Hosts of the inventory that are left out.
         leaving: Parts of the plan of hosts that leave.
+        read: The inventory, where the caller has read it already.
 
     Raises:
         InvalidInput: The inventory does not validate.
@@ -291,6 +209,7 @@ def prepared_change(
             without=without,
             leaving=leaving,
             hold=stack,
+            read=read,
         )
 
 
@@ -320,37 +239,3 @@ def _hosts(layout: SliceLayout) -> dict[str, Any]:
         if place.host.local or not place.host.machine  # what only stands for an API is worked on from here
     }
     return {"all": {"hosts": local}}
-
-
-def overlay_descriptions(tree: RenderedTree, slice_: Slice, directory: Path) -> None:
-    """Let a person's own descriptions replace the rendered ones of the same kind and name.
-
-    Raises:
-        InvalidInput: One does not validate, or describes what is not in the slice.
-    """
-    if not directory.is_dir():
-        raise InvalidInput(f"{directory}: no such directory", hint="--path names a directory of descriptions")
-    folders = {KINDS["MLSysOpsContinuum"].kind: "continuum", "MLSysOpsCluster": "clusters", "MLSysOpsNode": "nodes"}
-    faults = []
-    for path in sorted(p for p in directory.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file()):
-        for description in load_descriptions(path.read_bytes(), source=os.fspath(path)):
-            kind, name = kind_of(description).kind, description_name(description)
-            if isinstance(description, Application):
-                continue  # deployed with `mls apps deploy-app`
-            key = f"continuum/40-descriptions/{folders.get(kind, '')}-{name}.yaml"
-            if key not in tree:
-                faults.append(
-                    Fault(
-                        source=str(path),
-                        message=f"{kind} {name} is not in slice {slice_.name}",
-                        hint="name it as the inventory does, or register it with `mls infra register-infra`",
-                    )
-                )
-                continue
-            labels = tree[key][0]["metadata"]["labels"]
-            resource = to_resource(description, namespace=NAMESPACE)
-            resource["metadata"]["labels"] = {**resource["metadata"].get("labels", {}), **labels}
-            tree[key] = [resource]
-            tree[f"descriptions/{folders[kind]}/{name}.yaml"] = [to_document(description)]
-    if faults:
-        raise InvalidInput(faults=faults)

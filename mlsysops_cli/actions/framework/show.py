@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import Conflict, NotFound, Unreachable
 
-from mlsysops_cli.actions.framework.chosen import chosen_slice
+from mlsysops_cli.actions.framework.chosen import chosen_slice, default_inventory
 from mlsysops_cli.actions.framework.existing import look_at_existing
-from mlsysops_cli.actions.framework.prepare import default_inventory, overlay_descriptions, rendered_tree
+from mlsysops_cli.actions.framework.overlay import overlay_descriptions, rendered_tree
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, essence
 from mlsysops_cli.assets import asset
 from mlsysops_cli.files import write_private

@@ -36,15 +36,14 @@ def upgrade(settings: Settings, slice_name: str | None, access: HostAccess, *, l
         Refused: What runs cannot become what the inventory wants; nothing was done.
         PartialFailure: A host was not well afterwards; it runs what it ran before, and those after it were left alone.
     """
-    if access.inventory and not slice_name:
-        slice_name = load_slice(access.inventory, vault_password_file=access.vault_password_file).name
-    state = chosen_slice(settings, slice_name)
+    slice_ = load_slice(access.inventory, vault_password_file=access.vault_password_file) if access.inventory else None
+    state = chosen_slice(settings, slice_name or (slice_.name if slice_ else None))
     if not plan_of(state):
         raise NotFound(f"slice {state.name} is not deployed", hint="run `mls framework deploy-all`")
     inventory = access.inventory or state.inventory
-    names = host_roles(load_slice(inventory, vault_password_file=access.vault_password_file))
-    newcomers = [name for name in names if name not in state.hosts]  # those join with `add-node`
-    with prepared_change(settings, inventory, access, without=newcomers) as prepared:
+    slice_ = slice_ or load_slice(inventory, vault_password_file=access.vault_password_file)
+    newcomers = [name for name in host_roles(slice_) if name not in state.hosts]  # those join with `add-node`
+    with prepared_change(settings, inventory, access, without=newcomers, read=slice_) as prepared:
         result = run_change(
             settings,
             prepared,

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from mlsysops_core.errors import Refused
 
-from mlsysops_cli.actions.framework.prepare import supported
+from mlsysops_cli.actions.framework.supported import supported
 from mlsysops_cli.inventory import load_slice
 
 

@@ -6,7 +6,6 @@ Strategic merge: Kubernetes `sig-api-machinery/strategic-merge-patch.md`; merge 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from mlsysops_embedded.machinery import meta
 __all__ = ["json_patch", "merge_patch", "strategic_patch"]
 
 Obj = dict[str, Any]
+_GONE: Final = object()
 _MAX_OPERATIONS: Final = 10_000
 #: Bytes that the copies of one patch may add up to (apiserver `server/config.go`, JSONPatchMaxCopyBytes).
 _MAX_COPIED: Final = 3 * 1024 * 1024
@@ -115,6 +115,11 @@ def _remove(doc: Any, path: str, operation: str) -> Any:
     return doc
 
 
+def _own(value: Any) -> Any:
+    """A value that later operations may change."""
+    return orjson.loads(orjson.dumps(value)) if isinstance(value, (dict, list)) else value
+
+
 def json_patch(target: Any, patch: Any) -> Any:
     """Applies a JSON patch to a copy.
 
@@ -128,29 +133,30 @@ def json_patch(target: Any, patch: Any) -> Any:
         raise ApiError.of(
             413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}"
         )
-    doc = copy.deepcopy(target)
+    doc = meta.clone(target)
     copied = 0
     for item in patch:
         op, path = item.get("op"), item.get("path")
         if op in ("add", "replace", "test") and "value" not in item:
             raise _rejected(f"json patch operation {op!r} needs a value")
         if op == "add":
-            doc = _add(doc, path, copy.deepcopy(item["value"]), "add")
+            doc = _add(doc, path, _own(item["value"]), "add")
         elif op == "replace":
             # The key of an object need not be there, as json-patch v4 has it, which Kubernetes uses.
-            doc = _add(doc, path, copy.deepcopy(item["value"]), "replace", replace=True)
+            doc = _add(doc, path, _own(item["value"]), "replace", replace=True)
         elif op == "remove":
             doc = _remove(doc, path, "remove")
-        elif op in ("move", "copy"):
-            value = copy.deepcopy(_get(doc, item.get("from"), op))
-            if op == "move":
-                doc = _remove(doc, item.get("from"), op)
-            else:
-                meta.check_depth([value])
-                copied += len(orjson.dumps(value))
+        elif op == "move":
+            value = _get(doc, item.get("from"), op)
+            doc = _add(_remove(doc, item.get("from"), op), path, value, op)
+        elif op == "copy":
+            value = _get(doc, item.get("from"), op)
+            meta.check_depth([value])
+            data = orjson.dumps(value)
+            copied += len(data)
             if copied > _MAX_COPIED:
                 raise _rejected(f"the copies of the patch add up to more than {_MAX_COPIED} bytes")
-            doc = _add(doc, path, value, op)
+            doc = _add(doc, path, orjson.loads(data), op)
         elif op == "test":
             try:
                 same = _get(doc, path, "test") == item["value"]
@@ -243,34 +249,46 @@ def _merge_list(target: Any, patch: list[Any], schema: Mapping[str, Any], order:
     if "merge" not in schema.get("x-kubernetes-patch-strategy", ""):
         return [_strip(item) for item in patch]
     if not merge_key:
-        current += [item for item in patch if item not in current]
-        return (
-            sorted(current, key=order.index)
-            if isinstance(order, list) and set(map(str, current)) <= set(map(str, order))
-            else current
-        )
+        present = {_mark(item) for item in current}
+        current += [item for item in patch if _mark(item) not in present]
+        place = _places(order)
+        return sorted(current, key=lambda item: place[_mark(item)]) if {*map(_mark, current)} <= {*place} else current
     items = schema.get("items") or {}
     if any(isinstance(item, dict) and item.get("$patch") == "replace" and merge_key not in item for item in patch):
         return [_strip(item) for item in patch if not (isinstance(item, dict) and "$patch" in item)]
+    merged: list[Any] = current
+    found: dict[str | bytes, int] = {}
+    for index, old in enumerate(merged):
+        if isinstance(old, dict):
+            found.setdefault(_mark(old.get(merge_key)), index)
     for item in patch:
-        if not isinstance(item, dict):
+        if not isinstance(item, dict) or merge_key not in item:
             raise ApiError.bad_request(f"map: {item!r} does not contain declared merge key: {merge_key}")
-        if merge_key not in item:
-            raise ApiError.bad_request(f"map: {item!r} does not contain declared merge key: {merge_key}")
-        found = next(
-            (i for i, old in enumerate(current) if isinstance(old, dict) and old.get(merge_key) == item[merge_key]),
-            None,
-        )
+        mark = _mark(item[merge_key])
+        index = found.get(mark, -1)
         if item.get("$patch") == "delete":
-            if found is not None:
-                del current[found]
-        elif found is None:
-            current.append(_strip(item))
+            if index >= 0:
+                merged[found.pop(mark)] = _GONE
+        elif index < 0:
+            found[mark] = len(merged)
+            merged.append(_strip(item))
         else:
-            current[found] = _merge_map(current[found], item, items)
+            merged[index] = _merge_map(merged[index], item, items)
+    merged = [item for item in merged if item is not _GONE]
     if isinstance(order, list):
-        wanted = [o.get(merge_key) for o in order if isinstance(o, dict)]
-        current.sort(
-            key=lambda item: wanted.index(item.get(merge_key)) if item.get(merge_key) in wanted else len(wanted)
-        )
-    return current
+        place = _places([o.get(merge_key) for o in order if isinstance(o, dict)])
+        merged.sort(key=lambda item: place.get(_mark(item.get(merge_key)), len(place)))
+    return merged
+
+
+def _mark(value: Any) -> str | bytes:
+    """What equal values share, whatever they are: lists are long, and each item is looked up in them."""
+    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _places(order: Any) -> dict[str | bytes, int]:
+    """Where each value stands first in an order; nowhere where that is none."""
+    places: dict[str | bytes, int] = {}
+    for index, value in enumerate(order if isinstance(order, list) else ()):
+        places.setdefault(_mark(value), index)
+    return places

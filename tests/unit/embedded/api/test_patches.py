@@ -111,3 +111,25 @@ def test_an_atomic_list_is_replaced() -> None:
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "a", "args": ["z"]}]}}}}
     result = strategic_patch(target, patch, DEPLOYMENT)
     assert result["spec"]["template"]["spec"]["containers"][0]["args"] == ["z"]
+
+
+@pytest.mark.timeout(60)  # a fraction of a second in time linear in the lists, many minutes in quadratic time
+def test_long_lists_merge() -> None:
+    schema = {
+        "properties": {
+            "texts": {"type": "array", "x-kubernetes-patch-strategy": "merge"},
+            "items": {"type": "array", "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "n"},
+        }
+    }
+    count = 40_000
+    texts = [f"t{i}" for i in range(count)]
+    target = {"texts": texts, "items": [{"n": i, "v": 0} for i in range(count)]}
+    patch = {
+        "texts": [f"u{i}" for i in range(count)],
+        "$setElementOrder/texts": [*reversed(texts), *(f"u{i}" for i in range(count))],
+        "items": [{"n": i, "v": 1} for i in range(1, count)] + [{"n": 0, "$patch": "delete"}],
+        "$setElementOrder/items": [{"n": i} for i in reversed(range(1, count))],
+    }
+    result = strategic_patch(target, patch, schema)
+    assert (result["texts"][0], result["texts"][-1]) == (texts[-1], f"u{count - 1}")
+    assert (len(result["items"]), result["items"][0]) == (count - 1, {"n": count - 1, "v": 1})

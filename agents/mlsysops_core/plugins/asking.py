@@ -21,7 +21,7 @@ from mlsysops_core.errors import MlsError
 
 from .declaration import PluginError
 
-__all__ = ["Asker", "RemoteModels", "RemoteTelemetry", "data_frame", "has_pandas", "receive_exactly"]
+__all__ = ["Asker", "RemoteModels", "RemoteTelemetry", "data_frame", "has_pandas", "receive_exactly", "stamps"]
 
 _HEAD = struct.Struct(">I")
 _WINDOW_SECONDS = 300.0
@@ -168,7 +168,8 @@ def data_frame(
 ) -> Any:
     """Return a pandas DataFrame: a column a metric, ``timestamp`` (epoch seconds), ``human_timestamp``, a row an instant.
 
-    Policies of the MLSysOps framework expect these columns.
+    Policies of the MLSysOps framework expect these columns, and in every row what is known of every metric at that instant: a value
+    counts until the next one comes.
 
     Args:
         window: Returns the values of a metric in the last seconds, each with ``time`` and ``value``.
@@ -189,15 +190,24 @@ def data_frame(
     for metric in metrics:
         for sample in window(metric, seconds):
             rows.setdefault(sample["time"], {})[metric] = sample["value"]
-    records = [
-        {
-            **rows[when],
-            "timestamp": when,
-            "human_timestamp": datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        }
-        for when in sorted(rows)
-    ]
+    records: list[dict[str, Any]] = []
+    known: dict[str, Any] = {}
+    for when in sorted(rows):
+        known |= rows[when]
+        records.append({**known, **stamps(when)})
     return pd.DataFrame(records, columns=[*metrics, "timestamp", "human_timestamp"])
+
+
+def stamps(when: float) -> dict[str, Any]:
+    """Return the columns of a row that say of which time it is.
+
+    Args:
+        when: Seconds since the Unix epoch.
+    """
+    return {
+        "timestamp": when,
+        "human_timestamp": datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+    }
 
 
 def receive_exactly(connection: socket.socket, count: int) -> bytes:

@@ -10,10 +10,12 @@ import importlib.util
 import logging
 import operator
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from .asking import data_frame, stamps
 from .declaration import parse_interval
 from .framework_modules import FrameworkTelemetryClient, MessageEvents
 
@@ -26,6 +28,10 @@ __all__ = [
     "install_framework_modules",
 ]
 
+#: Addresses of services that stand beside the framework's agents; here values come from the agent itself.
+_ENDPOINTS = ("prometheus_endpoint", "grafana_endpoint")
+#: All that an agent keeps of a metric (seconds).
+_LONGEST_SECONDS = 1800.0
 #: Relations of the descriptions' QoS metrics.
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "lower_or_equal": operator.le,
@@ -105,7 +111,10 @@ class Frame:
 
 
 class FrameworkQuery:
-    """``telemetry["query"]`` for module policies: also the framework's ``await query(latest=True)``, a row of all metrics.
+    """``telemetry["query"]`` for module policies: also the framework's form, a coroutine that gives rows of all metrics.
+
+    Source: its ``query(start_time=None, end_time=None, latest=False)``: the newest row, those of a time (seconds since the Unix
+    epoch), or all there are.
 
     Args:
         query: The agent's own query, a callable with ``latest`` and ``list``.
@@ -114,15 +123,31 @@ class FrameworkQuery:
     def __init__(self, query: Any) -> None:
         self._query = query
 
-    def __call__(self, metric: str | None = None, *arguments: Any, **options: Any) -> Any:
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Return one metric's newest value, or (without a metric) a coroutine of the frame."""
-        return self._frame() if metric is None else self._query(metric, *arguments)
+        if "metric" in options or (arguments and isinstance(arguments[0], str)):
+            return self._query(*arguments, **options)
+        return self._frame(*arguments, **options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._query, name)
 
-    async def _frame(self) -> Any:
+    async def _frame(self, start_time: float | None = None, end_time: float | None = None, latest: bool = False) -> Any:
+        if latest:
+            return self._newest()
+        if (start_time is None) != (end_time is None):
+            raise ValueError("a time has a start_time and an end_time")
+        now = time.time()
+        since = _LONGEST_SECONDS if start_time is None else max(0.0, now - start_time)
+        frame = data_frame(self._query.window, self._query.list(), since)
+        if start_time is None:
+            return frame
+        return frame[(frame["timestamp"] >= start_time) & (frame["timestamp"] <= end_time)]
+
+    def _newest(self) -> Any:
         row = {name: self._query.latest(name) for name in self._query.list()}
+        if row:
+            row |= stamps(time.time())
         # A policy that works with pandas has imported it; nobody else pays for it.
         pandas = sys.modules.get("pandas")
         return _pandas_frame(pandas, row) if pandas is not None else Frame(row)
@@ -142,6 +167,8 @@ def _pandas_frame(pandas: Any, row: Mapping[str, Any]) -> Any:
 
 def framework_telemetry(telemetry: dict[str, Any]) -> dict[str, Any]:
     """Return the telemetry argument with a query that understands the framework's calls; the same object."""
+    for endpoint in _ENDPOINTS:
+        telemetry.setdefault(endpoint, None)
     query = telemetry.get("query")
     if query is not None and not isinstance(query, FrameworkQuery) and hasattr(query, "list"):
         telemetry["query"] = FrameworkQuery(query)

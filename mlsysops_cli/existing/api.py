@@ -11,7 +11,9 @@ from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import (
     ApiError,
     ApiUnreachableError,
     CredentialsError,
+    is_ours,
 )
+from mlsysops_cli.existing.before import shared_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,6 +48,7 @@ class Findings:
         members: Karmada's ``Cluster`` objects, by name.
         problems: What stands in the way, each with a fix.
         reached: It answers.
+        before: What it has that bears a name of ours and was made by others: labels by path.
     """
 
     identity: str = ""
@@ -54,6 +57,7 @@ class Findings:
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
     reached: bool = True
+    before: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def needs(*, karmada: bool, pods: bool, namespace: str, framework_namespace: str) -> list[Need]:
@@ -94,18 +98,20 @@ def needs(*, karmada: bool, pods: bool, namespace: str, framework_namespace: str
     return wanted
 
 
-def look(kubeconfig: str, wanted: Iterable[Need], *, karmada: bool) -> Findings:
+def look(kubeconfig: str, wanted: Iterable[Need], *, karmada: bool, namespaces: tuple[str, ...] = ()) -> Findings:
     """Ask an API everything; it is changed in nothing.
 
     Args:
         kubeconfig: Path of a kubeconfig.
         wanted: What must be permitted.
         karmada: Whether it has to be a Karmada API.
+        namespaces: Those of ours, which others may have made before.
     """
     findings = Findings()
     try:
         api = Api(kubeconfig, timeout=10.0, retries=0)
         _look(api, findings, list(wanted), karmada)
+        findings.before = _theirs(api, namespaces)
     except ApiUnreachableError as exc:
         findings.reached = False
         findings.problems.append((str(exc), "start it, or correct the server's address in the kubeconfig"))
@@ -149,6 +155,11 @@ def _look(api: Api, findings: Findings, wanted: list[Need], karmada: bool) -> No
         findings.members = {str(one["metadata"]["name"]): one for one in listed.get("items") or []}
     else:
         findings.nodes = list((_get(api, "/api/v1/nodes") or {}).get("items") or [])
+
+
+def _theirs(api: Api, namespaces: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    found = {path: _get(api, path) for path in shared_paths(namespaces)}
+    return {path: obj["metadata"].get("labels") or {} for path, obj in found.items() if obj and not is_ours(obj)}
 
 
 def _get(api: Api, path: str) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,12 @@ class Probed:
     Attributes:
         kubeconfigs: A kubeconfig of its own for each API, by the host that stands for it (and `KARMADA_HOST`).
         nodes: Nodes of each API, as it has them; the same keys.
+        before: What each API has that bears a name of ours and was made by others (`before`); the same keys.
     """
 
     kubeconfigs: dict[str, dict[str, Any]]
     nodes: dict[str, list[dict[str, Any]]]
+    before: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
 
 
 def probe_apis(slice_: Slice, *, namespace: str, framework_namespace: str) -> Probed:
@@ -69,7 +71,11 @@ def probe_apis(slice_: Slice, *, namespace: str, framework_namespace: str) -> Pr
         if len(away) == len(faults):
             raise Unreachable("; ".join(map(str, faults)))
         raise InvalidInput(faults=faults)
-    return Probed(kubeconfigs, {name: findings.nodes for name, findings in found.items()})
+    return Probed(
+        kubeconfigs,
+        {name: findings.nodes for name, findings in found.items()},
+        {name: findings.before for name, findings in found.items()},
+    )
 
 
 def _sources(slice_: Slice) -> Iterator[tuple[str, KubeconfigSource]]:
@@ -91,7 +97,8 @@ def _look_at_all(
             karmada = name == slice_.management
             pods = name == KARMADA_HOST or (slice_.agents == "pods" and not karmada)
             wanted = needs(karmada=karmada, pods=pods, namespace=namespace, framework_namespace=framework_namespace)
-            looking[name] = pool.submit(look, str(path), wanted, karmada=karmada)
+            namespaces = (namespace, framework_namespace)
+            looking[name] = pool.submit(look, str(path), wanted, karmada=karmada, namespaces=namespaces)
         return {name: future.result() for name, future in looking.items()}
 
 

@@ -162,6 +162,8 @@ def _crds() -> dict[str, dict[str, Any]]:
     crds = {}
     for path in sorted(asset("templates", "crds").glob("*.yaml")):
         for document in load_documents(path.read_text(encoding="utf-8")):
+            # Whoever applies the file by hand has a definition that is not ours to remove.
+            document["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "mls"
             crds[path.stem] = document
     if {crd["spec"]["names"]["kind"] for crd in crds.values()} != set(KINDS):
         raise MlsError(

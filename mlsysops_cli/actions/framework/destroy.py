@@ -15,7 +15,7 @@ from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervi
 from mlsysops_cli.actions.framework.confirm import confirm_slice
 from mlsysops_cli.actions.framework.farewell import put_settings_back, withdraw_request
 from mlsysops_cli.actions.framework.remains import left_behind
-from mlsysops_cli.actions.framework.removal import purge, removal_plan, settle_applications
+from mlsysops_cli.actions.framework.removal import purge, removal_plan, return_namespaces, settle_applications
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import delete_context
 from mlsysops_cli.files import write_private
@@ -127,8 +127,10 @@ def destroy(
         left += outcome.left
         if existing:
             withdraw_request(plan)
+            if not left:
+                left += return_namespaces(plan, directory)
             if extent.definitions and not left:
-                left += purge(plan)
+                left += purge(plan, directory)
         failures = result.failures if result else []
         remains = {host: left_behind(plan["hosts"][host]) for host in outcome.silent} if extent.abandon else {}
         document = {

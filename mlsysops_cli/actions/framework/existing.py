@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.existing import Probed, extend_slice, node_facts, probe_apis
+from mlsysops_cli.existing.before import remember
 from mlsysops_cli.existing.probe import KARMADA_HOST
 from mlsysops_cli.files import write_private
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
@@ -35,12 +36,18 @@ class Existing:
         return {name: facts for name, facts in known.items() if name in slice_.hosts and not slice_.hosts[name].machine}
 
     def write_kubeconfigs(self, layout: SliceLayout) -> None:
-        """Keep a private copy of each kubeconfig, reduced to the one context that is used, with the slice."""
+        """Keep with the slice a private copy of each kubeconfig, reduced to the context that is used, and what was there before.
+
+        What the APIs had is kept by kubeconfig.
+        """
         if self._probed is None:
             return
+        before: dict[str, dict[str, dict[str, str]]] = {}
         for name, kubeconfig in self._probed.kubeconfigs.items():
             path = layout.management.host_kubeconfig if name == KARMADA_HOST else layout.hosts[name].admin_kubeconfig
             write_private(path, json.dumps(kubeconfig, indent=1) + "\n")  # JSON is YAML
+            before[str(path)] = self._probed.before.get(name, {})
+        remember(layout.directory, before)
 
 
 def look_at_existing(settings: Settings, slice_: Slice) -> tuple[Slice, Existing]:

@@ -10,6 +10,7 @@ from mlsysops_core.errors import Refused, TimedOut, Unreachable
 from mlsysops_core.model import GROUP, KINDS, VERSION
 
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, is_ours
+from mlsysops_cli.existing.before import NAMESPACES, give_back, had_before, shared_paths
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
 from mlsysops_cli.slice import AppliedObjects
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["purge", "removal_plan", "settle_applications"]
+__all__ = ["purge", "removal_plan", "return_namespaces", "settle_applications"]
 
 Plan = dict[str, Any]
 
@@ -94,25 +95,47 @@ def _names(api: Api) -> list[str]:
         raise
 
 
-def purge(plan: Plan) -> Iterator[str]:
-    """Delete the definitions of our kinds and our namespaces from every API; yield what does not go.
+def return_namespaces(plan: Plan, directory: Path) -> Iterator[str]:
+    """Give namespaces that were there before the slice their own labels; yield what does not work.
 
     Args:
         plan: The deployment plan.
+        directory: State of the slice.
     """
-    for api in plan.get("apis", {}).values():
-        kubeconfigs = dict.fromkeys(part["kubeconfig"] for part in (*api["objects"], *api["pods"]))
-        for kubeconfig in kubeconfigs:
-            yield from _purge(Api(kubeconfig, timeout=10.0, retries=1))
+    before = had_before(directory)
+    for kubeconfig in _kubeconfigs(plan):
+        try:
+            if theirs := before.get(kubeconfig):
+                give_back(Api(kubeconfig, timeout=10.0, retries=1), theirs)
+        except (ApiError, ApiUnreachableError) as exc:
+            yield str(exc)
 
 
-def _purge(api: Api) -> Iterator[str]:
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    paths = [f"{definitions}/{kind.plural}.{GROUP}" for kind in KINDS.values()]
-    paths += [f"/api/v1/namespaces/{name}" for name in (NAMESPACE, FRAMEWORK_NAMESPACE)]
+def purge(plan: Plan, directory: Path) -> Iterator[str]:
+    """Delete the definitions of our kinds and our namespaces from every API that did not have them before us.
+
+    Args:
+        plan: The deployment plan.
+        directory: State of the slice.
+
+    Yields:
+        What does not go.
+    """
+    before = had_before(directory)
+    for kubeconfig in _kubeconfigs(plan):
+        yield from _purge(Api(kubeconfig, timeout=10.0, retries=1), set(before.get(kubeconfig, {})))
+
+
+def _kubeconfigs(plan: Plan) -> list[str]:
+    parts = [part for api in plan.get("apis", {}).values() for part in (*api["objects"], *api["pods"])]
+    return list(dict.fromkeys(str(part["kubeconfig"]) for part in parts))
+
+
+def _purge(api: Api, theirs: set[str]) -> Iterator[str]:
+    paths = [path for path in shared_paths((NAMESPACE, FRAMEWORK_NAMESPACE)) if path not in theirs]
     try:
         wanted = {path: found for path in paths if (found := api.get(path)) is not None}
-        ours = {path for path, found in wanted.items() if path.startswith(definitions) or is_ours(found)}
+        ours = {path for path, found in wanted.items() if not path.startswith(NAMESPACES) or is_ours(found)}
         for path in sorted(ours):
             api.delete(path)
         deadline = time.monotonic() + _SECONDS

@@ -334,6 +334,8 @@ def start_kubelet(config: dict[str, Any], children: Children) -> None:
         "taints": taints,
         "runtime_config": str(DATA / "agent/runtime.json"),
     }
+    # Pods are processes of this host here, and must pass to what a container would have as its own root.
+    (DATA / "agent").chmod(0o711)
     write(DATA / "agent/kubelet.json", json.dumps(kubelet))
     children.start("kubelet", "mlsysops_embedded", "kubelet", "--config", str(DATA / "agent/kubelet.json"))
 

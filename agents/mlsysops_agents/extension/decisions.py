@@ -11,6 +11,8 @@ from typing import Any
 from mlsysops_core.contracts import KnowledgeStore, Objects
 from mlsysops_core.model.status import MAX_DECISIONS
 
+from mlsysops_agents.loop.record import IN_STATUS
+from mlsysops_agents.loop.sizes import shortened
 from mlsysops_agents.loop.story import repeats, story
 
 __all__ = ["Decisions"]
@@ -61,6 +63,9 @@ class Decisions:
         obj = self._about(asset)
         if obj is None:
             return
+        # As statuses have them: twenty of each asset in full, as large as a policy may make them, would be all of the memory.
+        large = [key for key in ("inputs", "plan") if key in decision]
+        decision = {**decision, **{key: shortened(decision[key], IN_STATUS) for key in large}}
         known = self.of(asset)
         # The first look into the knowledge store may have found it there already.
         if decision["id"] not in {item["id"] for item in known} and not repeats(decision, known):

@@ -14,14 +14,14 @@ from mlsysops_core.contracts import Rejected
 from .plain import plain
 from .sizes import shortened
 
-__all__ = ["CycleRecord", "Trigger", "Verdict", "current_cycle", "explain", "status_entry"]
+__all__ = ["IN_STATUS", "CycleRecord", "Trigger", "Verdict", "current_cycle", "explain", "status_entry"]
 
 Verdict = Literal["no-change", "adapt", "no-plan", "error", "handed-over"]
 #: Rejections kept with one decision; a placement on thousands of nodes must not fill the store.
 _MAX_REJECTED = 200
 _MAX_REJECTED_IN_STATUS = 50
 #: Characters of a plan, and of inputs, that the status of an object has room for: it holds 20 decisions, an object 1 MiB.
-_IN_STATUS = 16 * 1024
+IN_STATUS = 16 * 1024
 _LONGEST_TEXT = 1024
 
 #: The cycle on whose behalf the running code runs; each policy call runs in a context of its own.
@@ -119,8 +119,8 @@ def status_entry(decision: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **entry,
         "policyVersion": str(decision.get("policyVersion") or ""),
-        "inputs": shortened(decision.get("inputs") or {}, _IN_STATUS),
-        "plan": shortened(decision.get("plan") or {}, _IN_STATUS),
+        "inputs": shortened(decision.get("inputs") or {}, IN_STATUS),
+        "plan": shortened(decision.get("plan") or {}, IN_STATUS),
         "scheduler": shortened(str(decision.get("scheduler") or ""), _LONGEST_TEXT),
         "outcome": shortened(": ".join(part for part in (outcome or "nothing done", detail) if part), _LONGEST_TEXT),
         "rejected": [

@@ -59,6 +59,13 @@ async def test_a_failed_plan_about_a_cluster_is_told_like_one_about_an_applicati
     assert "cluster/c1" in caplog.text
 
 
+def test_large_plans_are_kept_as_small_as_statuses_have_them(decisions: Decisions) -> None:
+    for number in range(3):
+        decisions.take(decision("application/a", number, plan={"m": {"text": str(number) * 2**20}}, outcome="failed"))
+    (kept,) = decisions.of("application/a")  # the same in vain again and again, as far as it is kept
+    assert kept["plan"] == {"cut": "1048595 characters left out"}
+
+
 def test_the_log_tells_of_assets_that_are_gone(decisions: Decisions, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     decisions.take(decision("application/gone", 1))

@@ -29,12 +29,12 @@ def rollout_missing(obj: dict[str, Any]) -> str:
 
 
 def pod_reasons(api: Any, obj: dict[str, Any]) -> str:
-    """Return what the pods of a workload wait for, each reason once, or nothing."""
+    """Return what the pods of a workload wait for, or why it has none, each reason once, or nothing."""
     labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     query = urllib.parse.urlencode({"labelSelector": selector})
     pods = api.request("GET", f"/api/v1/namespaces/{obj['metadata']['namespace']}/pods?{query}").get("items") or []
-    reasons = []
+    reasons = [] if pods else _refusals(api, obj)
     for pod in pods:
         status = pod.get("status") or {}
         for container in status.get("containerStatuses") or []:
@@ -48,3 +48,21 @@ def pod_reasons(api: Any, obj: dict[str, Any]) -> str:
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False"
         ]
     return "; " + "; ".join(dict.fromkeys(reasons)) if reasons else ""
+
+
+def _refusals(api: Any, obj: dict[str, Any]) -> list[str]:
+    """Return why no pod of a workload could be made: by a quota, Pod Security or a webhook, say."""
+    told = [
+        str(condition.get("message"))
+        for condition in (obj.get("status") or {}).get("conditions") or []
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
+    ]
+    if told:
+        return told
+    # A DaemonSet has no such condition; its controller tells in Events alone.
+    metadata = obj["metadata"]
+    selector = f"involvedObject.kind={obj['kind']},involvedObject.name={metadata['name']},reason=FailedCreate"
+    query = urllib.parse.urlencode({"fieldSelector": selector})
+    events = api.request("GET", f"/api/v1/namespaces/{metadata['namespace']}/events?{query}").get("items") or []
+    events.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    return [str(events[-1].get("message"))] if events else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -38,20 +39,23 @@ def _deploy(
     ctx: typer.Context, part: str, name: str | None = None, *, inventory: str | None, path: str | None, check: bool,
     diff: bool, vault: str | None, accept: bool, limit: str = "", tags: str = "", start_at_task: str = "",
 ) -> None:  # fmt: skip
-    from mlsysops_cli.actions.framework.deploy import DeployOptions, deploy
+    from mlsysops_cli.reading import begin_reading
 
-    options = DeployOptions(
-        inventory=inventory,
-        descriptions=path,
-        check=check,
-        diff=diff,
-        limit=limit,
-        tags=[tag.strip() for tag in tags.split(",") if tag.strip()],
-        start_at_task=start_at_task,
-        vault_password_file=vault,
-        accept_host_keys=accept,
-    )
-    deploy(settings_of(ctx), options, part=part, name=name)
+    with begin_reading(inventory, vault) if inventory else nullcontext() as reading:
+        from mlsysops_cli.actions.framework.deploy import DeployOptions, deploy  # takes as long as reading does
+
+        options = DeployOptions(
+            inventory=inventory,
+            descriptions=path,
+            check=check,
+            diff=diff,
+            limit=limit,
+            tags=[tag.strip() for tag in tags.split(",") if tag.strip()],
+            start_at_task=start_at_task,
+            vault_password_file=vault,
+            accept_host_keys=accept,
+        )
+        deploy(settings_of(ctx), options, part=part, name=name, reading=reading)
 
 
 @app.command("deploy-all")

@@ -25,22 +25,24 @@ from mlsysops_cli.slice.model import Cluster, Engine, FarEdgeDevice, Host, Slice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlsysops_cli.reading import Reading
+
 __all__ = ["build_slice", "load_slice"]
 
 
-def load_slice(path: str, *, vault_password_file: str | None = None) -> Slice:
+def load_slice(path: str, *, vault_password_file: str | None = None, reading: Reading | None = None) -> Slice:
     """Read and validate an inventory.
 
     Args:
         path: File or directory that Ansible accepts as an inventory.
         vault_password_file: File that decrypts vaulted parts.
+        reading: The same, begun already.
 
     Raises:
-        NotFound: There is no such file.
-        InvalidInput: It cannot be read, or is not a slice; carries every fault.
+        InvalidInput: There is no such file, it cannot be read, or is not a slice; carries every fault.
         TimedOut: A dynamic inventory does not come to an end.
     """
-    return build_slice(load_inventory(path, vault_password_file=vault_password_file))
+    return build_slice(load_inventory(path, vault_password_file=vault_password_file, reading=reading))
 
 
 def build_slice(raw: RawInventory) -> Slice:

@@ -14,6 +14,7 @@ from mlsysops_cli.actions.framework.chosen import default_inventory
 from mlsysops_cli.actions.framework.prepare import Prepared, forget_hosts, forget_pruned, prepare
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
+from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import emit_document
 from mlsysops_cli.render import remote_temporary, save_identities
 from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
@@ -21,6 +22,7 @@ from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlsysops_cli.reading import Reading
     from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import SliceLayout
@@ -58,7 +60,14 @@ class DeployOptions:
     accept_host_keys: bool = False
 
 
-def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", name: str | None = None) -> None:
+def deploy(
+    settings: Settings,
+    options: DeployOptions,
+    *,
+    part: str = "all",
+    name: str | None = None,
+    reading: Reading | None = None,
+) -> None:
     """Deploy a slice or a part of it.
 
     Args:
@@ -66,6 +75,7 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
         options: What was asked for.
         part: ``all``, ``continuum``, ``cluster``, ``node`` or ``services``.
         name: The cluster or node, where only one is meant.
+        reading: The inventory, begun to be read already.
 
     Raises:
         UsageError: No part has such a tag.
@@ -76,6 +86,7 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
     if unknown:
         raise UsageError(f"--tags: no part is called {', '.join(unknown)}", hint=f"parts: {', '.join(PARTS)}")
     inventory = default_inventory(settings, options.inventory)
+    slice_ = load_slice(inventory, vault_password_file=options.vault_password_file, reading=reading)
     with ExitStack() as stack:
         check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if options.check else None
         prepared = prepare(
@@ -86,6 +97,7 @@ def deploy(settings: Settings, options: DeployOptions, *, part: str = "all", nam
             check=check,
             accept_host_keys=options.accept_host_keys,
             hold=stack,
+            read=slice_,
         )
         layout = prepared.layout
         for warning in layout.slice.warnings:

@@ -104,9 +104,10 @@ class Brake:
                 pace = 0.0
             elif state is ZoneState.PARTIAL:
                 pace = self._rates.secondary if sizes[zone] > self._rates.large else 0.0
-            if pace != self._pace.get(zone) and self._next.get(zone, now) > now:
-                # Who waits for a turn waits anew, at the new pace.
-                self._next[zone] = now + 1 / pace if pace else now
+            old = self._pace.get(zone)
+            if pace and old is not None and pace != old and (not old or self._next.get(zone, now) > now):
+                # Who waits for a turn waits anew, at the new pace (`RateLimitedTimedQueue.SwapLimiter`).
+                self._next[zone] = now + 1 / pace
             self._pace[zone] = pace
         for zone in self._pace.keys() - states.keys():
             del self._pace[zone]

@@ -71,6 +71,8 @@ def test_a_small_zone_in_partial_disruption_loses_nothing_until_it_is_over(clock
     clock.now += 3600
     assert brake.turn(HERE) is None
     brake.look(nodes(here=(3, 2), there=(5, 0)))
+    assert brake.turn(HERE) == pytest.approx(10)  # who waited for a turn waits anew
+    clock.now += 10
     assert brake.turn(HERE) == 0
 
 
@@ -99,6 +101,8 @@ def test_when_no_node_is_ready_nothing_is_evicted(clock: Clock) -> None:
     assert not brake.look(nodes(here=(0, 5), there=(0, 1)))
     assert brake.look(nodes(here=(0, 5), there=(1, 0)))
     assert not brake.blackout
+    assert brake.turn(HERE) == pytest.approx(10)
+    clock.now += 10
     assert brake.turn(HERE) == 0
     assert not brake.look([])
 

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import orjson
 
+from mlsysops_embedded.apiserver.patching import Patching
 from mlsysops_embedded.apiserver.query import Query
 from mlsysops_embedded.apiserver.registry import Registry
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.client.protocol import Object, PatchType, Resource
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.machinery.call import SYSTEM, Call, DeleteOptions
-from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
 from mlsysops_embedded.machinery.resources import ResourceInfo
 
 __all__ = ["LocalClient"]
@@ -134,15 +134,7 @@ class LocalClient:
             data, _ = await self._registry.apply(call, info, place, name, patch, subresource or "")
             return _load(data)
 
-        def change(old: Object) -> Object:
-            if patch_type == "json":
-                result = json_patch(old, patch)
-            elif patch_type == "strategic" and not info.custom:
-                result = strategic_patch(old, patch, info.schema)
-            else:
-                result = merge_patch(old, patch)
-            return result  # type: ignore[no-any-return]
-
+        change = Patching("merge" if patch_type == "strategic" and info.custom else patch_type, patch, info.schema)
         if subresource in (None, "", "status"):
             return _load(await self._registry.modify(call, info, place, name, change, subresource or ""))
         return await self._subresources.update(call, info, place, name, subresource or "", change)

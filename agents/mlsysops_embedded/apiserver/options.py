@@ -42,7 +42,7 @@ def list_query(request: Request, route: Route) -> Query:
     )
 
 
-def call_of(request: Request, manager: str = "") -> Call:
+def call_of(request: Request) -> Call:
     """Who calls, and how it wants to write.
 
     Raises:
@@ -58,7 +58,7 @@ def call_of(request: Request, manager: str = "") -> Call:
             "fieldValidation",
             f'Unsupported value: "{mode}": supported values: "Ignore", "Strict", "Warn"',
         )
-    name = request.query.get("fieldManager") or manager
+    name = request.query.get("fieldManager", "")
     if len(name) > 128 or not name.isprintable():
         raise ApiError.option(
             _NAMES[request.method],

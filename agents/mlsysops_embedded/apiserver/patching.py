@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from mlsysops_embedded.errors import ApiError, Cause, UndecodableError
 from mlsysops_embedded.machinery.patch import json_patch, merge_patch, strategic_patch
 
-__all__ = ["Patching"]
+__all__ = ["Patching", "unknown_members"]
 
 Obj = dict[str, Any]
+_MEMBERS: Final = ("op", "path", "from", "value")
+
+
+def unknown_members(patch: Any) -> list[str]:
+    """What is to be said of members that no operation of a JSON patch has."""
+    operations = enumerate(patch if isinstance(patch, list) else ())
+    return [
+        f'json patch unknown field "[{index}].{name}"'
+        for index, operation in operations
+        if isinstance(operation, dict)
+        for name in operation
+        if name not in _MEMBERS
+    ]
 
 
 class Patching:

@@ -83,7 +83,7 @@ class Registry(Reader):
         name = metadata["name"]
         self.strategies.admit_namespace(info, namespace)
         asked = set(obj.get("spec") or ())
-        await self.strategies.prepare_create(call, info, obj)
+        await self.strategies.prepare_create(info, obj)
         self._validate(info, obj, None)
         self.strategies.guard(call, info, None, obj)
         given = metadata.pop("managedFields", None)
@@ -100,7 +100,7 @@ class Registry(Reader):
                     )
                 raise ApiError.already_exists(info.plural, name, info.group)
             if call.dry_run:
-                return self._encode(info, obj, info, 0)
+                return self._encode(obj, info, 0)
             self.strategies.admit_namespace(info, namespace)
             entry = await self._put(info, key, obj)
         await self.strategies.after_write(info, None, obj)
@@ -168,7 +168,7 @@ class Registry(Reader):
             new = updated(call, info, old, wanted, subresource)
             metadata = new["metadata"]
             precondition(info, name, old, metadata)
-            await self.strategies.prepare_update(call, info, old, new, subresource)
+            await self.strategies.prepare_update(info, old, new, subresource)
             self._validate(info, new, old, subresource)
             self.strategies.guard(call, info, old, new)
             self.strategies.admit_update(info, old, new, subresource)
@@ -185,7 +185,7 @@ class Registry(Reader):
             if ownership.same(old, new):
                 return self.render(entry, info)
             if call.dry_run:
-                return self._encode(info, new, info, entry.rv)
+                return self._encode(new, info, entry.rv)
             done = bool(metadata.get("deletionTimestamp")) and self._finished(info, new)
             entry = await self._put(info, key, new, deleted=done)
         await self.strategies.after_write(info, old, None if done else new)
@@ -263,7 +263,7 @@ class Registry(Reader):
             self._mark(info, new, options)
             gone = self._finished(info, new)
             if call.dry_run:
-                return self._encode(info, new, info, entry.rv), gone
+                return self._encode(new, info, entry.rv), gone
             if gone or new != old:
                 entry = await self._put(info, key, new, deleted=gone)
         if gone or new != old:
@@ -310,7 +310,7 @@ class Registry(Reader):
         if causes:
             raise ApiError.invalid(info.kind, obj["metadata"].get("name", ""), causes, info.group)
 
-    def _encode(self, info: ResourceInfo, obj: Obj, target: ResourceInfo, rv: int) -> bytes:
+    def _encode(self, obj: Obj, target: ResourceInfo, rv: int) -> bytes:
         """Bytes of an object; apiVersion and kind come first, so that the version can be rewritten in place."""
         head = {"apiVersion": target.api_version, "kind": target.kind, "metadata": obj["metadata"]}
         if rv:
@@ -323,7 +323,7 @@ class Registry(Reader):
         stored, target = convert.to_stored(info, obj)
 
         def encode(rv: int) -> bytes:
-            data = self._encode(info, stored, target, rv)
+            data = self._encode(stored, target, rv)
             if len(data) > _MAX_OBJECT and not deleted:
                 raise ApiError.too_large(_MAX_OBJECT)
             return data

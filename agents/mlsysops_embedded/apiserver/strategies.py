@@ -141,7 +141,7 @@ class Strategies:
 
     # ------------------------------------------------------------------ completion
 
-    async def prepare_create(self, call: Call, info: ResourceInfo, obj: Obj) -> None:
+    async def prepare_create(self, info: ResourceInfo, obj: Obj) -> None:
         """Completes a new object."""
         bucket = info.bucket
         if bucket in ("deployments.apps", "replicasets.apps", "daemonsets.apps"):
@@ -180,7 +180,7 @@ class Strategies:
         given = _ADMITTED.get(info.bucket, frozenset()) - asked
         return {**obj, "spec": {k: v for k, v in obj["spec"].items() if k not in given}} if given else obj
 
-    async def prepare_update(self, call: Call, info: ResourceInfo, old: Obj, new: Obj, subresource: str) -> None:
+    async def prepare_update(self, info: ResourceInfo, old: Obj, new: Obj, subresource: str) -> None:
         """Completes a changed object."""
         bucket = info.bucket
         if subresource == "status" and bucket == "pods":

@@ -13,7 +13,7 @@ from mlsysops_embedded.apiserver.http import Request, decode_body, respond
 from mlsysops_embedded.apiserver.incoming import named
 from mlsysops_embedded.apiserver.metrics import API_VERSION, Metrics
 from mlsysops_embedded.apiserver.options import call_of, delete_options, list_query
-from mlsysops_embedded.apiserver.patching import Patching
+from mlsysops_embedded.apiserver.patching import Patching, unknown_members
 from mlsysops_embedded.apiserver.query import parse_rv
 from mlsysops_embedded.apiserver.reading import Page, WatchEvent
 from mlsysops_embedded.apiserver.registry import Registry
@@ -21,7 +21,7 @@ from mlsysops_embedded.apiserver.routing import Route
 from mlsysops_embedded.apiserver.streaming import Disconnect, event_line
 from mlsysops_embedded.apiserver.subresources import Subresources
 from mlsysops_embedded.auth.rbac import Attributes
-from mlsysops_embedded.errors import ApiError
+from mlsysops_embedded.errors import ApiError, Cause
 from mlsysops_embedded.machinery.call import ANONYMOUS, Call
 from mlsysops_embedded.machinery.resources import ResourceInfo
 from mlsysops_embedded.machinery.tables import partial, table
@@ -178,12 +178,19 @@ class Verbs:
 
     # ------------------------------------------------------------------ writing
 
-    async def _body(self, request: Request, call: Call | None = None) -> Any:
-        duplicates: list[str] | None = [] if call is not None and call.validation != "Ignore" else None
+    @staticmethod
+    async def _body(request: Request, call: Call) -> Any:
+        duplicates: list[str] | None = [] if call.validation != "Ignore" else None
         value = decode_body(await request.body(), request.media_type, duplicates=duplicates)
-        if duplicates and call is not None:
+        kind = _PATCHES.get(request.media_type)
+        if duplicates is not None and kind == "json":
+            duplicates += unknown_members(value)
+        if duplicates:
             if call.validation == "Strict":
-                raise ApiError.bad_request(f"strict decoding error: {', '.join(duplicates)}")
+                why = f"strict decoding error: {', '.join(duplicates)}"
+                if kind in (None, "apply"):
+                    raise ApiError.bad_request(why)
+                raise ApiError.invalid("", "", [Cause("FieldValueInvalid", "patch", why)])
             call.warnings += duplicates
         return value
 
@@ -223,7 +230,7 @@ class Verbs:
             raise ApiError.option("PatchOptions", "fieldManager", "Required value: is required for apply patch")
 
     @staticmethod
-    def _applied(info: ResourceInfo, patch: Any) -> Obj:
+    def _applied(patch: Any) -> Obj:
         if not isinstance(patch, dict):
             raise ApiError.bad_request("an applied configuration must be an object")
         for name in ("apiVersion", "kind"):
@@ -246,10 +253,10 @@ class Verbs:
     async def _patch(self, request: Request, route: Route, info: ResourceInfo) -> int:
         kind = self._patch_kind(request, info)
         call = call_of(request)
-        patch = await self._body(request)
+        patch = await self._body(request, call)
         if kind == "apply":
             self._check_manager(request)
-            patch = self._applied(info, patch)
+            patch = self._applied(patch)
             if not self._registry.present(info, route.namespace, route.name):
                 self._access_demand(request, info, route)
             data, created = await self._registry.apply(
@@ -315,20 +322,20 @@ class Verbs:
             call = call_of(request)
             if verb == "patch":
                 kind = self._patch_kind(request, info)
-                patch = await self._body(request)
+                patch = await self._body(request, call)
                 if kind == "apply":
                     self._check_manager(request)
-                    applied = self._applied(info, patch)
+                    applied = self._applied(patch)
                     answer = await self._subresources.apply(call, info, route.namespace, route.name, name, applied)
                 else:
                     change = self._patcher(request, info, patch, subresource=name)
                     with change.refusals():
                         answer = await self._subresources.update(call, info, route.namespace, route.name, name, change)
             elif verb == "update":
-                obj = await self._body(request)
+                obj = await self._body(request, call)
                 answer = await self._subresources.update(call, info, route.namespace, route.name, name, lambda _: obj)
             elif verb == "create":
-                obj = await self._body(request)
+                obj = await self._body(request, call)
                 answer = await self._subresources.create(call, info, route.namespace, route.name, name, obj)
             else:
                 raise ApiError.method_not_allowed()

@@ -115,7 +115,7 @@ class _Controller:
             new, old = await self._recreate(deployment, new, old)
         elif new is not None:
             new, old = await self._roll(deployment, new, old)
-        await self._clean_up(deployment, new, old)
+        await self._clean_up(deployment, old)
         await self._write_status(deployment, new, old)
 
     def _resized(self, deployment: Object, sets: list[Object]) -> bool:
@@ -274,7 +274,7 @@ class _Controller:
         old = [await self._resize(deployment, rs, size) for rs, size in zip(old, kept, strict=True)]
         return new, old
 
-    async def _clean_up(self, deployment: Object, new: Object | None, old: list[Object]) -> None:
+    async def _clean_up(self, deployment: Object, old: list[Object]) -> None:
         limit = deployment["spec"].get("revisionHistoryLimit")
         limit = 10 if limit is None else limit
         done = [rs for rs in old if not _replicas(rs) and not _status(rs, "replicas")]

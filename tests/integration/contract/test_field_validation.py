@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from kube_api import APPLY, Api, config_map, deployment, failure, path
+from kube_api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api, config_map, deployment, failure, path
 from kube_targets import Target
 
 
@@ -115,3 +115,23 @@ def test_null_is_absence(api: Api, namespace: str) -> None:
     created = api.create(path("configmaps", namespace), json.loads(json.dumps(body)), fieldValidation="Strict")
     assert "data" not in created
     assert "labels" not in created["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "code"),
+    [
+        (MERGE, '{"data":{"a":"1","a":"2"}}', 422),
+        (STRATEGIC, '{"data":{"a":"1","a":"2"}}', 422),
+        (JSON_PATCH, '[{"op":"replace","path":"/data/a","value":"2","bogus":1}]', 422),
+        (APPLY, '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cm"},"data":{"b":"1","b":"2"}}', 400),
+    ],
+)
+def test_patches_themselves_are_checked(api: Api, namespace: str, kind: str, text: str, code: int) -> None:
+    api.create(path("configmaps", namespace), config_map("cm", {"a": "1"}))
+    url, headers = path("configmaps", namespace, "cm"), {"Content-Type": kind}
+    params = {"fieldManager": "m", "fieldValidation": "Strict"}
+    assert api.http.patch(url, content=text, headers=headers, params=params).status_code == code
+    assert api.read(url)["data"] == {"a": "1"}
+    response = api.http.patch(url, content=text, headers=headers, params={"fieldManager": "m"})
+    assert response.status_code == 200
+    assert "warning" in response.headers

@@ -31,7 +31,7 @@ ASSETS = [f"a{number}" for number in range(6)]
 METRIC = "load"
 QUEUE = 4
 SETTINGS = EngineSettings(
-    concurrency=4,
+    concurrency=3,
     policy_concurrency=2,
     late_assets=3,
     scheduler=SchedulerSettings(queue=QUEUE, workers=2, cool_down=5.0),
@@ -139,7 +139,8 @@ class Loop(RuleBasedStateMachine):
         async def analyze(_context: dict[str, Any], asset: str) -> bool:
             self.calls[name] += 1
             try:
-                if self.calls[name] > SETTINGS.policy_concurrency or self.calls.total() > SETTINGS.concurrency:
+                kind = sum(self.calls[other] for other, core in POLICIES.items() if core is POLICIES[name])
+                if self.calls[name] > SETTINGS.policy_concurrency or kind > SETTINGS.concurrency:
                     self.faults.append(f"too many analyses side by side: {self.calls}")
                 changes, behaviour = self.changes[asset], self.behaviour[name]
                 if behaviour == "raises":

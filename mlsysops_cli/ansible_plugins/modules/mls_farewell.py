@@ -54,6 +54,7 @@ RETURN = r"""
 """
 
 import time  # noqa: E402 - Ansible wants the documentation first
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
@@ -76,6 +77,8 @@ def main() -> None:
         required_if=[("state", "told", ("node", "lease", "annotation"))],
         supports_check_mode=True,
     )
+    if module.check_mode and not Path(module.params["kubeconfig"]).exists():
+        module.exit_json(changed=False)  # nothing was deployed yet, so that nobody was told anything
     node = module.params["node"]
     try:
         api = Api(module.params["kubeconfig"], timeout=10.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +73,22 @@ def test_what_told_agents_is_taken_back_and_nothing_else() -> None:
     mls_farewell._withdraw(api, request, dry_run=False)
     assert api.deleted == ["uninstall", "uninstall-w1"]
     assert mls_farewell._withdraw(Api(None, "settings"), request, dry_run=False) is False
+
+
+def test_checked_on_clusters_that_were_never_deployed_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = {
+        "kubeconfig": str(tmp_path / "none"),
+        "request": REQUEST,
+        "state": "withdrawn",
+        "_ansible_check_mode": True,
+    }
+    monkeypatch.setattr(
+        "ansible.module_utils.basic._ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
+    )
+    monkeypatch.setattr("ansible.module_utils.basic._ANSIBLE_PROFILE", "legacy", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        mls_farewell.main()
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["changed"] is False

@@ -35,6 +35,11 @@ class Settings:
     verbose: int = 0
     debug: bool = field(default_factory=lambda: bool(os.environ.get("MLS_DEBUG")))
 
+    @property
+    def structured(self) -> bool:
+        """Whether the answer is for a program: ``json``, ``yaml`` or ``jsonpath=…``."""
+        return self.output not in {"table", "wide", "name"}
+
     def note(self, text: str, *, level: int = 0) -> None:
         """Tell the person at the terminal something that is not data (stderr).
 

@@ -64,9 +64,13 @@ def use(
 ) -> None:
     """Make a context the one in use."""
     from mlsysops_cli.context import use_context
+    from mlsysops_cli.output import emit_document
 
+    settings = settings_of(ctx)
     use_context(name)
-    settings_of(ctx).note(f"using context {name}")
+    settings.note(f"using context {name}")
+    if settings.structured:
+        emit_document(settings, {"name": name}, kind="context")
 
 
 @app.command("show")

@@ -181,11 +181,12 @@ def create_app_test_description(
         str | None, typer.Option("--file", metavar="FILE", help="Where to write it; - is standard output.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    vault_password_file: Vault = None,
 ) -> None:
     """Write the description of the test application for this slice."""
     from mlsysops_cli.actions.framework.show import create_test_description
 
-    create_test_description(settings_of(ctx), inventory, file, force=force)
+    create_test_description(settings_of(ctx), inventory, file, vault=vault_password_file, force=force)
 
 
 @app.command()

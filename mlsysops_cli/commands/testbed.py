@@ -30,14 +30,16 @@ def up(ctx: typer.Context, install: Install = False, isolated: Isolated = False,
 
     Needs root and Debian or Ubuntu. The hosts are mgmt, server, worker1, worker2 and edge, opened by an SSH key.
     """
-    from mlsysops_cli.output import write
+    from mlsysops_cli.output import emit_document
+    from mlsysops_cli.testbed.bed import status as hosts
     from mlsysops_cli.testbed.bed import up as action
     from mlsysops_cli.testbed.model import Testbed
 
     settings = settings_of(ctx)
     bed = Testbed.here(subnet)
     action(bed, settings.note, install=install, isolated=isolated)
-    write(f"{bed.inventory}\n")
+    document = {"inventory": str(bed.inventory), "key": str(bed.key), "items": hosts(bed)}
+    emit_document(settings, document, kind="inventory", name="inventory", text=f"{bed.inventory}\n")
 
 
 @app.command()
@@ -46,11 +48,15 @@ def down(
     purge: Annotated[bool, typer.Option("--purge", help="Also remove the kept image.")] = False,
 ) -> None:
     """Remove the hosts and everything that was made for them."""
+    from mlsysops_cli.output import emit_document
     from mlsysops_cli.testbed.bed import down as action
     from mlsysops_cli.testbed.model import Testbed
 
+    settings = settings_of(ctx)
     there = action(Testbed.here(), purge=purge)
-    settings_of(ctx).note("the testbed is gone" if there else "there is no testbed")
+    settings.note("the testbed is gone" if there else "there is no testbed")
+    if settings.structured:
+        emit_document(settings, {"removed": there}, kind="testbed")
 
 
 @app.command()
@@ -91,7 +97,11 @@ def ctl(
     hosts: Annotated[list[str] | None, typer.Argument(metavar="HOST...", help="The hosts it concerns.")] = None,
 ) -> None:
     """Break a host or its link, and mend it again."""
+    from mlsysops_cli.output import emit_document
     from mlsysops_cli.testbed.bed import fault
     from mlsysops_cli.testbed.model import Testbed
 
-    settings_of(ctx).note(fault(Testbed.here(), action, hosts or []))
+    settings = settings_of(ctx)
+    settings.note(fault(Testbed.here(), action, hosts or []))
+    if settings.structured:
+        emit_document(settings, {"action": action, "hosts": hosts or []}, kind="testbed")

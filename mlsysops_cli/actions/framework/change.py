@@ -171,7 +171,7 @@ def report_failure(settings: Settings, name: str, result: RunResult) -> None:
         name: The slice.
         result: What the run did.
     """
-    if settings.output not in {"table", "wide", "name"}:
+    if settings.structured:
         emit_document(settings, _document(name, result), kind="slice", name="slice")
 
 

@@ -141,7 +141,7 @@ def deploy(
         if error and not options.check and prepared.first and not result.changed:
             forget_hosts(layout.slice.name)  # nothing was done: another inventory may take the name
         # Whoever reads the answer with a program learns from it which host lacks what.
-        if not error or settings.output not in {"table", "wide", "name"}:
+        if not error or settings.structured:
             _report(settings, prepared, result, check=options.check)
         if error:
             raise error

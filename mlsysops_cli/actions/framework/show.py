@@ -15,7 +15,7 @@ from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiErr
 from mlsysops_cli.assets import asset
 from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
-from mlsysops_cli.output import to_yaml, write
+from mlsysops_cli.output import emit_document, to_yaml, write
 from mlsysops_cli.render import (
     cached_facts,
     diff_trees,
@@ -30,10 +30,11 @@ from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
 from mlsysops_cli.slice import SliceState, plan_layout, preview_addresses
 
 if TYPE_CHECKING:
+    from mlsysops_cli.render import TreeDiff
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import Slice, SliceLayout
 
-__all__ = ["create_test_description", "diff", "render"]
+__all__ = ["create_test_description", "diff", "render", "tell_difference"]
 
 TEST_DESCRIPTION = "mlsysops-app-test-description.yaml"
 
@@ -74,6 +75,9 @@ def render(
     tree = rendered_tree(slice_, layout, descriptions, gathered | found)
     changed = write_tree(tree, Path(output))
     settings.note(f"{len(tree)} files in {output}, {len(changed)} of them changed")
+    if settings.structured:
+        document = {"slice": slice_.name, "directory": output, "files": sorted(tree), "changed": sorted(changed)}
+        emit_document(settings, document, kind="slice", name="slice")
     if plan:
         write_private(Path(plan), json.dumps({"mls_plan": preflight_plan(layout)}, indent=1) + "\n")
         settings.note(f"ansible-playbook -i {path} -e @{plan} {asset('playbooks', 'preflight.yml')}")
@@ -134,9 +138,25 @@ def diff(settings: Settings, inventory: str | None, descriptions: str | None, va
             file = (layout.directory if host.host.local else layout.directory / "rendered") / path
             live[path] = file.read_text(encoding="utf-8") if file.is_file() else ""
             wanted[path] = dump_documents(documents)
-    result = diff_trees(live, wanted)
-    write(result.text)
-    return bool(result.changed)
+    return tell_difference(settings, slice_.name, diff_trees(live, wanted))
+
+
+def tell_difference(settings: Settings, name: str, found: TreeDiff) -> bool:
+    """Print what differs; return whether anything does.
+
+    Args:
+        settings: Global options.
+        name: The slice.
+        found: What differs.
+    """
+    if settings.structured:
+        document = {"slice": name, "differs": bool(found.changed), "changed": found.changed, "diff": found.text}
+        emit_document(settings, document, kind="slice", name="slice")
+    elif settings.output == "name":
+        write("".join(f"{path}\n" for path in found.changed))
+    else:
+        write(found.text)
+    return bool(found.changed)
 
 
 def _states(api: Api, document: dict[str, Any]) -> tuple[str, str]:
@@ -165,7 +185,9 @@ def _sorted(value: Any) -> Any:
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
-def create_test_description(settings: Settings, inventory: str | None, output: str | None, *, force: bool) -> None:
+def create_test_description(
+    settings: Settings, inventory: str | None, output: str | None, *, vault: str | None, force: bool
+) -> None:
     """Write the description of the test application for a slice.
 
     Raises:
@@ -174,7 +196,7 @@ def create_test_description(settings: Settings, inventory: str | None, output: s
     if inventory is None:
         state = chosen_slice(settings)
         inventory = state.inventory
-    slice_ = load_slice(inventory)
+    slice_ = load_slice(inventory, vault_password_file=vault)
     facts = cached_facts(slice_) | local_facts(slice_)
     text = test_application(slice_.name, [c.name for c in slice_.clusters], describe_nodes(slice_, facts))
     if output == "-":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedded_plane import PROGRAM, Plane, eventually, free_slice, node_ready
 from mlsysops_embedded.client import Object
-from mlsysops_embedded.client.resources import DEPLOYMENTS, LEASES, NODES, PODS
+from mlsysops_embedded.client.resources import DEPLOYMENTS, LEASES, NAMESPACES, NODES, PODS
 from mlsysops_embedded.controllers.nodes import LEASE_NAMESPACE
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -74,6 +74,9 @@ async def test_nothing_is_evicted_while_most_nodes_are_silent_at_once(tmp_path: 
         plane.start()
         async with plane.client() as client:
             await plane.ready(client)
+            await eventually(
+                lambda: client.get(NAMESPACES, LEASE_NAMESPACE), what="Leases of nodes have their namespace"
+            )
             for name in names:
                 await client.create(NODES, {"metadata": {"name": name}})
                 ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}

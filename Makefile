@@ -71,6 +71,10 @@ test-matrix: setup ## Unit tests on every other Python from 3.11 to 3.14 that th
 contract: setup ## Kubernetes contract tests of the embedded engine (and of KUBEBUILDER_ASSETS where present)
 	$(BIN)/pytest tests/integration/contract $(PYTEST_ARGS)
 
+.PHONY: existing
+existing: setup ## Deploy onto clusters that exist, real ones too (KUBEBUILDER_ASSETS, KARMADA_ASSETS; see CONTRIBUTING.md)
+	$(BIN)/pytest tests/integration/existing tests/e2e/test_existing*.py $(PYTEST_ARGS)
+
 .PHONY: crashes
 crashes: setup ## Kill agents, and control planes, at random instants, ROUNDS times each (200)
 	MLS_CRASH_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/integration/agents/tiers/test_crashes.py tests/integration/contract/test_durability.py $(PYTEST_ARGS)

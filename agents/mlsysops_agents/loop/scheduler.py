@@ -44,7 +44,7 @@ class SchedulerSettings:
         swing_window: Time within which changes to and fro count as oscillation.
         swing_hold: How long an oscillating asset is left alone the first time; doubles up to an hour.
         timeout: Longest time for one try.
-        workers: Plans executed side by side.
+        workers: Plans executed side by side; one more is kept free for core plans.
         queue: Plans waiting; more are turned away.
     """
 
@@ -131,6 +131,7 @@ class PlanScheduler:
         self._queue: list[_Queued] = []
         self._sequence = 0
         self._work = asyncio.Event()
+        self._core_work = asyncio.Event()
         self._busy: dict[str, str] = {}
         self._touched: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._unwritten = Breaker(threshold=1, first_pause=1.0, longest_pause=60.0)
@@ -166,6 +167,8 @@ class PlanScheduler:
         done: asyncio.Future[PlanResult] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, _Queued((not plan.core, -plan.priority, self._sequence), plan, done))
         self._work.set()
+        if plan.core:
+            self._core_work.set()
         return await done
 
     async def run(self) -> None:
@@ -173,12 +176,15 @@ class PlanScheduler:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.workers):
                 group.create_task(self._worker())
+            # However long the others' commands take, applications are looked after.
+            group.create_task(self._worker(core=True))
 
-    async def _worker(self) -> None:
+    async def _worker(self, *, core: bool = False) -> None:
+        work = self._core_work if core else self._work
         while True:
-            while not self._queue:
-                self._work.clear()
-                await self._work.wait()
+            while not self._queue or (core and not self._queue[0].plan.core):  # core plans come first in the queue
+                work.clear()
+                await work.wait()
             queued = heapq.heappop(self._queue)
             if queued.done.done():
                 continue  # whoever submitted it is gone

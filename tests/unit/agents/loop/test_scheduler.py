@@ -51,12 +51,15 @@ async def test_core_policies_go_first(scheduling: Scheduling) -> None:
 
 async def test_a_plan_made_before_its_asset_changed_is_superseded(scheduling: Scheduling) -> None:
     scheduling.mechanism.seconds = 1
-    first, second = scheduling.plan("a/x", "a/y"), scheduling.plan("a/y")
+    first, second, late = scheduling.plan("a/x", "a/y"), scheduling.plan("a/y"), scheduling.plan("a/y", seen_at=0.5)
     tasks = [asyncio.create_task(scheduling.scheduler.submit(plan)) for plan in (first, second)]
     await scheduling.clock.advance(10)
+    tasks.append(asyncio.create_task(scheduling.scheduler.submit(late)))
+    await scheduling.clock.advance(10)
     results = await asyncio.gather(*tasks)
-    assert [result.action for result in results] == ["executed", "superseded"]
-    assert "a/y was changed by p1" in results[1].reason
+    assert [result.action for result in results] == ["executed", "superseded", "superseded"]
+    assert "a/y is being changed by p1" in results[1].reason
+    assert "a/y was changed by p1" in results[2].reason
     third = asyncio.create_task(scheduling.scheduler.submit(scheduling.plan("a/y")))
     await scheduling.clock.advance(2)
     assert (await third).action == "executed"

@@ -8,7 +8,7 @@ from typing import Any
 from mlsysops_agents.loop import EngineSettings, Trigger
 from mlsysops_core.contracts import Scope
 
-from .conftest import MakeBench, policy
+from .conftest import MakeBench, always, policy
 
 ASSETS = 200
 
@@ -114,3 +114,22 @@ async def test_core_policies_run_however_many_others_hang(bench: MakeBench) -> N
     await world.clock.advance(1)
     assert len(seen) == 2
     assert max(seen) <= 1.0  # those that hang are given up after ten seconds
+
+
+async def test_core_plans_are_executed_however_long_others_take(bench: MakeBench) -> None:
+    async def commanded(_context: dict[str, Any], asset: str) -> dict[str, Any]:
+        return {"recorder": {"assets": [asset]}}
+
+    async def commanded_by_core(_context: dict[str, Any], asset: str) -> dict[str, Any]:
+        return {"recorder": {"assets": [f"core of {asset}"]}}
+
+    users = [policy(f"user{number}", always(True), commanded) for number in range(2)]
+    world = await bench(*users, policy("core", always(True), commanded_by_core, core=True, scope="node"))
+    world.mechanism.seconds = 50.0
+    for number in range(8):
+        world.engine.add_asset(f"a{number}", Scope.APPLICATION)
+    await world.clock.settle()
+    world.engine.add_asset("n", Scope.NODE)
+    await world.clock.advance(1)
+    assert len(world.mechanism.active) == 5
+    assert "core of n" in world.mechanism.active

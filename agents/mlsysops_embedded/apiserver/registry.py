@@ -35,6 +35,8 @@ _LOG: Final = logging.getLogger("embedded.registry")
 Obj = dict[str, Any]
 #: etcd's default --max-request-bytes, which bounds the objects of Kubernetes.
 _MAX_OBJECT: Final = 1536 * 1024
+#: Buckets of the built-in kinds that are replaced only by who says which version (AllowUnconditionalUpdate of their strategies).
+_VERSIONED: Final = frozenset(("customresourcedefinitions.apiextensions.k8s.io", "leases.coordination.k8s.io"))
 _FOREGROUND: Final = "foregroundDeletion"
 _ORPHAN: Final = "orphan"
 
@@ -120,7 +122,7 @@ class Registry(Reader):
             if metadata.get("uid") not in (None, "", uid):
                 why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
                 raise ApiError.conflict(info.plural, name, why, info.group)
-            if info.custom and metadata.get("resourceVersion") in (None, "", "0"):
+            if (info.custom or info.bucket in _VERSIONED) and metadata.get("resourceVersion") in (None, "", "0"):
                 why = "Invalid value: 0: must be specified for an update"
                 raise ApiError.invalid(
                     info.kind, name, [Cause("FieldValueInvalid", "metadata.resourceVersion", why)], info.group
@@ -223,8 +225,11 @@ class Registry(Reader):
                     if exc.code != 404:
                         raise
                     continue
-            if subresource or metadata.get("uid"):
+            if subresource:
                 raise ApiError.not_found(info.plural, name, info.group)
+            if uid := metadata.get("uid"):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise ApiError.conflict(info.plural, name, why, info.group)
             fresh = meta.clone(config)
             fresh["metadata"]["managedFields"] = ownership.applied_entry(config, info, call.manager)
             try:

@@ -109,7 +109,10 @@ def _sorted(entries: list[Obj]) -> list[Obj]:
     """Applies first, then by time, as the server orders them."""
     return sorted(
         (entry for entry in entries if entry.get("fieldsV1")),
-        key=lambda e: (e.get("operation") != "Apply", e.get("time", ""), e.get("manager", "")),
+        key=lambda e: (
+            e.get("operation") != "Apply",
+            *(e.get(name, "") for name in ("time", "manager", "apiVersion", "subresource")),
+        ),
     )
 
 

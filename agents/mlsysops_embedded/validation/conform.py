@@ -20,6 +20,7 @@ __all__ = ["decode", "validate"]
 Obj = dict[str, Any]
 _MAX_ANNOTATION_BYTES: Final = 256 * 1024
 _MAX_MANAGER_BYTES: Final = 128
+_OWNERS: Final = "metadata.ownerReferences["
 _TYPE: Final = "FieldValueTypeInvalid"
 _GO_FORMATS: Final = re.compile(r"must be of type (?:int32|int64|byte|date-time|micro-time): ")
 
@@ -41,7 +42,7 @@ def decode(call: Call, info: ResourceInfo, obj: Obj, *, default: bool = True, kn
     if known:
         kept = {key: obj[key] for key in known}
         rest = {key: value for key, value in obj.items() if key not in kept}
-        return {**_checked(call, info, rest, _without(shape, kept), default=default), **kept}
+        return {**_checked(call, info, rest, _without(shape, kept), default=default, known=known), **kept}
     return _checked(call, info, obj, shape, default=default)
 
 
@@ -53,10 +54,14 @@ def _without(shape: Obj, fields: Collection[str]) -> Obj:
     return result
 
 
-def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: bool) -> Obj:
+def _checked(
+    call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: bool, known: Collection[str] = ()
+) -> Obj:
     if not info.custom:
         if default:
             shapes.tidy(info.api_version, info.kind, obj)
+            for name in known:  # which are not missing, so not to be filled in
+                obj.pop(name, None)
             schema.drop_nulls(obj)
     elif isinstance(obj.get("metadata"), dict):
         schema.drop_nulls(obj["metadata"])
@@ -82,6 +87,8 @@ def _checked(call: Call, info: ResourceInfo, obj: Obj, shape: Obj, *, default: b
         causes += [cause for cause in schema.validate(whole, shape) if cause not in causes]
     else:  # checked once it is laid over what is there, where such nulls would pass for gaps
         causes += [cause for cause in schema.validate(obj, shape) if cause["message"].endswith('"null"')]
+    # What owners lack `_owner_faults` says.
+    causes = [c for c in causes if c["reason"] != "FieldValueRequired" or not c["field"].startswith(_OWNERS)]
     wrong = [cause for cause in causes if _undecodable(info, cause)]
     if wrong:
         raise UndecodableError.bad_request(
@@ -183,13 +190,19 @@ def _metadata_faults(info: ResourceInfo, obj: Obj, old: Obj | None) -> Iterator[
                 "Invalid value: Only one reference can have Controller set to true",
             )
         )
-    for index, ref in enumerate(metadata.get("ownerReferences") or ()):
-        for name in ("apiVersion", "kind", "name", "uid"):
-            if not ref.get(name):
-                (
-                    yield Cause(
-                        "FieldValueInvalid",
-                        f"metadata.ownerReferences[{index}].{name}",
-                        'Invalid value: "": must not be empty',
-                    )
-                )
+    for ref in metadata.get("ownerReferences") or ():
+        yield from _owner_faults(ref)
+
+
+def _owner_faults(ref: Obj) -> Iterator[Cause]:
+    for name in ("apiVersion", "kind", "name", "uid"):
+        if not ref.get(name):
+            text = 'Invalid value: "": must not be empty'
+            yield Cause("FieldValueInvalid", f"metadata.ownerReferences.{name}", text)
+    version = ref.get("apiVersion", "")
+    if version.count("/") > 1:
+        text = f"Invalid value: {schema.json_text(version)}: version must not be empty"
+        yield Cause("FieldValueInvalid", "metadata.ownerReferences.apiVersion", text)
+    if ref.get("kind") == "Event" and version in ("v1", "events.k8s.io/v1"):
+        text = f"Invalid value: {schema.json_text(ref)}: {version}, Kind=Event is disallowed from being an owner"
+        yield Cause("FieldValueInvalid", "metadata.ownerReferences", text)

@@ -25,6 +25,7 @@ from mlsysops_embedded.validation.causes import (
     port_name_faults,
     required,
 )
+from mlsysops_embedded.validation.events import check_event
 from mlsysops_embedded.validation.pods import check_pod, check_pod_spec
 from mlsysops_embedded.validation.schema import json_text
 
@@ -268,13 +269,6 @@ def _namespace(obj: Obj, old: Obj | None) -> Iterator[Cause]:
         yield invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")
 
 
-def _event(obj: Obj, old: Obj | None) -> Iterator[Cause]:
-    involved = obj.get("involvedObject") or obj.get("regarding") or {}
-    place, namespace = involved.get("namespace", ""), obj["metadata"].get("namespace")
-    if old is None and (place or "default") != namespace:
-        yield invalid("involvedObject.namespace", place, "does not match event.namespace")
-
-
 _CHECKS: Final[dict[str, Callable[[Obj, Obj | None], Iterator[Cause]]]] = {
     "pods": check_pod,
     "namespaces": _namespace,
@@ -289,7 +283,7 @@ _CHECKS: Final[dict[str, Callable[[Obj, Obj | None], Iterator[Cause]]]] = {
     "clusterroles.rbac.authorization.k8s.io": _role,
     "rolebindings.rbac.authorization.k8s.io": _binding,
     "clusterrolebindings.rbac.authorization.k8s.io": _binding,
-    "events": _event,
+    "events": check_event,
     "customresourcedefinitions.apiextensions.k8s.io": definition.check,
 }
 

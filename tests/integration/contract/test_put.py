@@ -73,3 +73,22 @@ def test_what_is_made_grants_no_more_than_its_maker_has(target: Target, api: Api
     person = target.user(name)
     grant(api, namespace, user(name), rule(["create", "update"], ["roles"], group=RBAC))
     failure(person.put(path("roles", namespace, "x"), role("x", rule(["get"], ["secrets"]))), 403, "Forbidden")
+
+
+def test_a_lease_needs_the_version_that_it_replaces(api: Api, namespace: str) -> None:
+    """So do definitions: two that hold a lock must not overwrite each other."""
+    url = path("leases", namespace)
+    made = api.create(url, lease("l", "one"))
+    failure(api.put(f"{url}/l", lease("l", "two")), 422, "Invalid")
+    version = made["metadata"]["resourceVersion"]
+    api.replace(f"{url}/l", lease("l", "two", resourceVersion=version))
+    failure(api.put(f"{url}/l", lease("l", "three", resourceVersion=version)), 409, "Conflict")
+
+
+def test_what_does_not_change_is_known(api: Api, namespace: str) -> None:
+    """A strict replacement that leaves the spec alone names no unknown field."""
+    made = api.create(path("leases", namespace), lease("l", "one"))
+    made["metadata"]["labels"] = {"a": "b"}
+    response = api.put(path("leases", namespace, "l"), made, fieldValidation="Strict")
+    assert response.status_code == 200, response.text
+    assert response.json()["spec"] == made["spec"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kube_api import Api, Obj, deployment, failure, path, pod
+from kube_api import APPLY, Api, Obj, deployment, failure, path, pod
 
 TLS = "kubernetes.io/tls"
 
@@ -131,3 +131,55 @@ def test_others(api: Api, namespace: str, resource: str, body: Obj, field: str |
 def test_times_with_a_fraction(api: Api, namespace: str, time: str) -> None:
     body = {"metadata": {"name": "l"}, "spec": {"renewTime": time}}
     failure(api.post(path("leases", namespace), body, dryRun="All"), 400, "BadRequest")
+
+
+EVENT = {
+    "eventTime": "2026-01-01T00:00:00.000000Z",
+    "reason": "r",
+    "action": "a",
+    "type": "Normal",
+    "reportingController": "example.com/c",
+    "reportingInstance": "i",
+    "note": "n",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({}, None),
+        ({"eventTime": None}, "eventTime"),
+        ({"type": "Bogus"}, "type"),
+        ({"action": ""}, "action"),
+        ({"reportingController": "x y"}, "reportingController"),
+        ({"reportingInstance": "i" * 129}, "reportingInstance"),
+        ({"note": "n" * 1025}, "message"),
+        ({"deprecatedCount": 1}, "count"),
+        ({"series": {"count": 1, "lastObservedTime": EVENT["eventTime"]}}, "series.count"),
+    ],
+)
+def test_events_of_the_new_group(api: Api, namespace: str, change: Obj, field: str | None) -> None:
+    about = {"apiVersion": "v1", "kind": "Pod", "name": "p", "namespace": namespace}
+    body = {"metadata": {"name": "e"}, "regarding": about, **EVENT, **change}
+    response = api.post(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", body)
+    if field is None:
+        assert response.status_code == 201, response.text
+    else:
+        assert field in {cause["field"] for cause in failure(response, 422, "Invalid")["details"]["causes"]}
+
+
+@pytest.mark.parametrize(
+    ("owner", "field"),
+    [({"kind": "Event"}, ""), ({"apiVersion": "a/b/c"}, ".apiVersion"), ({"uid": ""}, ".uid")],
+)
+def test_owners(api: Api, namespace: str, owner: Obj, field: str) -> None:
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "1", **owner}
+    body = {"metadata": {"name": "x", "ownerReferences": [reference]}}
+    status = failure(api.post(path("configmaps", namespace), body), 422, "Invalid")
+    assert [cause["field"] for cause in status["details"]["causes"]] == [f"metadata.ownerReferences{field}"]
+
+
+def test_applying_to_what_is_gone(api: Api, namespace: str) -> None:
+    """Who names an object by its uid means that one, and no other."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "uid": "gone"}}
+    failure(api.patch(path("configmaps", namespace, "x"), body, APPLY, fieldManager="m"), 409, "Conflict")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-import sys
 import time
 from collections import deque
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from mlsysops_core.errors import NotFound
 from mlsysops_cli.actions.framework.change import HostAccess, run_deployed
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of
 from mlsysops_cli.actions.framework.pods import log_commands
-from mlsysops_cli.output import write
+from mlsysops_cli.output import emit_document, write
 from mlsysops_cli.slice import slice_directory
+from mlsysops_cli.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,15 +66,15 @@ def logs(
             raise NotFound(f"no process {process!r} in slice {state.name}", hint=f"processes: {known or 'none'}")
     if not files:
         raise NotFound(f"slice {state.name} has no logs yet", hint="run `mls framework deploy-all`")
-    prefix = len(files) > 1
+    out = _Lines(settings, prefix=len(files) > 1)
     offsets = {name: path.stat().st_size for name, path in files.items()}
     entries = [entry for name, path in files.items() for entry in _entries(name, _tail(path, tail, offsets[name]))]
     for _, name, lines in sorted(entries, key=itemgetter(0)):  # of one moment: a process after the other, as they were
-        _print(name if prefix else "", lines)
+        out.print(name, lines)
     while follow:
         time.sleep(_POLL)
         for name, path in files.items():
-            offsets[name] = _more(name if prefix else "", path, offsets[name])
+            offsets[name] = _more(out, name, path, offsets[name])
 
 
 def _tail(path: Path, count: int, size: int) -> list[str]:
@@ -97,7 +99,7 @@ def _entries(name: str, lines: list[str]) -> Iterator[tuple[str, str, list[str]]
         yield moment, name, entry
 
 
-def _more(name: str, path: Path, offset: int) -> int:
+def _more(out: _Lines, name: str, path: Path, offset: int) -> int:
     """Print what was added since; a log that shrank was rotated and is read from its start."""
     try:
         size = path.stat().st_size
@@ -112,13 +114,31 @@ def _more(name: str, path: Path, offset: int) -> int:
     complete = data.rpartition(b"\n")[0]
     if not complete:
         return offset
-    _print(name, complete.decode("utf-8", "replace").splitlines())
+    out.print(name, complete.decode("utf-8", "replace").splitlines())
     return position - (len(data) - len(complete) - 1)
 
 
-def _print(name: str, lines: list[str]) -> None:
-    write("".join(f"[{name}] {line}\n" if name else f"{line}\n" for line in lines))
-    sys.stdout.flush()
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Prints lines of processes: to a program each as a document of its own, since nobody knows when there will be no more.
+
+    Attributes:
+        settings: Which format.
+        prefix: A person is told whose each line is.
+    """
+
+    settings: Settings
+    prefix: bool
+
+    def print(self, name: str, lines: list[str]) -> None:
+        if self.settings.output == "json":
+            write("".join(json.dumps({"process": name, "line": line}, ensure_ascii=False) + "\n" for line in lines))
+        elif self.settings.structured:
+            for line in lines:
+                write("---\n" if self.settings.output == "yaml" else "")
+                emit_document(self.settings, {"process": name, "line": line}, kind="log")
+        else:
+            write(printable("".join(f"[{name}] {line}\n" if self.prefix else f"{line}\n" for line in lines)))
 
 
 def _journals(
@@ -131,7 +151,7 @@ def _journals(
         Unreachable: No host answers.
     """
     wanted = _programs(state, process)
-    prefix = sum(map(len, wanted.values())) > 1
+    out = _Lines(settings, prefix=sum(map(len, wanted.values())) > 1)
     cursors: dict[str, str] = {}
     while True:
         result = run_deployed(
@@ -145,7 +165,7 @@ def _journals(
         )
         lines = sorted(tuple(line) for found in result.journals.values() for line in found["lines"])
         for _, name, text in lines:
-            _print(name if prefix else "", [text])
+            out.print(name, [text])
         for failure in result.failures:
             settings.note(f"warning: {failure}")
         if not result.journals and (error := result.error()):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mlsysops_cli.slice import SliceState, slice_directory
 
@@ -41,3 +43,20 @@ def test_the_last_lines_are_those_of_each_process(mls: Any, logs: Path) -> None:
     assert mls("framework", "logs", "b-kubelet", "--slice", "demo", "--tail", "1").out == (
         "2026-01-01 00:00:05,000 INFO last\n"
     )
+
+
+def test_a_program_gets_a_document_a_line(mls: Any, logs: Path) -> None:
+    lines = mls("framework", "logs", "--slice", "demo", "--tail", "1", "-o", "json").out.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"process": "a-agent", "line": "  why"},
+        {"process": "b-kubelet", "line": "2026-01-01 00:00:05,000 INFO last"},
+    ]
+    documents = mls("framework", "logs", "--slice", "demo", "--tail", "1", "-o", "yaml").out
+    assert [document["process"] for document in yaml.safe_load_all(documents)] == ["a-agent", "b-kubelet"]
+
+
+def test_what_a_process_logs_does_not_steer_the_terminal(mls: Any, logs: Path) -> None:
+    (logs / "c-agent.log").write_text("2026-01-01 00:00:06,000 INFO \x1b]0;title\x07 done\n")
+    out = mls("framework", "logs", "c-agent", "--slice", "demo").out
+    assert "\x1b" not in out
+    assert out.endswith("done\n")

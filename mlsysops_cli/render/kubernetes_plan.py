@@ -133,6 +133,7 @@ def kubernetes_apis(
             apis[name]["life"]["leases"] = [agent_lease(layout, layout.hosts[one]) for one in (name, *workers)]
     management = apis.get(layout.slice.management)
     if management is not None:
+        management["objects"][0]["members"] = [cluster.name for cluster in layout.slice.clusters]
         management["ready"] = _ready(layout)
         if layout.continuum_in_pods:
             plane = _host_plane(layout.slice.management)

@@ -13,7 +13,7 @@ from mlsysops_embedded.client.objects import (
     quantity,
     set_condition,
 )
-from mlsysops_embedded.client.resources import CLUSTERS, NAMESPACES, NODES, PODS
+from mlsysops_embedded.client.resources import CLUSTERS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, NODES, PODS
 from mlsysops_embedded.client.workqueue import backoff
 from mlsysops_embedded.errors import ApiError
 from mlsysops_embedded.propagation import names
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Membership"]
 
 _log = logging.getLogger(__name__)
-#: Changes of nodes and pods are gathered for this long (seconds) before the cluster's summary is written.
+#: Changes of nodes, pods and definitions are gathered for this long (seconds) before the cluster's summary is written.
 _GATHER = 2.0
 
 
@@ -62,8 +62,9 @@ class Membership:
         self._queue: WorkQueue[str] = WorkQueue()
         self._nodes = Informer(member, NODES)
         self._pods = Informer(member, PODS, transform=_requests_only)
+        self._definitions = Informer(member, CUSTOM_RESOURCE_DEFINITIONS, transform=_identity_only)
         self._self = Informer(upstream, CLUSTERS, field_selector=f"metadata.name={cluster}")
-        for informer in (self._nodes, self._pods):
+        for informer in (self._nodes, self._pods, self._definitions):
             informer.add_handler(lambda _new, _old: self._queue.add_after(self._name, _GATHER))
         # Whoever says that we are away is told at once that we are not.
         self._self.add_handler(lambda _new, _old: self._queue.add(self._name))
@@ -109,7 +110,7 @@ class Membership:
     async def run(self) -> None:
         """Heartbeat and report for ever."""
         async with asyncio.TaskGroup() as group:
-            for informer in (self._nodes, self._pods, self._self):
+            for informer in (self._nodes, self._pods, self._definitions, self._self):
                 group.create_task(informer.run())
             group.create_task(self._renew_for_ever())
             group.create_task(process(self._queue, self._report, _log))
@@ -181,6 +182,10 @@ class Membership:
             {"groupVersion": version, "resources": sorted(listed, key=lambda r: str(r["name"]))}
             for version, listed in sorted(groups.items())
         ]
+
+
+def _identity_only(obj: Object) -> Object:
+    return {"metadata": {key: obj["metadata"].get(key) for key in ("name", "namespace", "resourceVersion")}}
 
 
 def _requests_only(pod: Object) -> Object:

@@ -34,6 +34,13 @@ options:
     type: list
     elements: dict
     default: []
+  members:
+    description: >-
+      Members of a Karmada that have to serve the kinds that C(objects) define, as Karmada knows them, before objects of
+      these kinds are applied. Karmada's scheduler gives up on what a member does not serve yet, and looks again minutes later.
+    type: list
+    elements: str
+    default: []
   field_manager:
     description: Owner of the fields that are applied.
     type: str
@@ -77,6 +84,9 @@ from ansible.module_utils.mls_kubernetes import (  # noqa: E402
     load_manifests,
 )
 
+#: Seconds; Karmada looks at its members every 10 s, unless somebody set it otherwise.
+_LONGEST_WAIT = 60.0
+
 
 def main() -> None:
     """Run the module."""
@@ -87,6 +97,7 @@ def main() -> None:
             "objects": {"type": "list", "elements": "dict", "default": []},
             "wait": {"type": "list", "elements": "dict", "default": []},
             "prune": {"type": "list", "elements": "dict", "default": []},
+            "members": {"type": "list", "elements": "str", "default": []},
             "field_manager": {"type": "str", "default": "mls"},
             "timeout": {"type": "int", "default": 60},
         },
@@ -113,7 +124,12 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
     deadline = time.monotonic() + parameters["timeout"]
     api = Api(parameters["kubeconfig"])
     touched, changes = [], []
+    awaited = [] if module.check_mode else list(parameters["members"])
+    defined = _defined(objects)
     for obj in objects:
+        if awaited and (obj["apiVersion"], obj["kind"]) in defined:
+            _await_members(api, awaited, defined, min(deadline, time.monotonic() + _LONGEST_WAIT))
+            awaited = []
         left = max(1.0, deadline - time.monotonic())
         try:
             changed, before, after = api.apply(
@@ -156,6 +172,36 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
         pruned=[] if module.check_mode else parameters["prune"],
         diff=_diff(changes),
     )
+
+
+def _defined(objects: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Return apiVersion and kind of objects whose definitions are among them, too."""
+    definitions = {
+        (f"{obj['spec']['group']}/{version['name']}", obj["spec"]["names"]["kind"])
+        for obj in objects
+        if obj["kind"] == "CustomResourceDefinition"
+        for version in obj["spec"]["versions"]
+    }
+    return {(obj["apiVersion"], obj["kind"]) for obj in objects} & definitions
+
+
+def _await_members(api: Any, members: list[str], kinds: set[tuple[str, str]], deadline: float) -> None:
+    """Wait until Karmada knows that its members serve kinds; what takes longer shows where its outcome is waited for."""
+    delay = 0.1
+    for name in members:
+        while not kinds <= _served(api.get(f"/apis/cluster.karmada.io/v1alpha1/clusters/{name}") or {}):
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(delay)
+            delay = min(delay * 1.5, 1.0)
+
+
+def _served(cluster: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (group["groupVersion"], resource["kind"])
+        for group in (cluster.get("status") or {}).get("apiEnablements") or []
+        for resource in group.get("resources") or []
+    }
 
 
 def _prune(api: Any, one: dict[str, Any], *, dry_run: bool) -> dict[str, Any] | None:

@@ -90,6 +90,26 @@ async def test_one_destination_alone(namespace: str, machine: Machine) -> None:
     assert "7077" not in ip("-n", namespace, "rule")
 
 
+async def test_an_interface_that_goes_leaves_no_rule_behind(namespace: str, machine: Machine) -> None:
+    """A modem that is unplugged: its route goes along, and the rule would lead whoever has the address to the next path."""
+    mechanism = TrafficRedirection(machine.handle, routes=Routes(namespace))
+    await mechanism.apply({**WEB, "interface": "wan1", "gateway": "198.18.1.1"})
+    ip("-n", namespace, "link", "del", "wan1")
+    assert "7077" in ip("-n", namespace, "rule")
+    assert way(namespace) == "wan0"
+    machine.objects.put(pod("api", podIP="10.42.0.7"))
+    app = machine.objects.stored["MLSysOpsApp", "shop"]
+    app["spec"]["components"].append({**app["spec"]["components"][0], "metadata": {"name": "api"}})
+    app["status"]["components"].append({"name": "api", "node": "w1"})
+    await mechanism.apply({**WEB, "component": "api", "interface": "pod0"})
+    assert way(namespace) == "wan0"  # the other one's way is not this one's
+
+    await mechanism.apply({"command": "reset", **WEB})
+    assert "10.42.0.5" not in ip("-n", namespace, "rule")
+    await mechanism.restore()
+    assert "7077" not in ip("-n", namespace, "rule")
+
+
 async def test_an_address_that_left_is_not_redirected_for_the_next(namespace: str, machine: Machine) -> None:
     mechanism = TrafficRedirection(machine.handle, routes=Routes(namespace))
     await mechanism.apply({**WEB, "interface": "wan1"})

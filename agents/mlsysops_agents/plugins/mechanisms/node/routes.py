@@ -28,6 +28,8 @@ _TABLES = range(7100, 8000)
 _MAIN_TABLE = 254
 _UP = 0x1  # IFF_UP, linux/if.h
 _CALL_SECONDS = 10.0
+#: A rule that leads nowhere, in the place of a path.
+_NOWHERE = "nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Path:
     gateway: str | None = None
 
     def __str__(self) -> str:
+        if not self.interface:
+            return _NOWHERE
         return f"dev {self.interface}" + (f" via {self.gateway}" if self.gateway else "")
 
     @classmethod
@@ -96,11 +100,12 @@ class Routes:
         return self._call(_interfaces)
 
     def path(self, source: str, destination: str) -> Path | None:
-        """Return the path that a source has been given, if any."""
+        """Return the path that a source has been given, if any; one without an interface where that is gone."""
 
         def look(netlink: Any) -> Path | None:
             tables = [rule[1] for rule in _rules(netlink, source) if rule[0] == (source, destination)]
-            return _table(netlink, source, tables[0]) if tables else None
+            # The kernel takes the route along when its interface goes, and leaves the rule.
+            return (_table(netlink, source, tables[0]) or Path("")) if tables else None
 
         return self._call(look)
 
@@ -166,15 +171,15 @@ class PathKnob:
 
     def write(self, value: str) -> None:
         """Make, change or remove it."""
-        self.routes.give(self.source, self.destination, Path.parse(value) if value else None)
+        self.routes.give(self.source, self.destination, Path.parse(value) if value not in ("", _NOWHERE) else None)
 
     def same(self, wanted: str, found: str) -> bool:
         """Compare."""
         return wanted == found
 
     def drifted(self, wanted: str, found: str) -> bool:
-        """Nobody else moves it."""
-        return False
+        """An interface that goes takes the path along."""
+        return found == _NOWHERE
 
     @classmethod
     def at(cls, routes: Routes, key: str) -> PathKnob:
@@ -222,7 +227,8 @@ def _ensure_table(netlink: Any, source: str, path: Path) -> int:
     index = netlink.link_lookup(ifname=path.interface)
     if not index:
         raise NotFound(f"interface {path.interface} is gone")
-    used: set[int] = set()
+    # A rule whose route is gone must not lead to the next one's.
+    used = {table for _, table in _rules(netlink, source)}
     for route in netlink.get_routes(family=_family(source)):
         table = route.get_attr("RTA_TABLE") or route["table"]
         if table in _TABLES:

@@ -264,9 +264,8 @@ def test_history_survives_a_restart(machine: Machine) -> None:
     machine.start()
     api.close()
     api = machine.client()
-    with api.watch(URL, resourceVersion=since) as watch:
-        events = [event for event in watch.take(3) if event["object"]["metadata"]["name"] == "cm"]
-    assert [event["type"] for event in events] == ["ADDED", "MODIFIED", "DELETED"]
+    with api.watch(URL, resourceVersion=since, fieldSelector="metadata.name=cm") as watch:
+        assert [event["type"] for event in watch.take(3)] == ["ADDED", "MODIFIED", "DELETED"]
     exact = api.read(URL, resourceVersion=then["metadata"]["resourceVersion"], resourceVersionMatch="Exact")
     assert exact == then
     api.close()

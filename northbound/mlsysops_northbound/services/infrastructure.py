@@ -168,8 +168,8 @@ def _check_unused(obj: Object) -> None:
         shown = ", ".join(ready[:3]) + (f" and {len(ready) - 3} more" if len(ready) > 3 else "")
         raise Conflict(
             f"{_names([obj['kind']])} {obj['metadata']['name']!r} is in use: agents report to it ({shown})",
-            hint="stop them first, or force it (--force, ?force=true): they are not seen any more until it is registered again, "
-            "as `mls framework deploy-all` does",
+            hint="stop them first; --force, or ?force=true, unregisters it all the same, and they are not seen any more until "
+            "`mls framework deploy-all` registers it again",
         )
 
 

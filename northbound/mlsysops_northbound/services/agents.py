@@ -98,7 +98,7 @@ class Agents:
 
     async def _put_once(self, kind: Kind, name: str, target: str, request: AgentsRequest, *, dry_run: bool) -> SentItem:
         present = await self._find(kind, name, target)
-        before = SentToAgents.from_data(present.get("data") or {}) if present is not None else None
+        before = _read(present) if present is not None else None
         text, signature = request.text, request.signature
         if request.revision:
             text, signature = _kept(before, kind, name, target, request.revision)
@@ -153,11 +153,11 @@ class Agents:
 
     async def _sent(self, kind: Kind) -> list[SentToAgents]:
         found = [
-            SentToAgents.from_data(obj.get("data") or {})
+            _read(obj)
             for obj in (await self._store.list(CONFIG_MAPS, self._framework)).items
             if (obj["metadata"].get("labels") or {}).get(FOR_AGENTS) == kind
         ]
-        return sorted(found, key=lambda item: (item.name, item.target))
+        return sorted((item for item in found if item is not None), key=lambda item: (item.name, item.target))
 
     async def _policies(self, target: Target | None) -> list[AgentPolicy]:
         found: list[AgentPolicy] = []
@@ -193,6 +193,14 @@ class Agents:
             f"policy {name}: its digest sha256:{digest} is not among those that the slice allows",
             hint=f"whoever may, adds it to policy-digests of ConfigMap {SETTINGS}",
         )
+
+
+def _read(obj: Object) -> SentToAgents | None:
+    """Return what an object holds; None where somebody made it what it should not be, which agents tell of."""
+    try:
+        return SentToAgents.from_data(obj.get("data") or {})
+    except InvalidInput:
+        return None
 
 
 def _kept(before: SentToAgents | None, kind: Kind, name: str, target: str, revision: int) -> tuple[str, str]:

@@ -54,6 +54,19 @@ async def test_versions_are_kept_counted_and_brought_back(api: httpx.AsyncClient
     assert sorted(obj.texts) == [4, 5, 6, 7, 8]
 
 
+async def test_an_object_that_somebody_broke_hides_no_other_and_can_be_replaced(
+    api: httpx.AsyncClient, store: Any
+) -> None:
+    await put(api, text=POLICY)
+    await put(api, "other", text=POLICY)
+    broken = next(obj for obj in store.objects.values() if "mlsysops-policy-calm" in obj["metadata"]["name"])
+    broken["data"] = {"envelope.json": "{"}
+    listed = (await api.get("/v1/agents/policies")).json()
+    assert [item["name"] for item in listed["items"]] == ["other"]
+    assert (await put(api, text=POLICY)).json()["revision"] == 1
+    assert [item.name for item in sent(store)] == ["calm", "other"]
+
+
 async def test_a_dry_run_writes_nothing(api: httpx.AsyncClient, store: Any) -> None:
     answer = (await put(api, text=POLICY, dry="server")).json()
     assert (answer["action"], answer["dryRun"]) == ("created", True)

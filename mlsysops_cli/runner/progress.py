@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlsysops_cli.runner.events import CHECK_OF_ARGUMENTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
@@ -33,9 +35,7 @@ def _is_step(kind: str, data: Mapping[str, Any]) -> bool:
     if kind == "runner_on_skipped" or not data.get("host") or str(data.get("task_action")).endswith("include_role"):
         return False  # of an included role the own tasks follow
     failed = kind in ("runner_on_failed", "runner_on_unreachable")
-    return failed or not str(data.get("task")).startswith(
-        "Validating arguments against"
-    )  # Ansible's check of variables
+    return failed or not str(data.get("task")).startswith(CHECK_OF_ARGUMENTS)
 
 
 class Progress(Protocol):

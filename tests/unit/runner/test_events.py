@@ -27,7 +27,7 @@ def test_hosts_are_counted() -> None:
         {"event": "playbook_on_task_start", "event_data": {"task": "Run it"}},
         event("runner_on_ok", "a", changed=True),
         event("runner_on_ok", "a", seconds=2),
-        event("runner_on_skipped", "b"),
+        event("runner_on_skipped", "b", task="Validating arguments against arg spec 'main'", seconds=3),
     )
     assert (result.hosts["a"].ok, result.hosts["a"].changed, result.hosts["a"].seconds) == (2, 1, 2.5)
     assert result.hosts["b"].skipped == 1

@@ -26,7 +26,7 @@ _EXTENSIONS: Final = {
 }
 
 _CLAUSE: Final = re.compile(r"%((?:\.\d{0,9})?)(.?)", re.DOTALL)
-_VERBS: Final = "sdfebxXo"
+_VERBS: Final = frozenset("sdfebxXo")
 #: Digits behind the point that anybody may ask for: more cost time and memory, and say nothing.
 _MAX_PRECISION: Final = 1000
 #: What may be summed and what may be compared.

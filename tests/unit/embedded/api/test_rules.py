@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from mlsysops_embedded.validation import rules
+from mlsysops_embedded.validation.cel import program
 
 Obj = dict[str, Any]
 SCHEMA: Obj = {
@@ -210,3 +211,15 @@ def test_costs_are_bounded() -> None:
     schema = ruled("self.list.all(a, self.list.all(b, self.list.all(c, a + b + c >= 0)))")
     (text,) = run(schema, {"list": list(range(1000))})
     assert "budget" in text.lower()
+
+
+@pytest.mark.parametrize("clause", ["%.999999999f", "%.1001f", "%z", "%"])
+def test_clauses_that_format_knows_none_of(clause: str) -> None:
+    """A number with a thousand million digits would hold up the server."""
+    with pytest.raises(ValueError, match="formatting clause"):
+        program(f"'{clause}'.format([5.0])").run(None)
+
+
+def test_format_needs_a_value_a_clause() -> None:
+    with pytest.raises(ValueError, match="more clauses"):
+        program("'%s %s'.format([5])").run(None)

@@ -4,7 +4,8 @@ Linux answers on all of 127.0.0.0/8. A slice gets one block ``127.S.0.0/16``, 16
 
 - ``127.S.0.10`` upwards are hosts (the management host is .10), 250 to a /24, up to ``127.S.63.0``,
 - ``127.S.(64+i).0/24`` are the pods of worker number i (i < 64),
-- ``127.S.(128+8k).0/21`` are the services of control plane number k (k < 16; the continuum is 0).
+- ``127.S.(128+8k).0/21`` are the services of control plane number k (the continuum is 0). On one machine k < 16; on hosts over
+  SSH, each of which belongs to one control plane and has a loopback of its own, number 16 has the network of number 0 again.
 
 Numbers are given once and kept, so that a host that joins later moves nobody.
 """
@@ -37,7 +38,7 @@ FIRST_BLOCK, LAST_BLOCK = 16, 119
 _LOCK = ".addresses.lock"
 _CLAIM_SECONDS = 5.0
 _FIRST_HOST, _HOSTS_PER_NET = 10, 240
-_MAX_HOSTS, _MAX_WORKERS, _MAX_PLANES = 64 * _HOSTS_PER_NET, 64, 16
+_MAX_HOSTS, _MAX_WORKERS, _NETS_OF_PLANES = 64 * _HOSTS_PER_NET, 64, 16
 
 
 @dataclass(slots=True)
@@ -67,19 +68,21 @@ class Addresses:
 
     def service_cidr(self, cluster: str) -> str:
         """Return the network of a control plane's services; the continuum's has the empty name."""
-        return f"127.{self.block}.{128 + 8 * self.planes[cluster]}.0/21"
+        return f"127.{self.block}.{128 + 8 * (self.planes[cluster] % _NETS_OF_PLANES)}.0/21"
 
     def extend(self, slice_: Slice) -> None:
         """Give numbers to whatever of the slice has none yet.
 
         Raises:
-            InvalidInput: More hosts, workers or clusters than one machine's block holds.
+            InvalidInput: More hosts, or more workers or clusters on one machine, than a block holds.
         """
         ordered = [slice_.management, *(name for name in slice_.hosts if name != slice_.management)]
         _number(self.hosts, ordered, _MAX_HOSTS, "hosts")
         workers = [h.name for h in slice_.hosts.values() if h.role == "worker" and h.local]
         _number(self.workers, workers, _MAX_WORKERS, "workers on one machine")
-        _number(self.planes, ["", *(c.name for c in slice_.clusters)], _MAX_PLANES, "control planes")
+        planes = ["", *(c.name for c in slice_.clusters)]
+        together = slice_.local and slice_.engine == "embedded"  # their services are on one loopback
+        _number(self.planes, planes, _NETS_OF_PLANES if together else _MAX_HOSTS, "control planes on one machine")
 
     def drop(self, hosts: Iterable[str]) -> None:
         """Take the numbers of hosts back."""

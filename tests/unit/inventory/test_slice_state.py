@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,6 +126,25 @@ def test_a_slice_that_runs_needs_no_claim(monkeypatch: pytest.MonkeyPatch) -> No
 def test_too_many_workers_for_one_machine() -> None:
     with pytest.raises(InvalidInput, match="64 workers"):
         preview_addresses(make(workers=65))
+
+
+def with_clusters(slice_: Slice, number: int) -> Slice:
+    """A slice with so many clusters."""
+    clusters = [slice_.clusters[0].model_copy(update={"name": f"c{index}"}) for index in range(number)]
+    return slice_.model_copy(update={"clusters": clusters})
+
+
+def test_one_machine_has_a_bound_of_clusters_that_hosts_over_ssh_and_other_engines_have_not() -> None:
+    here = with_clusters(make(), 40)
+    with pytest.raises(InvalidInput, match="more than 16 control planes on one machine"):
+        preview_addresses(here)
+    assert len(preview_addresses(here.model_copy(update={"engine": "existing"})).planes) == 41
+    hosts = {name: host.model_copy(update={"local": False}) for name, host in here.hosts.items()}
+    addresses = preview_addresses(here.model_copy(update={"hosts": hosts}))
+    networks = {ipaddress.ip_network(addresses.service_cidr(name)) for name in addresses.planes}
+    assert len(networks) == 16  # each of a loopback of its own; all within the slice's block
+    block = ipaddress.ip_network(f"127.{addresses.block}.0.0/16")
+    assert all(network.subnet_of(block) for network in networks)
 
 
 def test_numbers_survive_their_json_form() -> None:

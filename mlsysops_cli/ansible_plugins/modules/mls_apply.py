@@ -186,10 +186,14 @@ def _defined(objects: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 
 def _await_members(api: Any, members: list[str], kinds: set[tuple[str, str]], deadline: float) -> None:
-    """Wait until Karmada knows that its members serve kinds; what takes longer shows where its outcome is waited for."""
+    """Wait until Karmada knows that its members serve kinds; what takes longer shows where its outcome is waited for.
+
+    Of a member that is ready Karmada knows at least the kinds that every Kubernetes has; of any other there is nothing to learn.
+    """
     delay = 0.1
     for name in members:
-        while not kinds <= _served(api.get(f"/apis/cluster.karmada.io/v1alpha1/clusters/{name}") or {}):
+        path = f"/apis/cluster.karmada.io/v1alpha1/clusters/{name}"
+        while (served := _served(api.get(path) or {})) and not kinds <= served:
             if time.monotonic() >= deadline:
                 return
             time.sleep(delay)

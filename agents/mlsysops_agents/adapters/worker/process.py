@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 _HEAD = struct.Struct(">I")
 #: A worker keeps its answers below that (`mlsysops_core.plugins.worker`); to read a larger one would hold up the agent.
 _LARGEST_ANSWER = 4 * 2**20
+#: How long a process that closed its connection may take to end: on a busy machine its last moments take a while.
+_EXIT_SECONDS = 10.0
 #: What a worker may tell without being asked: metrics, messages of a mechanism (a second; at once).
 _TELLS = (1000.0, 1000.0)
 #: Settings of the environment that a plug-in's process gets; everything else, secrets among it, stays with the agent.
@@ -245,16 +247,19 @@ class WorkerProcess:
         except Exception as exc:  # noqa: BLE001 -- what comes from a plug-in's process may be anything
             if self._process is not None and not self._end:
                 code = await self._code() if isinstance(exc, asyncio.IncompleteReadError) else None
-                self._end = (
-                    _epitaph(code, self._limits) if code is not None else f"its process answered nonsense: {exc}"
-                )
+                if code is not None:
+                    self._end = _epitaph(code, self._limits)
+                elif isinstance(exc, asyncio.IncompleteReadError):
+                    self._end = "its process closed its connection"
+                else:
+                    self._end = f"its process answered nonsense: {exc}"
                 _log.warning("%s: %s", self._subject, self._end)
             await self.kill(self._end)
 
     async def _code(self) -> int | None:
         """Return the exit code of a process that closed its connection; None where it goes on without one."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.grace):
+            async with asyncio.timeout(_EXIT_SECONDS):
                 return await self._process.wait() if self._process is not None else None
         return None
 

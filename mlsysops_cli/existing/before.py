@@ -59,13 +59,14 @@ def had_before(directory: Path) -> dict[str, Before]:
     return found
 
 
-def give_back(api: Api, before: Before) -> None:
-    """Give namespaces that were there before the first deployment the labels they had.
+def give_back(api: Api, before: Before) -> bool:
+    """Give namespaces that were there before the first deployment the labels they had; return whether any had others.
 
     Raises:
         ApiError: The API refuses.
         ApiUnreachableError: It does not answer.
     """
+    changed = False
     for path, labels in before.items():
         found = api.get(path) if path.startswith(NAMESPACES) else None
         now: dict[str, str] = (found or {}).get("metadata", {}).get("labels") or {}
@@ -73,3 +74,5 @@ def give_back(api: Api, before: Before) -> None:
         if found is not None and back:
             patch = {"metadata": {"labels": back}}
             api.request("PATCH", path, body=patch, content_type="application/merge-patch+json")
+            changed = True
+    return changed

@@ -24,6 +24,8 @@ Plan = dict[str, Any]
 
 _APPLICATIONS = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{KINDS['MLSysOpsApp'].plural}"
 _SECONDS = 180.0
+#: Seconds in which Karmada lets go of what it propagated, and looks, one a second, after which labels count as staying.
+_LETTING_GO, _QUIET = 60.0, 3
 
 
 def removal_plan(plan: Plan, directory: Path) -> Plan:
@@ -105,10 +107,20 @@ def return_namespaces(plan: Plan, directory: Path) -> Iterator[str]:
     before = had_before(directory)
     for kubeconfig in _kubeconfigs(plan):
         try:
-            if theirs := before.get(kubeconfig):
-                give_back(Api(kubeconfig, timeout=10.0, retries=1), theirs)
+            if theirs := {path for path in before.get(kubeconfig, {}) if path.startswith(NAMESPACES)}:
+                _give_back(
+                    Api(kubeconfig, timeout=10.0, retries=1), {path: before[kubeconfig][path] for path in theirs}
+                )
         except (ApiError, ApiUnreachableError) as exc:
             yield str(exc)
+
+
+def _give_back(api: Api, labels: dict[str, dict[str, str]]) -> None:
+    """Give labels back until they stay: Karmada puts its own version there again for as long as it has not let go."""
+    deadline, quiet = time.monotonic() + _LETTING_GO, 0
+    while quiet < _QUIET and time.monotonic() < deadline:
+        quiet = 0 if give_back(api, labels) else quiet + 1
+        time.sleep(1.0)
 
 
 def purge(plan: Plan, directory: Path) -> Iterator[str]:

@@ -127,10 +127,10 @@ def destroy(
         left += outcome.left
         if existing:
             withdraw_request(plan)
-            if not left:
-                left += return_namespaces(plan, directory)
             if extent.definitions and not left:
                 left += purge(plan, directory)
+                # Karmada lets go of a namespace with its own, which is gone now.
+                left += return_namespaces(plan, directory)
         failures = result.failures if result else []
         remains = {host: left_behind(plan["hosts"][host]) for host in outcome.silent} if extent.abandon else {}
         document = {

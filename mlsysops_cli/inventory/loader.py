@@ -17,6 +17,8 @@ from mlsysops_cli.reading import Reading, begin_reading
 __all__ = ["RawInventory", "load_inventory"]
 
 _YAML = (".yml", ".yaml", ".json")
+#: A cause that has no message: so Ansible tells of a MemoryError under some versions of Python.
+_WITHOUT_A_WORD = re.compile(r"<<< caused by >>>\s+(?:\[ERROR\]|\Z)")
 _MAX_SOURCE = 4 * 1024 * 1024
 
 
@@ -147,7 +149,7 @@ def _loader_fault(path: str, errors: str, plugin: str) -> Fault:
         return Fault(source=path, message=message, hint=hint)
     said = re.search(rf"with '{plugin}' plugin: (?:Failed to parse inventory: |YAML parsing failed: )?(.+)", errors)
     message = said[1] if said else " ".join(re.sub(r"\[(?:ERROR|WARNING)\]:", "", errors).split())[-400:]
-    if "MemoryError" in errors:
+    if "MemoryError" in errors or _WITHOUT_A_WORD.search(errors):
         message = f"reading it takes more than {programs.MAX_MEMORY // 1024**3} GiB of memory"
     elif plugin == "script" and (own := re.search(r"Standard error from inventory script:\s+(.+)", errors)):
         message = f"{message.rstrip('.')}: {own[1].strip()}"

@@ -102,7 +102,12 @@ def test_what_admission_refuses_is_told_and_tried_again(person: Newcomer, cluste
             "metadata": {"name": "none"},
             "spec": {
                 "type": "Limited",
-                "limited": {"nominalConcurrencyShares": 0, "lendablePercent": 0, "limitResponse": {"type": "Reject"}},
+                "limited": {
+                    "nominalConcurrencyShares": 0,
+                    "lendablePercent": 0,
+                    "borrowingLimitPercent": 0,  # without it, it borrows seats of the others
+                    "limitResponse": {"type": "Reject"},
+                },
             },
         },
     )

@@ -224,7 +224,7 @@ class Executor:
 
     async def _disown(self, resource: Resource, obj: Object) -> None:
         metadata = obj["metadata"]
-        marks = (names.WORK_NAMESPACE, names.WORK_NAME, names.TEMPLATE_UID, names.CONFLICT)
+        marks = (names.WORK_NAMESPACE, names.WORK_NAME, names.TEMPLATE_UID, names.TEMPLATE_GENERATION, names.CONFLICT)
         patch: dict[str, Any] = {
             "metadata": {"labels": {names.MANAGED: None}, "annotations": dict.fromkeys(marks)},
         }

@@ -197,6 +197,25 @@ async def test_what_somebody_else_made_is_left_alone(clients: tuple[HttpClient, 
     await eventually(lambda: gone(below, CONFIG_MAPS, "mine", "default"))
 
 
+async def test_what_is_to_stay_stays_without_a_mark(clients: tuple[HttpClient, HttpClient]) -> None:
+    above, below = clients
+    stays = policy("stays", selects("ConfigMap", name="heirloom"))
+    stays["spec"]["preserveResourcesOnDeletion"] = True
+    await above.create(POLICIES, stays, "default")
+    await above.create(CONFIG_MAPS, config_map("heirloom", {"a": "1"}), "default")
+    await eventually(lambda: has_data(below, "heirloom", {"a": "1"}))
+    await eventually(lambda: binding_applied(above, "heirloom-configmap"))
+    await above.delete(CONFIG_MAPS, "heirloom", "default")
+
+    async def let_go() -> Object | None:
+        found = await below.get(CONFIG_MAPS, "heirloom", "default")
+        return None if "karmada.io" in str(found["metadata"].get("labels")) else found
+
+    left = await eventually(let_go)
+    assert left["data"] == {"a": "1"}
+    assert not [key for key in left["metadata"].get("annotations") or {} if "karmada.io" in key]
+
+
 async def test_overrides_and_divided_replicas(clients: tuple[HttpClient, HttpClient]) -> None:
     above, below = clients
     plaintext = [{"path": "/spec/template/spec/containers/0/image", "operator": "replace", "value": "simulated/b"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_a_table_of_another_version_is_begun_anew_and_the_others_stay(tmp_path: 
     store = SqliteKnowledge(path)
     store.save_context("p@1", "a", {"n": 1})
     store.close()
-    with sqlite3.connect(path) as old:
+    with closing(sqlite3.connect(path)) as old, old:
         old.execute("DROP TABLE plan")
         old.execute("CREATE TABLE plan (id TEXT PRIMARY KEY, body TEXT NOT NULL)")  # as before outcomes were kept
     store = SqliteKnowledge(path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from mlsysops_agents.adapters.telemetry import Kind, Point, SeriesKey, TelemetryStore
@@ -17,10 +19,13 @@ TOTAL = SeriesKey.make("total", {"service.name": "s"})
 class World:
     """A store, its file, and the time."""
 
+    made: ClassVar[list[World]] = []
+
     def __init__(self, path: Path, now: float = 10_000.0, **settings: int) -> None:
         self.now = now
         self.store = TelemetryStore(now=lambda: self.now)
         self.windows = Windows(path, self.store, now=lambda: self.now, **settings)
+        self.made.append(self)
 
     def rows(self) -> list[tuple[int, int]]:
         return self.windows._db.execute("SELECT series, length(body) FROM stretch ORDER BY until").fetchall()
@@ -29,6 +34,14 @@ class World:
         self.now = now
         self.store.ingest(points)
         await self.windows.flush()
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Closes in the end what a test has left open to stand for a kill."""
+    yield
+    while World.made:
+        World.made.pop().windows.close()
 
 
 async def test_windows_are_back_after_a_kill(tmp_path: Path) -> None:

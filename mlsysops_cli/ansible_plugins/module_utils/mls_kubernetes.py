@@ -179,9 +179,10 @@ class Api:
         options: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
-        query = {"dryRun": "All"} if dry_run else {}
+        if dry_run:  # in the body: next to a body Kubernetes does not look at the query, and would really delete
+            options["dryRun"] = ["All"]
         try:
-            self.request("DELETE", path, body=options, **query)
+            self.request("DELETE", path, body=options)
         except ApiError as exc:
             if exc.code == 404:
                 return False

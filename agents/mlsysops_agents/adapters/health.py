@@ -1,4 +1,4 @@
-"""Who is alive, from Leases; and conditions whose transition time moves only when they change. Shared by the upper tiers."""
+"""Conditions whose transition time moves only when they change, and times as Kubernetes writes them. Shared by the upper tiers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["VERSION", "agents_of", "condition", "next_expiry", "rfc3339", "since"]
+__all__ = ["VERSION", "condition", "rfc3339", "since"]
 
 #: Annotation of an agent's Lease that says which version of the agent renews it.
 VERSION = "mlsysops.eu/version"
 _MESSAGE_CHARACTERS = 32768  # metav1.Condition
-_DEFAULT_LEASE_SECONDS = 40.0
 
 
 def rfc3339(seconds: float) -> str:
@@ -66,43 +65,3 @@ def since(conditions: Iterable[Mapping[str, Any]], kind: str) -> float | None:
             except (KeyError, ValueError):
                 return None
     return None
-
-
-def agents_of(leases: Iterable[Mapping[str, Any]], now: float) -> list[dict[str, Any]]:
-    """Return the agents that hold the Leases ``mlsysops-<tier>-<name>``, sorted.
-
-    Args:
-        leases: Leases of the framework's namespace.
-        now: Seconds since the Unix epoch.
-    """
-    found: list[dict[str, Any]] = []
-    for lease in leases:
-        parts = str(lease["metadata"]["name"]).split("-", 2)
-        if len(parts) != 3 or parts[0] != "mlsysops":
-            continue
-        expiry = _expiry(lease)
-        found.append(
-            {
-                "name": parts[2],
-                "tier": parts[1],
-                "ready": expiry is not None and expiry > now,
-                "lastSeen": str((lease.get("spec") or {}).get("renewTime") or ""),
-                "version": str((lease["metadata"].get("annotations") or {}).get(VERSION) or ""),
-            }
-        )
-    return sorted(found, key=lambda item: (item["tier"], item["name"]))
-
-
-def next_expiry(leases: Iterable[Mapping[str, Any]], now: float) -> float | None:
-    """Return when the next Lease runs out if nobody renews it; None where none is running."""
-    running = [expiry for lease in leases if (expiry := _expiry(lease)) is not None and expiry > now]
-    return min(running, default=None)
-
-
-def _expiry(lease: Mapping[str, Any]) -> float | None:
-    spec = lease.get("spec") or {}
-    try:
-        renewed = datetime.fromisoformat(str(spec["renewTime"]))
-        return renewed.timestamp() + float(spec.get("leaseDurationSeconds") or _DEFAULT_LEASE_SECONDS)
-    except (KeyError, ValueError):
-        return None

@@ -14,7 +14,6 @@ from mlsysops_core.contracts import Clock, Sample, Scope
 from mlsysops_core.model import Application
 
 from mlsysops_agents.adapters.dirty import DirtySet
-from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import Engine, Trigger, status_entry
@@ -340,7 +339,7 @@ class ClusterAgent(UpperAgent):
         status = cluster_status(
             before,
             generation=obj["metadata"].get("generation"),
-            agents=agents_of(self._leases.items(), now),
+            agents=self._lease_watch.agents(),
             wanted=[str(name) for name in (obj.get("spec") or {}).get("nodes") or ()],
             # A device behind a gateway joins through it, and is no node of the cluster before.
             nodes={

@@ -11,6 +11,7 @@ from mlsysops_core.contracts import Clock
 
 from mlsysops_agents.adapters.health import since
 from mlsysops_agents.adapters.journal import WatchedObjects
+from mlsysops_agents.adapters.moments import Moments
 from mlsysops_agents.placement.disruption import LARGE, SLOW_SECONDS, is_disrupted, returned
 
 __all__ = ["Brake"]
@@ -20,6 +21,7 @@ _NEVER = (-1, -1)
 _LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 #: Conditions carry whole seconds.
 _MARGIN = 1.0
+_EVER = float("-inf")
 
 
 class Brake:
@@ -38,9 +40,13 @@ class Brake:
         self._mark = _NEVER
         self._zones: dict[str, str] = {}
         self._total: Counter[str] = Counter()
+        #: Since when each node is ready, and since when each other is not (monotonic seconds); None where nobody knows.
         self._ready: dict[str, float | None] = {}
+        self._went: dict[str, float | None] = {}
         #: Since when one of them is ready that is so for longest.
         self._first: float | None = None
+        self._moments = None if clock is None else Moments(clock)
+        self._looked = 0.0
         self._well: Counter[str] = Counter()
         #: Zone to when its next node may be left, and the nodes that may (seconds, monotonic).
         self._next: dict[str, float] = {}
@@ -97,9 +103,8 @@ class Brake:
         # A node without an object was removed by somebody who knows.
         if zone is None or node in self._ready or node in self._granted:
             return "", None
-        now = 0.0 if self._clock is None else self._clock.time()
-        went = since(((self._objects.get(_NODE, node) or {}).get("status") or {}).get("conditions") or (), "Ready")
-        back = returned(went, self._first, now)
+        now = 0.0 if self._clock is None else self._clock.monotonic()
+        back = returned(self._went.get(node), self._first)
         if back is not None and now - back < self._grace:
             text = (
                 f"no node was ready when {node} fell silent; it may be back within {self._grace:g} s of the first one"
@@ -111,11 +116,10 @@ class Brake:
         text = f"{silent} of {total} nodes{f' of zone {zone}' if zone else ''} are not ready at once"
         if total <= LARGE or self._clock is None:
             return f"{text}: it is likelier that they cannot be heard than that they are gone", None
-        moment = self._clock.monotonic()
-        left = self._next.get(zone, moment) - moment
+        left = self._next.get(zone, now) - now
         if left <= 0:
             if ask:
-                self._next[zone] = moment + SLOW_SECONDS
+                self._next[zone] = now + SLOW_SECONDS
                 self._granted.add(node)
             return "", None
         return f"{text}: they are left one in {SLOW_SECONDS:g} s", left
@@ -123,30 +127,42 @@ class Brake:
     def _refresh(self) -> None:
         """Take in the nodes that changed: after an outage a thousand come back one by one."""
         self._mark, changed = self._objects.changes(_NODE, self._mark)
+        now = 0.0 if self._clock is None else self._clock.monotonic()
+        unseen, self._looked = now - self._looked, now
         if changed is not None and not changed:
             return
         if changed is None:
             nodes = {str(node["metadata"]["name"]): node for node in self._objects.items(_NODE)}
             changed = frozenset(nodes.keys() | self._zones.keys())
         for name in changed:
-            self._put(name, self._objects.get(_NODE, name))
-        self._first = min((0.0 if at is None else at for at in self._ready.values()), default=None)
+            self._put(name, self._objects.get(_NODE, name), unseen)
+        self._first = min((_EVER if at is None else at for at in self._ready.values()), default=None)
 
-    def _put(self, name: str, node: Mapping[str, Any] | None) -> None:
+    def _put(self, name: str, node: Mapping[str, Any] | None, unseen: float) -> None:
         zone = self._zones.pop(name, None)
         if zone is not None:
             self._total[zone] -= 1
             self._well[zone] -= name in self._ready
         self._ready.pop(name, None)
+        self._went.pop(name, None)
+        if node is None and self._moments is not None:
+            self._moments.forget(name)
         if node is not None:
             zone = self._zones[name] = _zone(node)
             self._total[zone] += 1
-            if _is_ready(node):
-                self._well[zone] += 1
-                self._ready[name] = since(_conditions(node), "Ready")
+            ready = _is_ready(node)
+            self._well[zone] += ready
+            (self._ready if ready else self._went)[name] = self._since(name, node, ready, unseen)
         if node is None or name in self._ready:
             self._granted.discard(name)
             self._held.pop(name, None)
+
+    def _since(self, name: str, node: Mapping[str, Any], ready: bool, unseen: float) -> float | None:
+        """Return since when a node is ready, or is not (monotonic seconds): nobody knows what was in ``unseen`` seconds but its writer."""
+        stated = since(_conditions(node), "Ready")
+        if stated is None or self._moments is None:
+            return None
+        return self._moments.began(name, (ready, stated), stated, unseen=unseen)
 
 
 def _conditions(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:

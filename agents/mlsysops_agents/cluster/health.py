@@ -28,7 +28,7 @@ def cluster_status(
     Args:
         before: The status so far.
         generation: Generation of the MLSysOpsCluster.
-        agents: From `agents_of`.
+        agents: From `LeaseWatch.agents`.
         wanted: Names of the nodes that the cluster is described with.
         nodes: Described node to whether it is ready.
         policies: The engine's conditions: analyses whose circuit breaker is open.

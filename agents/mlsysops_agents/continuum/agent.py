@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mlsysops_core.contracts import Clock, Scope
 
-from mlsysops_agents.adapters.health import agents_of
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 from mlsysops_agents.adapters.statuses import Statuses
 from mlsysops_agents.loop import Engine, Trigger, status_entry
@@ -274,7 +273,7 @@ class ContinuumAgent(UpperAgent):
         status = continuum_status(
             before,
             generation=obj["metadata"].get("generation"),
-            own_agents=agents_of(self._leases.items(), now),
+            own_agents=self._lease_watch.agents(),
             clusters={name: next(iter(self._world.reports(_CLUSTER, name)[0].values()), {}) for name in names},
             silent=self._silent(names),
             policies=self._conditions(),

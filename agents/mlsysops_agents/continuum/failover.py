@@ -4,6 +4,8 @@ Patience comes before both, so that a short silence or a passing shortage moves 
 is likelier that the continuum is cut off, and nothing leaves them. A cluster that refused is left alone
 for a while, so that two full clusters cannot pass an application to and fro. What leaves a silent cluster needs the owner's
 permission (``component_relocation``): behind a cut link it may still run.
+
+How long something lasts is measured by the continuum's own clock, from when it was seen: a cluster's clock may be wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Leaving:
     Attributes:
         components: Components that should leave their cluster if another takes them.
         refused: Cluster to why it is not asked again yet.
-        due: When something will be due that is not yet; None where nothing will.
+        due: When something will be due that is not yet (monotonic seconds); None where nothing will.
         held: Why what would leave silent clusters does not; empty where it does.
     """
 
@@ -55,10 +57,13 @@ class Failover:
         self._refusal = refusal_seconds
         self._rest = rest_seconds
         self._resting: dict[tuple[str, str], tuple[float, str]] = {}
+        #: Application and cluster that refuses it: the time that this cluster says, and when that was seen (monotonic seconds).
+        self._refusing: dict[tuple[str, str], tuple[float, float]] = {}
 
     def forget(self, application: str) -> None:
         """Drop what is known of an application that is gone."""
         self._resting = {key: value for key, value in self._resting.items() if key[0] != application}
+        self._refusing = {key: value for key, value in self._refusing.items() if key[0] != application}
 
     def look(
         self,
@@ -75,15 +80,16 @@ class Failover:
         Args:
             application: The application.
             placed: Component to cluster.
-            silent: Cluster that is not ready to since when, also one without the application; None where that is not known.
+            silent: Cluster that is not ready to since when (monotonic seconds), also one without the application; None where that is
+                not known.
             said: Cluster to the application's status there.
-            now: Seconds since the Unix epoch.
+            now: Monotonic seconds.
             clusters: The others: cluster that is ready to since when; None where that is not known.
         """
         ready = clusters if clusters is not None else {}
         disrupted = is_disrupted(len(ready), len(ready) + len(silent))
         held = f"{len(silent)} of {len(ready) + len(silent)} clusters are silent at once" if disrupted else ""
-        first = min((0.0 if at is None else at for at in ready.values()), default=None)
+        first = min((float("-inf") if at is None else at for at in ready.values()), default=None)
         leaving: set[str] = set()
         due: list[float] = []
         may_move = bool(_PERMISSION & set(application.permitted_actions))
@@ -93,20 +99,24 @@ class Failover:
                 began = silent[cluster]
                 if may_move and began is not None and not held:
                     # Back from an outage of its own, the continuum hears of one cluster after the other.
-                    began = max(began, returned(began, first, now) or began)
+                    began = max(began, returned(began, first) or began)
                     if now - began >= self._gone:
                         leaving |= here
                     else:
                         due.append(began + self._gone)
                 continue
-            refusal = _refusal(said.get(cluster) or {}, here)
+            refusal, key = _refusal(said.get(cluster) or {}, here), (application.name, cluster)
             if refusal is None:
+                self._refusing.pop(key, None)
                 continue
-            began, components, message = refusal
+            stated, components, message = refusal
+            if key not in self._refusing or self._refusing[key][0] != stated:
+                self._refusing[key] = (stated, now)
+            began = self._refusing[key][1]
             if now - began < self._refusal:
                 due.append(began + self._refusal)
                 continue
-            self._resting.setdefault((application.name, cluster), (now + self._rest, message))
+            self._resting.setdefault(key, (now + self._rest, message))
             leaving |= components
         self._resting = {key: value for key, value in self._resting.items() if value[0] > now}
         refused = {
@@ -119,7 +129,7 @@ class Failover:
 
 
 def _refusal(said: Mapping[str, Any], here: Collection[str]) -> tuple[float, set[str], str] | None:
-    """Return since when a cluster refuses, which of its components do not run there, and what it says."""
+    """Return since when a cluster refuses by its own clock, which of its components do not run there, and what it says."""
     for item in said.get("conditions") or ():
         if item.get("type") == "Placed" and item.get("reason") == "NoFit":
             began = since([item], "Placed")

@@ -53,7 +53,7 @@ class FailoverWatch:
         """Work until cancelled."""
         while True:
             self._changed.clear()
-            now = self._clock.time()
+            now = self._clock.monotonic()
             known = set(self._applications())
             late = {name for name, due in self._due.items() if due <= now}
             names = known if self._everything else (self._asked | late) & known

@@ -11,6 +11,7 @@ from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutc
 from mlsysops_core.model import Application, Cluster, Datacenter, Node
 
 from mlsysops_agents.adapters.health import since
+from mlsysops_agents.adapters.moments import Moments
 from mlsysops_agents.placement import (
     ClusterFacts,
     NodeFacts,
@@ -50,6 +51,7 @@ class ContinuumWorld(UpperWorld):
     ) -> None:
         super().__init__(agent, objects, telemetry, weights=weights)
         self._clock = clock
+        self._moments = None if clock is None else Moments(clock)
         self.failover = failover or Failover()
         self._demands: dict[str, tuple[Application, list[tuple[str, Resources]]]] = {}
         self._facts: dict[str, tuple[tuple[Any, ...], NodeFacts]] = {}
@@ -151,17 +153,23 @@ class ContinuumWorld(UpperWorld):
     def leaving(self, name: str) -> Leaving:
         """Return what of an application should leave its cluster."""
         application, placed = self.application(name), self.placed(name)
-        if application is None or not placed or self._clock is None:
+        if application is None or not placed or self._clock is None or self._moments is None:
             return Leaving()
         silent: dict[str, float | None] = {}
         ready: dict[str, float | None] = {}
         for obj in self._objects.items("Cluster"):
             well = karmada_ready(obj)[0]
             if well is not None:
-                began = since((obj.get("status") or {}).get("conditions") or (), "Ready")
-                (ready if well else silent)[str(obj["metadata"]["name"])] = began
+                cluster, stated = (
+                    str(obj["metadata"]["name"]),
+                    since((obj.get("status") or {}).get("conditions") or (), "Ready"),
+                )
+                began = None if stated is None else self._moments.began(cluster, (well, stated), stated)
+                (ready if well else silent)[cluster] = began
         said, _ = self.reports(APP, name)
-        return self.failover.look(application, placed, silent=silent, clusters=ready, said=said, now=self._clock.time())
+        return self.failover.look(
+            application, placed, silent=silent, clusters=ready, said=said, now=self._clock.monotonic()
+        )
 
     def reports(self, kind: str, name: str) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """Return cluster to status of an object there, and cluster to why it is not there."""

@@ -29,15 +29,14 @@ def is_disrupted(ready: int, total: int) -> bool:
     return ready > 0 and silent > _FEW and silent / total >= _THRESHOLD
 
 
-def returned(went: float | None, first: float | None, now: float) -> float | None:
+def returned(went: float | None, first: float | None) -> float | None:
     """Return since when there is somebody again, where something went while nobody was ready; None where there always was somebody.
 
     The first to be back after an outage says nothing about the others: they come one after the other, too.
 
     Args:
-        went: When it was last ready (seconds since the Unix epoch); None where nobody knows.
-        first: Since when the one is ready that is so for longest; None where nobody is.
-        now: Seconds since the Unix epoch.
+        went: When it was last ready (seconds of any clock); None where nobody knows.
+        first: Since when the one is ready that is so for longest (the same clock); None where nobody is.
     """
-    # A time to come is that of a clock that is wrong.
-    return first if went is not None and first is not None and went < first <= now else None
+    # Of what was seen at the same moment nobody knows which came first: patience costs less.
+    return first if went is not None and first is not None and went <= first else None

@@ -20,7 +20,8 @@ options:
     default: []
   renewed_after:
     description: >-
-      Seconds since the epoch, by the clock of whoever renews the Leases; 0 means within the duration that the Lease names.
+      Seconds since the epoch, by the clock of whoever renews the Leases; 0 means within the duration that the Lease names, by this
+      machine's clock, or while this module looks at it: the two clocks need not agree.
     type: float
     default: 0
   again:
@@ -144,8 +145,11 @@ def _renewed(spec: dict[str, Any], parameters: dict[str, Any], first: str) -> bo
         return False
     if parameters["again"]:
         return str(text) != first
-    since = parameters["renewed_after"] or time.time() - float(spec.get("leaseDurationSeconds") or 0)
-    return bool(datetime.fromisoformat(text).timestamp() > since)
+    renewed = datetime.fromisoformat(text).timestamp()
+    if parameters["renewed_after"]:
+        return bool(renewed > parameters["renewed_after"])
+    # A time to come says as little as one long past: who went an hour ago with a clock that was ahead is gone.
+    return str(text) != first or abs(time.time() - renewed) < float(spec.get("leaseDurationSeconds") or 0)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def holder_identity() -> str:
 
 
 class Heartbeat:
-    """Renews a Lease (coordination.k8s.io/v1) every ``renew`` seconds; whoever cares reads ``spec.renewTime``.
+    """Renews a Lease (coordination.k8s.io/v1) every ``renew`` seconds; whoever cares looks whether it changes.
 
     It is a heartbeat, no election: the newest process of an agent takes the Lease over at once.
 
@@ -65,7 +65,8 @@ class Heartbeat:
         renew: Seconds between renewals.
         labels: Labels of the Lease, set when it is made.
         annotations: What else is said of the holder; set with every renewal.
-        now: Seconds since the Unix epoch.
+        now: Seconds since the Unix epoch: what the Lease says.
+        monotonic: Seconds that never go back: what is measured by.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Heartbeat:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._name = name
@@ -88,6 +90,7 @@ class Heartbeat:
         self._labels = dict(labels or {})
         self._annotations: dict[str, str | None] = dict(annotations or {})
         self._now = now
+        self._monotonic = monotonic
         self._holder = holder_identity()
         self._lease: dict[str, Any] | None = None
         self._renewed: float | None = None
@@ -96,7 +99,7 @@ class Heartbeat:
     @property
     def staleness(self) -> float:
         """Seconds since the last renewal that the API took; infinite before the first."""
-        return self._now() - self._renewed if self._renewed is not None else float("inf")
+        return self._monotonic() - self._renewed if self._renewed is not None else float("inf")
 
     @property
     def healthy(self) -> bool:
@@ -145,7 +148,7 @@ class Heartbeat:
             self._lease = None
             found = await self._find_or_make()
             self._lease = await self._client.update(LEASES, self._renewal(found), self._namespace)
-        self._renewed = self._now()
+        self._renewed = self._monotonic()
 
     async def _find_or_make(self) -> dict[str, Any]:
         try:

@@ -73,8 +73,10 @@ class RelocateComponents:
         wrong: dict[str, tuple[float, str]] = {}
         for application in application_description:
             wrong.update(self._wrong(application, _state(mechanisms, application["name"])))
-        since = {key: context["since"].get(key, now) for key in wrong}
+        # What is to come happened before the clock was set back: nobody is to wait until then.
+        since = {key: min(context["since"].get(key, now), now) for key in wrong}
         context["since"] = since
+        context["moved"] = {component: min(at, now) for component, at in context["moved"].items()}
         context["stuck"] = {key: text for key, text in context["stuck"].items() if key in wrong}
         due = [key for key, (grace, _) in wrong.items() if now - since[key] >= grace]
         later = [since[key] + grace - now for key, (grace, _) in wrong.items() if key not in due]

@@ -1,4 +1,4 @@
-"""What the upper tiers share: read-your-writes caches, statuses of many objects, marks, Leases."""
+"""What the upper tiers share: read-your-writes caches, statuses of many objects, marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from agent_fakes import FakeObjects
 from mlsysops_agents.adapters.dirty import DirtySet
-from mlsysops_agents.adapters.health import VERSION, agents_of, condition, next_expiry
+from mlsysops_agents.adapters.health import condition
 from mlsysops_agents.adapters.journal import Journal
 from mlsysops_agents.adapters.overlay import ReadYourWrites
 from mlsysops_agents.adapters.statuses import Statuses
@@ -164,27 +164,6 @@ async def test_many_marks_are_one_look_and_a_fault_hurts_only_itself() -> None:
     assert looked[3:] == ["a"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def lease(name: str, renewed: str, seconds: int = 40) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "spec": {"renewTime": renewed, "leaseDurationSeconds": seconds}}
-
-
-def test_leases_tell_who_is_alive() -> None:
-    leases = [
-        lease("mlsysops-node-w1", "2026-01-01T00:00:30.000000Z"),
-        lease("mlsysops-cluster-my-cluster", "2026-01-01T00:00:00Z"),
-        lease("kube-scheduler", "2026-01-01T00:00:30Z"),
-        {"metadata": {"name": "mlsysops-node-w2"}, "spec": {}},
-    ]
-    now = 1767225645.0  # 00:00:45
-    found = {(item["tier"], item["name"]): item["ready"] for item in agents_of(leases, now)}
-    assert found == {("cluster", "my-cluster"): False, ("node", "w1"): True, ("node", "w2"): False}
-    leases[0]["metadata"]["annotations"] = {VERSION: "1.2.3"}
-    versions = {item["name"]: item["version"] for item in agents_of(leases, now)}
-    assert versions == {"my-cluster": "", "w1": "1.2.3", "w2": ""}
-    assert next_expiry(leases[:2], now) == now + 25
-    assert next_expiry(leases[1:2], now) is None
 
 
 def test_the_transition_time_moves_only_when_the_status_does() -> None:

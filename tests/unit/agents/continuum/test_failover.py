@@ -20,16 +20,17 @@ BEGIN = 1_700_000_000.0
 
 
 class HandClock:
-    """Time that a test sets."""
+    """Time that a test sets; ``skew`` is how much the clocks of others are ahead."""
 
     def __init__(self) -> None:
         self.now = BEGIN
+        self.skew = 0.0
 
     def time(self) -> float:
         return self.now
 
     def monotonic(self) -> float:
-        return self.now
+        return self.now - BEGIN
 
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("nothing here waits")
@@ -85,8 +86,13 @@ class Continuum:
         self.objects.put(obj if spec is None else {**obj, "spec": spec})
 
     def ready(self, cluster: str, ready: bool) -> None:
-        item = {"type": "Ready", "status": str(ready), "lastTransitionTime": rfc3339(self.clock.time())}
+        item = {
+            "type": "Ready",
+            "status": str(ready),
+            "lastTransitionTime": rfc3339(self.clock.time() + self.clock.skew),
+        }
         self.put("Cluster", cluster, {}, status={"conditions": [{**item, "message": "no heartbeat"}]})
+        self.world.leaving(NAME)  # the agent looks whenever one says something else
 
     def assign(self, **places: str) -> None:
         obj = dict(self.objects.stored["MLSysOpsApp", NAME])
@@ -101,7 +107,7 @@ class Continuum:
                     "status": "False",
                     "reason": reason,
                     "message": "0/1 nodes fit",
-                    "lastTransitionTime": rfc3339(self.clock.time()),
+                    "lastTransitionTime": rfc3339(self.clock.time() + self.clock.skew),
                 }
             ],
             "components": [{"name": name, "phase": "Pending"} for name in waiting],
@@ -112,6 +118,7 @@ class Continuum:
             {"resource": {"kind": "MLSysOpsApp", "name": NAME}},
             status={"aggregatedStatus": [{"clusterName": cluster, "status": status, "applied": True}]},
         )
+        self.world.leaving(NAME)
 
     def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds
@@ -275,6 +282,24 @@ def test_after_an_outage_of_the_continuum_every_cluster_has_time_to_come_back() 
     continuum.ready("c2", True)
     leaving = continuum.world.leaving(NAME)
     assert leaving.components == frozenset()
-    assert leaving.due == continuum.clock.time() + 60
+    assert leaving.due == continuum.clock.monotonic() + 60
     continuum.pass_time(61)
+    assert continuum.world.leaving(NAME).components == {"a", "b"}
+
+
+@pytest.mark.parametrize("skew", [-7200.0, -60.0, 60.0, 7200.0])
+def test_patience_is_measured_by_the_own_clock(skew: float) -> None:
+    continuum = Continuum()
+    continuum.clock.skew = skew
+    continuum.assign(a="c1", b="c1")
+    continuum.says("c1", "a", "b")
+    continuum.pass_time(19)
+    assert continuum.world.leaving(NAME).components == frozenset()
+    continuum.pass_time(2)
+    assert continuum.world.leaving(NAME).components == {"a", "b"}
+    continuum.says("c1", reason="Placed")
+    continuum.ready("c1", False)
+    continuum.pass_time(58)
+    assert continuum.world.leaving(NAME).components == frozenset()
+    continuum.pass_time(3)
     assert continuum.world.leaving(NAME).components == {"a", "b"}

@@ -153,6 +153,20 @@ async def test_a_component_of_a_lost_node_moves_after_a_moment() -> None:
     assert made.told[-1] == "web: node n1 fails ready (has not joined the cluster)"
 
 
+async def test_a_clock_that_is_set_back_makes_nobody_wait_for_it() -> None:
+    made = handle(web="n1")
+    made.unfit = {"web": Rejected("n1", "ready", "not ready", "web")}
+    made.elsewhere = PlacementOutcome({"web": "n2"}, explain={"web": ""}, scores={"web": {"n2": 0.5}})
+    apps, state = app(component("web")), fluidity(web={"node_placed": "n1", "ready": False})
+    run = Runner(RelocateComponents(made))
+    assert await run(apps, state) is None
+    made.clock._start -= 3600
+    assert await run(apps, state) is None
+    assert run.context["configuration"]["analyze_interval"] == 5.0
+    await made.clock.advance(5)
+    assert await run(apps, state) is not None
+
+
 async def test_without_another_node_it_stays_and_that_is_told_once() -> None:
     made = handle(web="n1")
     made.unfit = {"web": Rejected("n1", "ready", "not ready", "web")}

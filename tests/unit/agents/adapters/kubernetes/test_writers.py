@@ -94,9 +94,15 @@ def _merged(target: Any, patch: Any) -> Any:
 
 
 class Clock:
+    """A clock that a test turns, and sets."""
+
     now = 1_700_000_000.25
+    set_by = 0.0
 
     def __call__(self) -> float:
+        return self.now + self.set_by
+
+    def monotonic(self) -> float:
         return self.now
 
 
@@ -201,9 +207,8 @@ async def test_failure_is_logged_not_raised(api: Api, clock: Clock, caplog: pyte
 
 
 def heartbeat(api: Api, clock: Clock) -> Heartbeat:
-    return Heartbeat(
-        api, lease_name("node", "w1"), "mlsysops-framework", labels={"mlsysops.eu/tier": "node"}, now=clock
-    )
+    name, labels = lease_name("node", "w1"), {"mlsysops.eu/tier": "node"}
+    return Heartbeat(api, name, "mlsysops-framework", labels=labels, now=clock, monotonic=clock.monotonic)
 
 
 async def test_lease_is_made_and_renewed(api: Api, clock: Clock) -> None:
@@ -222,8 +227,12 @@ async def test_lease_is_made_and_renewed(api: Api, clock: Clock) -> None:
     assert lease["metadata"]["labels"] == {"mlsysops.eu/tier": "node"}
     assert beat.staleness == 0
     assert beat.healthy
+    clock.set_by = -3600
     clock.now += 41
     assert not beat.healthy
+    await beat.beat()
+    clock.set_by = 3600
+    assert beat.healthy
 
 
 async def test_a_new_process_takes_over(api: Api, clock: Clock) -> None:

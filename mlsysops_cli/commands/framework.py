@@ -38,6 +38,7 @@ StartAt = Annotated[str, typer.Option("--start-at-task", metavar="TASK", help="S
 def _deploy(
     ctx: typer.Context, part: str, name: str | None = None, *, inventory: str | None, path: str | None, check: bool,
     diff: bool, vault: str | None, accept: bool, limit: str = "", tags: str = "", start_at_task: str = "",
+    take_over: bool = False,
 ) -> None:  # fmt: skip
     from mlsysops_cli.reading import begin_reading
 
@@ -54,6 +55,7 @@ def _deploy(
             start_at_task=start_at_task,
             vault_password_file=vault,
             accept_host_keys=accept,
+            take_over=take_over,
         )
         deploy(settings_of(ctx), options, part=part, name=name, reading=reading)
 
@@ -70,11 +72,18 @@ def deploy_all(
     start_at_task: StartAt = "",
     vault_password_file: Vault = None,
     accept_host_keys: AcceptKeys = False,
+    take_ownership: Annotated[
+        bool,
+        typer.Option(
+            "--take-ownership",
+            help="Take over objects of the clusters that others made under names of ours; they go with the slice.",
+        ),
+    ] = False,
 ) -> None:
     """Deploy a whole slice; again and again without harm."""
     _deploy(
         ctx, "all", inventory=inventory, path=path, check=check, diff=diff, vault=vault_password_file,
-        accept=accept_host_keys, limit=limit, tags=tags, start_at_task=start_at_task,
+        accept=accept_host_keys, limit=limit, tags=tags, start_at_task=start_at_task, take_over=take_ownership,
     )  # fmt: skip
 
 

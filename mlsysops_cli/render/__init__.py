@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlsysops_cli.render.diff import TreeDiff, diff_trees
 from mlsysops_cli.render.facts import cached_facts, known_identities, local_facts, save_facts, save_identities
 from mlsysops_cli.render.needs import preflight_plan
-from mlsysops_cli.render.plan import deployment_plan, remote_temporary
+from mlsysops_cli.render.plan import deployment_plan, remote_temporary, take_ownership
 from mlsysops_cli.render.testapp import test_application
 from mlsysops_cli.render.tree import RenderedTree, render_slice, write_tree
 
@@ -22,6 +22,7 @@ __all__ = [
     "render_slice",
     "save_facts",
     "save_identities",
+    "take_ownership",
     "test_application",
     "write_tree",
 ]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
 __all__ = [
+    "api_of_plane",
     "credentials_of",
     "kept_files",
     "kubernetes_apis",
@@ -48,6 +49,12 @@ def pods_plane(host: str) -> str:
 def _host_plane(host: str) -> str:
     """Return the name for what Karmada's host cluster gets before its pods."""
     return f"{host}+host"
+
+
+def api_of_plane(layout: SliceLayout, plane: str) -> tuple[str, bool]:
+    """Return the host under whose name the objects of a plane are remembered, and whether they go to Karmada's host cluster."""
+    host, _, part = plane.partition("+")
+    return host, bool(part) and host == layout.slice.management
 
 
 def rendered_planes(layout: SliceLayout, tree: RenderedTree) -> dict[str, list[Object]]:

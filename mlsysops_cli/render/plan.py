@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlsysops_cli.render.tree import RenderedTree
     from mlsysops_cli.slice.layout import HostLayout, SliceLayout
 
-__all__ = ["deployment_plan", "remote_temporary"]
+__all__ = ["deployment_plan", "remote_temporary", "take_ownership"]
 
 Plan = dict[str, Any]
 
@@ -106,6 +106,20 @@ def deployment_plan(
         "farewell": farewell_request(),
         "hosts": hosts,
     }
+
+
+def take_ownership(plan: Plan) -> None:
+    """Let the roles take over what others made under names of ours.
+
+    Args:
+        plan: The deployment plan; is changed.
+    """
+    parts = [part for api in plan["apis"].values() for part in (*api["objects"], *api["pods"])]
+    parts += [entry["secret"] for api in plan["apis"].values() for entry in api["secrets"]]
+    parts += [api["telemetry"] for api in plan["apis"].values() if api["telemetry"]]
+    parts += [host["controlplane"]["apply"] for host in plan["hosts"].values() if host["controlplane"].get("apply")]
+    for part in parts:
+        part["take_ownership"] = True
 
 
 def _host(layout: SliceLayout, tree: RenderedTree, rendered: Path, host: HostLayout) -> Plan:

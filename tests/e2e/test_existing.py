@@ -34,6 +34,7 @@ KINDS = (
     "serviceaccounts,secrets,configmaps,roles,rolebindings,clusterroles,clusterrolebindings,services,"
     "deployments,daemonsets,pods,namespaces,customresourcedefinitions"
 )
+CONFLICT = 7
 OURS = re.compile(r"mlsysops")
 
 
@@ -166,9 +167,47 @@ def test_every_fault_is_named_before_anything_is_changed(person: Newcomer, clust
     assert not list(person.home.rglob("slice.json"))
 
 
+@contextlib.contextmanager
+def others_have_names_of_ours(clusters: Clusters) -> Iterator[None]:
+    """Somebody made an account and its permissions in the member, by chance under names of ours."""
+    account = ("serviceaccount", "mlsysops-cluster-agent", "-n", "mlsysops-framework")
+    clusters.kubectl("member1", "create", "namespace", "mlsysops-framework")
+    clusters.kubectl("member1", "create", *account)
+    clusters.kubectl("member1", "create", "clusterrole", "mlsysops-cluster-agent", "--verb=get", "--resource=pods")
+    try:
+        yield
+    finally:
+        clusters.kubectl("member1", "delete", "namespace", "mlsysops-framework")
+        clusters.kubectl("member1", "delete", "clusterrole", "mlsysops-cluster-agent", "--ignore-not-found")
+
+
+def test_what_others_made_under_names_of_ours_is_not_taken_over(person: Newcomer, clusters: Clusters) -> None:
+    def everything() -> list[Any]:
+        return [clusters.json(name, KINDS, "-A")["items"] for name in (CONTINUUM, "member1")]
+
+    file = inventory(person, clusters, "processes")
+    with others_have_names_of_ours(clusters):
+        before = everything()
+        for options in ("", "--check"):
+            done = person.run(f"mls framework deploy-all -i {file} {options}", expect=CONFLICT)
+            of_cluster, summary = [one for one in done.err.splitlines() if one.startswith("error:")]
+            assert of_cluster.startswith("error: host api1 (cluster member1): others made ")
+            assert "ServiceAccount mlsysops-framework/mlsysops-cluster-agent" in of_cluster
+            assert "ClusterRole mlsysops-cluster-agent" in of_cluster
+            assert "--take-ownership" in summary
+        assert everything() == before
+    assert not list(person.home.rglob("slice.json"))
+
+
 def test_agents_as_processes(person: Newcomer, clusters: Clusters) -> None:
     file = inventory(person, clusters, "processes")
-    done = person.run(f"mls framework deploy-all -i {file} -o json", timeout=400).json()
+    with others_have_names_of_ours(clusters):
+        agents_as_processes(person, clusters, file)
+
+
+def agents_as_processes(person: Newcomer, clusters: Clusters, file: str) -> None:
+    """Deploy, taking over what others made, run an application, and remove all of it."""
+    done = person.run(f"mls framework deploy-all -i {file} -o json --take-ownership", timeout=400).json()
     assert done["changed"] > 0
     again = person.run(f"mls framework deploy-all -i {file} -o json", timeout=400).json()
     assert again["changed"] == 0

@@ -47,6 +47,7 @@ class DeployOptions:
         start_at_task: Name of the task to start at.
         vault_password_file: Decrypts vaulted parts.
         accept_host_keys: Trust SSH keys of hosts that are seen for the first time.
+        take_over: Take over objects of clusters that others made under names of ours.
     """
 
     inventory: str | None = None
@@ -58,6 +59,7 @@ class DeployOptions:
     start_at_task: str = ""
     vault_password_file: str | None = None
     accept_host_keys: bool = False
+    take_over: bool = False
 
 
 def deploy(
@@ -80,6 +82,7 @@ def deploy(
     Raises:
         UsageError: No part has such a tag.
         NotFound: Nothing has the name given: cluster, node, host or task.
+        Conflict: Others made objects that have names of ours.
         PartialFailure: Some hosts failed.
     """
     unknown = [tag for tag in options.tags if tag not in PARTS]
@@ -98,6 +101,7 @@ def deploy(
             accept_host_keys=options.accept_host_keys,
             hold=stack,
             read=slice_,
+            take_over=options.take_over,
         )
         layout = prepared.layout
         for warning in layout.slice.warnings:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_core.errors import Conflict, Unreachable
+
+from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import ApiError, ApiUnreachableError
+from mlsysops_cli.ansible_plugins.module_utils.mls_ownership import way_out
 from mlsysops_cli.existing import Probed, extend_slice, node_facts, probe_apis
 from mlsysops_cli.existing.before import remember
+from mlsysops_cli.existing.ownership import foreign_objects
 from mlsysops_cli.existing.probe import KARMADA_HOST
 from mlsysops_cli.files import write_private
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
+from mlsysops_cli.render.kubernetes_plan import api_of_plane
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mlsysops_cli.settings import Settings
     from mlsysops_cli.slice import Slice, SliceLayout
 
@@ -34,6 +42,39 @@ class Existing:
             return {}
         known = node_facts(self._probed)
         return {name: facts for name, facts in known.items() if name in slice_.hosts and not slice_.hosts[name].machine}
+
+    def refuse_foreign(self, layout: SliceLayout, planes: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+        """Refuse to take over objects that others made and that have names of ours.
+
+        Args:
+            layout: The slice, placed.
+            planes: What shall be applied, by the name under which it is remembered.
+
+        Raises:
+            Conflict: There are such objects; names each with its cluster.
+            Unreachable: An API does not answer.
+        """
+        if self._probed is None:
+            return
+        in_the_way: dict[str, list[str]] = {}
+        for plane, wanted in planes.items():
+            host, on_karmadas_host = api_of_plane(layout, plane)
+            name = KARMADA_HOST if on_karmadas_host else host
+            place = name if on_karmadas_host else _place(layout, host)
+            try:
+                found = foreign_objects(self._probed.kubeconfigs[name], wanted)
+            except ApiUnreachableError as exc:
+                raise Unreachable(f"{place}: {exc}") from exc
+            except ApiError as exc:
+                raise Conflict(f"{place}: {exc}", hint="see its log") from exc
+            if found:
+                in_the_way.setdefault(place, []).extend(found)
+        if in_the_way:
+            raise Conflict(
+                "nothing was changed: there are objects of others that have names of ours",
+                hint=way_out(),
+                details=[f"{place}: others made {', '.join(names)}" for place, names in in_the_way.items()],
+            )
 
     def write_kubeconfigs(self, layout: SliceLayout) -> None:
         """Keep with the slice a private copy of each kubeconfig, reduced to the context that is used, and what was there before.
@@ -66,3 +107,8 @@ def look_at_existing(settings: Settings, slice_: Slice) -> tuple[Slice, Existing
     settings.note(f"checking {len(slice_.existing.apis)} Kubernetes APIs")
     probed = probe_apis(slice_, namespace=NAMESPACE, framework_namespace=FRAMEWORK_NAMESPACE)
     return extend_slice(slice_, probed), Existing(probed)
+
+
+def _place(layout: SliceLayout, host: str) -> str:
+    found = layout.hosts[host].host
+    return f"host {host} (the Karmada API)" if found.role == "management" else f"host {host} (cluster {found.cluster})"

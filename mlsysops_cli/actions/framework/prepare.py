@@ -18,7 +18,7 @@ from mlsysops_cli.actions.framework.remote import RemoteHosts
 from mlsysops_cli.actions.framework.supported import supported
 from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
-from mlsysops_cli.render import deployment_plan, local_facts, save_facts, write_tree
+from mlsysops_cli.render import deployment_plan, local_facts, save_facts, take_ownership, write_tree
 from mlsysops_cli.render.kubernetes_plan import rendered_planes, unrendered_secrets
 from mlsysops_cli.slice import (
     AppliedObjects,
@@ -86,6 +86,7 @@ def prepare(
     leaving: Mapping[str, Any] | None = None,
     hold: ExitStack | None = None,
     read: Slice | None = None,
+    take_over: bool = False,
 ) -> Prepared:
     """Read, validate, place, render and write a slice.
 
@@ -100,10 +101,11 @@ def prepare(
         leaving: Parts of the plan of hosts that leave. The state is then held back, and the plan lies beside the slice's.
         hold: Holds the slice's lock and addresses until the run is over; nothing is written before the lock is taken.
         read: The inventory, where the caller has read it already: Ansible takes its time for that.
+        take_over: Take over objects of clusters that others made under names of ours.
 
     Raises:
         InvalidInput: The inventory or a description does not validate.
-        Conflict: It is not the slice that is deployed under this name.
+        Conflict: It is not the slice that is deployed under this name, or others made objects that have names of ours.
         Refused: It cannot be deployed by this version.
     """
     slice_ = (read or load_slice(inventory, vault_password_file=vault_password_file)).without(without)
@@ -120,6 +122,8 @@ def prepare(
     else:
         addresses = preview_addresses(slice_, known)
     layout = plan_layout(slice_, addresses)
+    if not leaving and not take_over:
+        existing.refuse_foreign(layout, _everything(layout, descriptions))
     addresses.drop(leaving or ())
     after = SliceState(
         name=slice_.name,
@@ -162,6 +166,8 @@ def prepare(
     for plane, wanted in objects.items():
         if slice_.engine != "embedded" or not layout.hosts[plane].host.local:
             write_private(directory / "objects" / f"{plane}.json", json.dumps(wanted) + "\n")
+    if take_over:
+        take_ownership(plan)
     if leaving:
         plan["hosts"] |= leaving
         descriptions_ = prune.get(slice_.management, [])
@@ -230,6 +236,15 @@ def forget_pruned(directory: Path, result: RunResult) -> None:
     for host, pruned in result.pruned.items():
         applied.forget(host, pruned)
     applied.save()
+
+
+def _everything(layout: SliceLayout, descriptions: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Return what a deployment applies to clusters that exist, by plane; hosts need not be known for what it is called."""
+    if layout.slice.engine != "existing":
+        return {}
+    planes = rendered_planes(layout, rendered_tree(layout.slice, layout, descriptions))
+    secrets = unrendered_secrets(layout)
+    return {plane: objects + secrets.get(plane, []) for plane, objects in planes.items()}
 
 
 def _hosts(layout: SliceLayout) -> dict[str, Any]:

@@ -153,17 +153,34 @@ class Api:
             raise
         return found
 
+    def find(self, obj: Object) -> Object | None:
+        """Return an object as the API has it; None where it has none, or does not serve its kind."""
+        metadata = obj["metadata"]
+        try:
+            return self.get(self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"]))
+        except ApiError as exc:
+            if exc.code == 404:
+                return None
+            raise
+
     def apply(
-        self, obj: Object, *, manager: str, timeout: float, dry_run: bool = False
+        self, obj: Object, *, manager: str, timeout: float, dry_run: bool = False, known: Object | None = None
     ) -> tuple[bool, Object | None, Object]:
         """Apply an object on the server's side.
+
+        Args:
+            obj: The object.
+            manager: Owner of its fields.
+            timeout: Seconds until its kind must be served.
+            dry_run: Only ask what it would be.
+            known: What it was, where that has been looked up already.
 
         Returns:
             Whether it changed, what it was, what it is.
         """
         metadata = obj["metadata"]
         path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"], timeout)
-        before = self.get(path)
+        before = known or self.get(path)
         query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         after: Object = self.request("PATCH", path, body=obj, content_type="application/apply-patch+yaml", **query)
         return before is None or essence(before) != essence(after), before, after

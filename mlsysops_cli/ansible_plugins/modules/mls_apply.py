@@ -8,6 +8,7 @@ short_description: Apply rendered objects to a Kubernetes API and wait for condi
 description:
   - Applies every object of a directory by server-side apply, in the order of the file names, waits for custom resource
     definitions to be served, and then for the conditions asked for. Changed means that an object really changed.
+  - Where others made an object of that name, nothing is applied at all. What is ours has our label, or was applied by us before.
 options:
   kubeconfig:
     description: Kubeconfig of the API.
@@ -41,6 +42,10 @@ options:
     type: list
     elements: str
     default: []
+  take_ownership:
+    description: Apply objects that others made, too; they are ours from then on.
+    type: bool
+    default: false
   field_manager:
     description: Owner of the fields that are applied.
     type: str
@@ -83,6 +88,7 @@ from ansible.module_utils.mls_kubernetes import (  # noqa: E402
     is_ours,
     load_manifests,
 )
+from ansible.module_utils.mls_ownership import Claims, way_out  # noqa: E402
 
 #: Seconds; Karmada looks at its members every 10 s, unless somebody set it otherwise.
 _LONGEST_WAIT = 60.0
@@ -98,6 +104,7 @@ def main() -> None:
             "wait": {"type": "list", "elements": "dict", "default": []},
             "prune": {"type": "list", "elements": "dict", "default": []},
             "members": {"type": "list", "elements": "str", "default": []},
+            "take_ownership": {"type": "bool", "default": False},
             "field_manager": {"type": "str", "default": "mls"},
             "timeout": {"type": "int", "default": 60},
         },
@@ -126,6 +133,10 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
     touched, changes = [], []
     awaited = [] if module.check_mode else list(parameters["members"])
     defined = _defined(objects)
+    claims = Claims(api, objects)
+    if claims.foreign and not parameters["take_ownership"]:
+        names = ", ".join(claims.foreign)
+        module.fail_json(msg=f"others made {names} ({way_out()})", mls_error="conflict")
     for obj in objects:
         if awaited and (obj["apiVersion"], obj["kind"]) in defined:
             _await_members(api, awaited, defined, min(deadline, time.monotonic() + _LONGEST_WAIT))
@@ -137,6 +148,7 @@ def _run(module: Any, objects: list[dict[str, Any]]) -> None:
                 manager=parameters["field_manager"],
                 timeout=0 if module.check_mode else left,
                 dry_run=module.check_mode,
+                known=claims.before(obj),
             )
         except ApiError as exc:
             if module.check_mode and exc.code == 404:  # its kind or namespace would be made by an object before it

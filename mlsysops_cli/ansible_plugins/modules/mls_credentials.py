@@ -21,7 +21,7 @@ options:
   secret:
     description: >-
       Secret to write the kubeconfig of the one account into, under the key C(kubeconfig) - C(kubeconfig) of its API,
-      C(namespace), C(name).
+      C(namespace), C(name), and C(take_ownership) where it may be replaced though others made it.
     type: dict
     default: {}
   files:
@@ -63,6 +63,7 @@ from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError  # noqa: E402
+from ansible.module_utils.mls_ownership import Claims, way_out  # noqa: E402
 
 #: What a kubeconfig says of the way to a server, beside its address.
 _WAY = (
@@ -170,8 +171,12 @@ def _write(module: Any, kubeconfig: str) -> bool:
         "type": "Opaque",
         "data": {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()},
     }
+    api = Api(target["kubeconfig"])
+    claims = Claims(api, [obj])
+    if claims.foreign and not target.get("take_ownership"):
+        module.fail_json(msg=f"others made {claims.foreign[0]} ({way_out()})", mls_error="conflict")
     try:
-        changed, _, _ = Api(target["kubeconfig"]).apply(obj, manager="mls", timeout=0, dry_run=module.check_mode)
+        changed, _, _ = api.apply(obj, manager="mls", timeout=0, dry_run=module.check_mode, known=claims.before(obj))
     except ApiError as exc:
         if module.check_mode and exc.code == 404:  # its namespace is yet to be made
             return True

@@ -30,10 +30,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Knobs of the controllers; the defaults are kube-controller-manager's.
+    """Knobs of the controllers; the defaults are those of kube-controller-manager 1.36.
 
     Attributes:
-        node_grace: Seconds without a renewed Lease until a node's Ready becomes Unknown.
+        node_grace: Seconds without a renewed Lease until a node's Ready becomes Unknown (``node-monitor-grace-period``: 40 s up to
+            Kubernetes 1.31). A control plane of a slice takes the duration of Leases instead, so that one setting says both.
         eviction_seconds: How long pods without a toleration of their own stay on an unreachable or not-ready node.
         eviction_rates: How many nodes may lose their pods in how much time, and when that is braked.
         event_ttl: Seconds that Events are kept.
@@ -42,7 +43,7 @@ class Settings:
         sign: Makes a ServiceAccount token of claims; no token Secrets are filled where None.
     """
 
-    node_grace: float = 40.0
+    node_grace: float = 50.0
     eviction_seconds: float = 300.0
     eviction_rates: Rates = field(default_factory=Rates)
     event_ttl: float = 3600.0

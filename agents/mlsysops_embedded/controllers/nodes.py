@@ -29,8 +29,9 @@ _log = logging.getLogger(__name__)
 LEASE_NAMESPACE = "kube-node-lease"
 #: How long a pod whose node is missing is left alone, in seconds (podgc `quarantineTime`).
 _ORPHAN_QUARANTINE = 40.0
-#: What of the grace time nodes are looked at together, before one loses its pods (Kubernetes: monitor period 5 s, grace 40 s).
-_PERIOD_SHARE = 1 / 8
+#: What of the grace time nodes are looked at together, before one loses its pods (kube-controller-manager: ``node-monitor-period`` 5 s,
+#: ``node-monitor-grace-period`` 50 s).
+_PERIOD_SHARE = 1 / 10
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _NOT_READY = "node.kubernetes.io/not-ready"
 _UNSCHEDULABLE = "node.kubernetes.io/unschedulable"

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 FIELD_MANAGER = "mlsysops-northbound"
 _TIMEOUT = 10.0
+#: Seconds that a kubeconfig's program for credentials gets.
+_LOGIN_TIMEOUT = 30.0
 _FAMILIES: dict[int, type[MlsError]] = {
     400: InvalidInput,
     401: Refused,
@@ -136,12 +138,17 @@ class KubernetesStore:
     async def _load(self) -> Any:
         self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         configuration = client.Configuration()
-        await kube_config.load_kube_config(
-            config_file=str(self._kubeconfig),
-            client_configuration=configuration,
-            persist_config=False,
-            temp_file_path=str(self._scratch),
-        )
+        try:
+            async with asyncio.timeout(_LOGIN_TIMEOUT):
+                await kube_config.load_kube_config(
+                    config_file=str(self._kubeconfig),
+                    client_configuration=configuration,
+                    persist_config=False,
+                    temp_file_path=str(self._scratch),
+                )
+        except TimeoutError as exc:
+            said = f"its program for credentials gave none within {_LOGIN_TIMEOUT:.0f} s; run it by hand once"
+            raise kube_config.ConfigException(said) from exc
         return client.ApiClient(configuration)
 
     async def _request(

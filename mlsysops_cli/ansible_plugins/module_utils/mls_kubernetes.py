@@ -1,20 +1,20 @@
 """A small dynamic Kubernetes client: what applying rendered objects needs, for any kind.
 
-Credentials, TLS and exec plugins of kubeconfigs are those of the official client; requests are plain JSON, so
-that no object is changed by a model on its way.
+Requests are plain JSON, so that no object is changed by a model on its way.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Ansible's modules know this package by another name.
+from .mls_access import Access, ApiError, ApiUnreachableError, CredentialsError
 
 __all__ = ["Api", "ApiError", "ApiUnreachableError", "CredentialsError", "essence", "is_ours", "load_manifests"]
 
@@ -23,25 +23,8 @@ Object = dict[str, Any]
 #: How often a request is sent again to a server that asks for it (429 or 503 with Retry-After; client-go: 10), and after how
 #: many seconds at the latest, whatever it asks for.
 _TIMES_TOLD, _LONGEST_PAUSE = 10, 10.0
-
-
-class ApiError(Exception):
-    """The API refused; the message is that of its Status object."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class CredentialsError(ApiError):
-    """The kubeconfig's program for credentials gave none."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(401, message)
-
-
-class ApiUnreachableError(Exception):
-    """The API does not answer."""
+#: HTTP status of an API that does not know who asks.
+_WHO_ASKS = 401
 
 
 class Api:
@@ -57,52 +40,35 @@ class Api:
     """
 
     def __init__(self, kubeconfig: str, *, timeout: float = 30.0, retries: int = 3) -> None:
-        import kubernetes.config  # slow to import, and absent where nothing is applied
-
-        with _told():
-            client = kubernetes.config.new_client_from_config(config_file=kubeconfig)
-        if not client.configuration.verify_ssl:
-            import urllib3.exceptions
-
-            # Whoever wrote insecure-skip-tls-verify knows; a warning at each request tells nobody more.
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        self.host = client.configuration.host.rstrip("/")
-        self._pool = client.rest_client.pool_manager
-        self._headers = {"Accept": "application/json"}
-        for setting in client.configuration.auth_settings().values():
-            if setting.get("in") == "header" and setting.get("value"):
-                self._headers[setting["key"]] = setting["value"]
+        self._access = Access(kubeconfig)
+        self._renewing = threading.Lock()
         self._kinds: dict[str, dict[str, Object]] = {}
         self._timeout, self._retries = timeout, retries
+
+    @property
+    def host(self) -> str:
+        """Its URL."""
+        return self._access.host
 
     def request(
         self, method: str, path: str, *, body: Any = None, content_type: str = "application/json", **query: str
     ) -> Any:
         """Send a request and return the JSON answer.
 
+        Where the credentials are not good any more they are read again, and it is sent once more: tokens in files are replaced
+        by others while we work, and those that programs give expire.
+
         Raises:
             ApiError: The answer is an error.
             ApiUnreachableError: There is no answer.
         """
-        import urllib3.exceptions
-
-        url = self.host + path + ("?" + urllib.parse.urlencode(query) if query else "")
-        headers = dict(self._headers)
-        data = None
-        if body is not None:
-            data = json.dumps(body).encode()
-            headers["Content-Type"] = content_type
-        try:
-            answer = self._pool.request(
-                method,
-                url,
-                body=data,
-                headers=headers,
-                timeout=self._timeout,
-                retries=_patience(self._retries),
-            )
-        except urllib3.exceptions.HTTPError as exc:
-            raise ApiUnreachableError("{} does not answer: {}".format(self.host, getattr(exc, "reason", exc))) from exc
+        data = json.dumps(body).encode() if body is not None else None
+        typed = {"Content-Type": content_type} if body is not None else {}
+        asked = self._access.headers
+        answer = self._send(method, path, query, data, typed)
+        if answer.status == _WHO_ASKS:
+            self._renew(asked)
+            answer = self._send(method, path, query, data, typed)
         try:
             value = json.loads(answer.data) if answer.data else {}
         except ValueError:
@@ -111,6 +77,27 @@ class Api:
             said = value.get("message") if isinstance(value, dict) else None
             raise ApiError(answer.status, said or f"{method} {path}: HTTP {answer.status}")
         return value
+
+    def _send(self, method: str, path: str, query: dict[str, str], data: bytes | None, typed: dict[str, str]) -> Any:
+        import urllib3.exceptions
+
+        try:
+            return self._access.pool.request(
+                method,
+                self.host + path + ("?" + urllib.parse.urlencode(query) if query else ""),
+                body=data,
+                headers={"Accept": "application/json", **self._access.headers, **typed},
+                timeout=self._timeout,
+                retries=_patience(self._retries),
+            )
+        except urllib3.exceptions.HTTPError as exc:
+            raise ApiUnreachableError("{} does not answer: {}".format(self.host, getattr(exc, "reason", exc))) from exc
+
+    def _renew(self, asked: dict[str, str]) -> None:
+        """Get credentials anew, once for all threads that were refused with the same ones."""
+        with self._renewing:
+            if self._access.headers is asked:
+                self._access.renew()
 
     def path(self, api_version: str, kind: str, namespace: str, name: str, timeout: float = 0) -> str:
         """Return the path of an object, waiting until its kind is served.
@@ -231,27 +218,6 @@ class Api:
                 return missing
             time.sleep(delay)
             delay = min(delay * 1.5, 0.5)
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Raise what the official client only logs: a program for credentials has failed, and it would go on as nobody."""
-    said: list[str] = []
-    here = threading.get_ident()
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == here:
-                said.append(" ".join(record.getMessage().split()))
-
-    listener = Listener(logging.ERROR)
-    logging.getLogger().addHandler(listener)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(listener)
-    if said:
-        raise CredentialsError("; ".join(said)[:200])
 
 
 def _patience(retries: int) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from kube_embedded import EmbeddedControlPlane
 from kube_pki import issue_user
 from mlsysops_core.errors import MlsError
 
+from mlsysops_cli.ansible_plugins.module_utils import mls_login
+from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError
 from mlsysops_cli.existing import read_kubeconfig
 from mlsysops_cli.existing.api import look, needs
 from mlsysops_cli.slice.existing import KubeconfigSource
@@ -102,6 +106,14 @@ def person(plane: EmbeddedControlPlane, tmp_path: Path, token: str) -> Person:
     return Person(tmp_path, plane, token)
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def login(person: Person, text: str = LOGIN, **more: Any) -> dict[str, Any]:
     """A user whose credentials a program beside the kubeconfig gives."""
     program = person.directory / "login"
@@ -165,8 +177,54 @@ def test_what_cannot_be_used_is_refused(person: Person, user: dict[str, Any], sa
 
 def test_a_program_that_fails_is_told(person: Person) -> None:
     found = person.asks(person.write(login(person, "#!/bin/sh\necho 'session is over' >&2\nexit 7\n")))
-    assert found == "its credentials cannot be used: exec: process returned 7. session is over (log in again)"
-    assert person.asks(person.write(login(person, "#!/bin/sh\necho '{}'\n")))
+    said = f"the program {person.directory}/login ended with status 7: session is over"
+    assert found == f"its credentials cannot be used: {said} (log in again)"
+    assert "is no ExecCredential" in person.asks(person.write(login(person, "#!/bin/sh\necho '{}'\n")))
+
+
+def test_a_program_that_does_not_end_is_ended(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mls_login, "SECONDS", 1.0)
+    hangs = "#!/bin/sh\necho 'open https://login.example.org and wait' >&2\nsleep 3599 & echo $! > \"$TOKEN_FILE.child\"\nwait\n"
+    found = person.asks(person.write(login(person, hangs)))
+    said = "gave none within 1 s: open https://login.example.org and wait; run it by hand once, or log in again"
+    assert said in found
+    child = Path("/proc", (person.directory / "token.child").read_text().strip())
+    wait_for(lambda: not child.exists() or "Z" in (child / "stat").read_text().rpartition(")")[2][:3])
+
+
+def test_a_program_that_would_ask_somebody_is_told_that_nobody_is_there(person: Person) -> None:
+    asks = '#!/bin/sh\ncase "$KUBERNETES_EXEC_INFO" in *\'"interactive": false\'*) exit 3;; esac\n'
+    assert "ended with status 3" in person.asks(person.write(login(person, asks)))
+    assert "nobody is there" in person.asks(person.write(login(person, interactiveMode="Always")))
+
+
+def test_a_program_learns_of_the_cluster_and_may_give_a_certificate(person: Person) -> None:
+    cert, key = issue_user(person.plane.authority, "somebody", ("system:masters",), person.directory)
+    script = f"""#!{sys.executable}
+import json, os, pathlib
+asked = json.loads(os.environ["KUBERNETES_EXEC_INFO"])["spec"]["cluster"]
+assert asked["server"] == {person.cluster["server"]!r} and asked["config"] == {{"audience": "x"}}, asked
+status = {{"clientCertificateData": pathlib.Path({str(cert)!r}).read_text(), "clientKeyData": pathlib.Path({str(key)!r}).read_text()}}
+print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}}))
+"""
+    extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}
+    assert person.asks(person.write(login(person, script, provideClusterInfo=True), extensions=[extension])) == ""
+
+
+def test_a_token_that_is_replaced_meanwhile_is_read_again(person: Person) -> None:
+    for user in ({"tokenFile": "token"}, login(person)):
+        path = person.directory / "copy"
+        path.write_text(json.dumps(read_kubeconfig(person.write(user))))
+        api = Api(str(path))
+        api.request("GET", "/api/v1/namespaces/default")
+        api._access.headers["authorization"] = "Bearer has.expired.meanwhile"
+        assert api.request("GET", "/api/v1/namespaces/default")["metadata"]["name"] == "default"
+        (person.directory / "token").write_text("not.any.more")
+        api._access.headers["authorization"] = "Bearer has.expired.meanwhile"
+        with pytest.raises(ApiError) as caught:
+            api.request("GET", "/api/v1/namespaces/default")
+        assert caught.value.code == 401
+        (person.directory / "token").write_text(person.token)
 
 
 class Proxy:

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, load_incluster_config
 from mlsysops_core.errors import InvalidInput, MlsError, TimedOut, Unreachable
 from yaml import YAMLError
 
-from .credentials import KubeconfigFile
+from .credentials import KubeconfigFile, read_kubeconfig
 from .errors import error_of_status, parse_status
 
 if TYPE_CHECKING:
@@ -80,12 +80,7 @@ class KubernetesClient:
                 load_incluster_config(client_configuration=configuration)
             else:
                 await asyncio.to_thread(_must_be_file, Path(kubeconfig))
-                await load_kube_config(
-                    config_file=str(kubeconfig),
-                    client_configuration=configuration,
-                    persist_config=False,
-                    temp_file_path=str(credentials_dir) if credentials_dir else None,
-                )
+                await read_kubeconfig(Path(kubeconfig), configuration, scratch=credentials_dir)
             if _is_loopback(str(configuration.host)):
                 # A proxy of the environment cannot reach this machine's loopback, and few people exclude all of 127/8.
                 configuration.client_session_kwargs = {"trust_env": False}

@@ -1,4 +1,4 @@
-"""A kubeconfig whose token may be replaced while an agent runs."""
+"""Reading a kubeconfig, which is bounded in time, and whose token may be replaced while an agent runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,37 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_kube_config
 from yaml import YAMLError
 
-__all__ = ["KubeconfigFile"]
+__all__ = ["KubeconfigFile", "read_kubeconfig"]
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that a kubeconfig's program for credentials gets; those of cloud providers take a few.
+_SECONDS = 30.0
+
+
+async def read_kubeconfig(path: Path, configuration: Configuration, *, scratch: Path | None = None) -> None:
+    """Read a kubeconfig's current context.
+
+    Args:
+        path: The file.
+        configuration: Is filled.
+        scratch: Where certificates embedded in it are unpacked; the system's temporary directory where None.
+
+    Raises:
+        ConfigException: It is none, or its program for credentials does not come to an end.
+    """
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await load_kube_config(
+                config_file=str(path),
+                client_configuration=configuration,
+                persist_config=False,
+                temp_file_path=str(scratch) if scratch else None,
+            )
+    except TimeoutError as exc:
+        raise ConfigException(
+            f"its program for credentials gave none within {_SECONDS:.0f} s; run it by hand once"
+        ) from exc
 
 
 class KubeconfigFile:
@@ -34,7 +62,7 @@ class KubeconfigFile:
         self._stamp = stamp
         fresh = Configuration()
         try:
-            await load_kube_config(config_file=str(self._path), client_configuration=fresh, persist_config=False)
+            await read_kubeconfig(self._path, fresh)
         except (ConfigException, YAMLError, OSError, ValueError, TypeError) as exc:
             _log.warning("%s was written anew and cannot be used: %s", self._path, " ".join(str(exc).split()))
             return None

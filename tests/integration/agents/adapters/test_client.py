@@ -9,7 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import web
-from mlsysops_agents.adapters.kubernetes import AlreadyExists, KubernetesClient, KubernetesObjects, Throttled
+from mlsysops_agents.adapters.kubernetes import (
+    AlreadyExists,
+    KubernetesClient,
+    KubernetesObjects,
+    Throttled,
+    credentials,
+)
 from mlsysops_agents.adapters.kubernetes.resources import CONFIG_MAPS, MLSYSOPS_NODES, NODES
 from mlsysops_core.contracts import AgentIdentity, Objects
 from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, Refused, Unreachable
@@ -147,6 +153,28 @@ async def test_unusable_kubeconfigs_are_one_line(tmp_path: Path, text: str) -> N
         await KubernetesClient.connect(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the library lets go of the program it waited for
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_program_for_credentials_that_does_not_end_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "_SECONDS", 1.0)
+    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["3599"]}
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "clusters": [{"name": "c", "cluster": {"server": "https://127.78.6.1:9"}}],
+                "users": [{"name": "u", "user": {"exec": program}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            }
+        )
+    )
+    with pytest.raises(InvalidInput, match="its program for credentials gave none within 1 s"):
+        await KubernetesClient.connect(path)
 
 
 async def test_missing_kubeconfig_and_no_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

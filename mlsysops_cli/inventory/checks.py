@@ -6,6 +6,8 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+from mlsysops_core.node_labels import kubelet_may_set
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,26 +21,6 @@ __all__ = ["check_labels", "check_name", "check_networks"]
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
-
-#: Labels of Kubernetes' own domains that a kubelet may set on its node (kubernetes `well_known_labels.go` of `k8s.io/kubelet`;
-#: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction).
-_KUBELET_LABELS = frozenset(
-    (
-        "beta.kubernetes.io/arch",
-        "beta.kubernetes.io/instance-type",
-        "beta.kubernetes.io/os",
-        "failure-domain.beta.kubernetes.io/region",
-        "failure-domain.beta.kubernetes.io/zone",
-        "kubernetes.io/arch",
-        "kubernetes.io/hostname",
-        "kubernetes.io/os",
-        "node.kubernetes.io/instance-type",
-        "topology.kubernetes.io/region",
-        "topology.kubernetes.io/zone",
-    )
-)
-_KUBELET_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
-_KUBERNETES_DOMAINS = ("kubernetes.io", "k8s.io")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -80,7 +62,7 @@ def check_labels(raw: RawInventory, faults: list[Fault], hosts: Mapping[str, Hos
     roles = {"k3s": ("management", "server", "worker"), "embedded": ("worker",)}.get(engine, ())
     for host in hosts.values():
         for label in host.labels if host.role in roles else ():
-            if not _kubelet_may_set(label):
+            if not kubelet_may_set(label):
                 variable = next(
                     (v for v in ("mls_labels", "labels") if label in (raw.hosts[host.name].get(v) or ())), "labels"
                 )
@@ -92,15 +74,6 @@ def check_labels(raw: RawInventory, faults: list[Fault], hosts: Mapping[str, Hos
                         hint="use a prefix of your own, or label the node with kubectl once the slice runs",
                     )
                 )
-
-
-def _kubelet_may_set(label: str) -> bool:
-    domain = label.rpartition("/")[0]
-    return label in _KUBELET_LABELS or _within(domain, _KUBELET_DOMAINS) or not _within(domain, _KUBERNETES_DOMAINS)
-
-
-def _within(domain: str, owners: Sequence[str]) -> bool:
-    return any(domain == owner or domain.endswith(f".{owner}") for owner in owners)
 
 
 def check_networks(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import time
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
+from mlsysops_core.clock import SystemClock
 from mlsysops_core.contracts import Clock
 
 __all__ = ["SystemClock", "VirtualClock", "within"]
@@ -15,22 +15,6 @@ __all__ = ["SystemClock", "VirtualClock", "within"]
 T = TypeVar("T")
 #: Turns of the event loop after which everything that can run without time passing has run.
 _SETTLE_TURNS = 25
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def time(self) -> float:
-        """Return seconds since the Unix epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 class VirtualClock:

@@ -7,12 +7,12 @@ telemetry: nobody could call back in the middle of something else.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any, Literal, NoReturn
 
+from mlsysops_core.clock import SystemClock
 from mlsysops_core.contracts import AgentIdentity, Object, PlacementOutcome, Rejected, Sample
 
 from .asking import Asker
@@ -22,22 +22,6 @@ __all__ = ["RemoteHandle", "current_call"]
 
 #: The call on whose behalf the running code runs, so that the agent knows whose decision is being explained.
 current_call: ContextVar[int] = ContextVar("mlsysops_current_call", default=0)
-
-
-class WallClock:
-    """`Clock` of the machine."""
-
-    def time(self) -> float:
-        """Return seconds since the Unix epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 class _Remote:
@@ -137,7 +121,7 @@ class RemoteHandle(_Remote):
     def __init__(self, asker: Asker, agent: AgentIdentity) -> None:
         super().__init__(asker)
         self.agent = agent
-        self.clock = WallClock()
+        self.clock = SystemClock()
         self.objects = RemoteObjects(asker)
         self.telemetry = RemoteMetrics(asker)
 

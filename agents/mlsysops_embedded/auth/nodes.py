@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mlsysops_core.node_labels import kubelet_may_set
+
 from mlsysops_embedded.auth.policy import NODE_RULES
 from mlsysops_embedded.auth.rbac import Attributes, rule_allows
 from mlsysops_embedded.errors import ApiError
@@ -24,23 +26,6 @@ _GROUP: Final = "system:nodes"
 _PREFIX: Final = "system:node:"
 _LEASES: Final = "kube-node-lease"
 _READ: Final = ("get", "list", "watch")
-#: Labels of Kubernetes' own domains that nodes may set on themselves (kubelet `well_known_labels.go`).
-_LABELS: Final = frozenset(
-    (
-        "beta.kubernetes.io/arch",
-        "beta.kubernetes.io/instance-type",
-        "beta.kubernetes.io/os",
-        "failure-domain.beta.kubernetes.io/region",
-        "failure-domain.beta.kubernetes.io/zone",
-        "kubernetes.io/arch",
-        "kubernetes.io/hostname",
-        "kubernetes.io/os",
-        "node.kubernetes.io/instance-type",
-        "topology.kubernetes.io/region",
-        "topology.kubernetes.io/zone",
-    )
-)
-_LABEL_DOMAINS: Final = ("kubelet.kubernetes.io", "node.kubernetes.io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +166,7 @@ def _node_fault(node: str, name: str, old: Obj | None, new: Obj) -> str:
     before = {} if old is None else old["metadata"].get("labels") or {}
     after = new["metadata"].get("labels") or {}
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    if refused := sorted(key for key in changed if not _own_label(key)):
+    if refused := sorted(key for key in changed if not kubelet_may_set(key)):
         return f'node "{node}" is not allowed to set the following labels: {", ".join(refused)}'
     if old is not None:
         if (old.get("spec") or {}).get("taints") != (new.get("spec") or {}).get("taints"):
@@ -189,14 +174,6 @@ def _node_fault(node: str, name: str, old: Obj | None, new: Obj) -> str:
         if old["metadata"].get("ownerReferences") != new["metadata"].get("ownerReferences"):
             return f'node "{node}" is not allowed to modify ownerReferences'
     return ""
-
-
-def _own_label(key: str) -> bool:
-    """Whether nodes may label themselves so: people trust some labels to tell which nodes may run what."""
-    domain = key.rpartition("/")[0]
-    if key in _LABELS or any(domain == own or domain.endswith(f".{own}") for own in _LABEL_DOMAINS):
-        return True
-    return not any(domain == own or domain.endswith(f".{own}") for own in ("kubernetes.io", "k8s.io"))
 
 
 def _audiences(asked: Any) -> set[str]:

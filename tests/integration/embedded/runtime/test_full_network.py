@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from embedded_plane import Plane, eventually, free_slice, gone, pod, pod_is
@@ -24,13 +24,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
         yield made
     finally:
         made.close()
-
-
-@pytest.fixture
-async def client(plane: Plane) -> AsyncIterator[HttpClient]:
-    async with plane.client() as made:
-        await plane.ready(made)
-        yield made
 
 
 async def test_a_pod_without_an_address_gets_the_next_one_that_is_free_and_can_be_deleted(client: HttpClient) -> None:

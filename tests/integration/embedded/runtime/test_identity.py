@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,13 +39,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     finally:
         made.close()
         shutil.rmtree(data)
-
-
-@pytest.fixture
-async def client(plane: Plane) -> AsyncIterator[HttpClient]:
-    async with plane.client() as made:
-        await plane.ready(made)
-        yield made
 
 
 def shell(name: str, script: str, image: str = "shell", security: Object | None = None, **container: object) -> Object:

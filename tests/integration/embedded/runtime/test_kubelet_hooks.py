@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from embedded_plane import Plane, eventually, free_slice, gone, pod, pod_is, pod_ready
@@ -23,13 +23,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
         yield made
     finally:
         made.close()
-
-
-@pytest.fixture
-async def client(plane: Plane) -> AsyncIterator[HttpClient]:
-    async with plane.client() as made:
-        await plane.ready(made)
-        yield made
 
 
 async def test_a_container_with_a_grpc_probe_does_not_start_and_says_why(client: HttpClient) -> None:

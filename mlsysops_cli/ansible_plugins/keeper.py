@@ -16,7 +16,8 @@ import time
 from logging.handlers import RotatingFileHandler
 from typing import IO
 
-from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Identity, Supervisor, SupervisorError, identity
+from mlsysops_cli.ansible_plugins.module_utils.mls_processes import Identity, identity
+from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor, SupervisorError
 
 __all__ = ["Keeper", "main"]
 

@@ -82,7 +82,7 @@ for place in places:
     sh(f"mount -t tmpfs tmpfs {place}")
 sh("ip link set lo up; mkdir -p /etc/rancher/k3s /var/lib/rancher/k3s")
 sh(f"install -m 755 {program} {K3S}")
-for name in ("mls_supervisor", "mls_download", "mls_k3s_version", "mls_frozen", "mls_parcel", "mls_k3s", "mls_k3s_store"):
+for name in ("mls_files", "mls_download", "mls_k3s_version", "mls_frozen", "mls_parcel", "mls_k3s", "mls_k3s_store"):
     load(name)
 k3s, module = (sys.modules[f"ansible.module_utils.{name}"] for name in ("mls_k3s", "mls_k3s_store"))
 ours, store = k3s.K3s("lab", "server"), module.Store(Path("/nonexistent"), Path("/nonexistent"))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.mls_download import file_digest
+from ansible.module_utils.mls_files import write_file
 from ansible.module_utils.mls_k3s_version import refusal
-from ansible.module_utils.mls_supervisor import write_file
 
 __all__ = ["CONFIG", "DATA", "PROGRAM", "RECORD", "UNITS", "K3s", "K3sError", "run"]
 

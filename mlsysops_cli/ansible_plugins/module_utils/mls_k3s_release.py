@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.mls_files import write_file
 from ansible.module_utils.mls_k3s import CONFIG, PROGRAM, UNITS, K3s, K3sError, run
-from ansible.module_utils.mls_supervisor import write_file
 
 __all__ = ["Release"]
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.mls_files import write_file
 from ansible.module_utils.mls_k3s import PROGRAM, run
-from ansible.module_utils.mls_supervisor import write_file
 
 __all__ = ["Karmada", "KarmadaError"]
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.mls_supervisor import write_file
+from ansible.module_utils.mls_files import write_file
 
 __all__ = ["Record", "record"]
 

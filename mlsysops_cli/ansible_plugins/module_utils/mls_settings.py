@@ -9,8 +9,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from ansible.module_utils.mls_files import write_file
 from ansible.module_utils.mls_record import Record
-from ansible.module_utils.mls_supervisor import write_file
 
 __all__ = ["Clock", "Packages", "SettingError", "Sysctl"]
 

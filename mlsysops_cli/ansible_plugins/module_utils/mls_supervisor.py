@@ -16,14 +16,17 @@ import shlex
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Identity", "Program", "Supervisor", "SupervisorError", "identity", "write_file"]
+# By their place: the command line imports this module, too, and there is no ansible.module_utils of ours there.
+from .mls_files import write_file
+from .mls_processes import Identity, identity
+
+__all__ = ["Program", "Supervisor", "SupervisorError"]
 
 #: Longest path of a unix socket on Linux (sun_path, unix(7)), less the terminator and supervisord's ``.<pid>`` suffix.
 _LONGEST_SOCKET = 107 - 12
@@ -31,8 +34,6 @@ _FOREVER = 1_000_000
 #: Seconds that what a dead supervisord left behind has to end by itself.
 _GRACE = 3.0
 Program = dict[str, Any]
-#: Process id and start time (clock ticks since boot), which together are never used again.
-Identity = tuple[int, str]
 
 
 class SupervisorError(Exception):
@@ -64,32 +65,6 @@ class _Transport(xmlrpc.client.Transport):
         connection = _Connection(self._path)
         self._connection = (host, connection)  # what `close` closes
         return connection
-
-
-def write_file(path: Path, text: str, mode: int = 0o600) -> bool:
-    """Replace a file in one step where its content or mode differs; return whether it did."""
-    try:
-        same = path.read_text(encoding="utf-8") == text
-    except FileNotFoundError:
-        same = False
-    if same and path.stat().st_mode & 0o777 == mode:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="." + path.name + ".")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    Path(temporary).chmod(mode)
-    Path(temporary).replace(path)
-    return True
-
-
-def identity(pid: int) -> Identity | None:
-    """Return what names a process for ever; None where it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else (pid, fields[19])
 
 
 class Supervisor:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.mls_supervisor import Program, SupervisorError, write_file
+from ansible.module_utils.mls_files import write_file
+from ansible.module_utils.mls_supervisor import Program, SupervisorError
 
 __all__ = ["Systemd"]
 

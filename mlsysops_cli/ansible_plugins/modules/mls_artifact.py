@@ -82,7 +82,7 @@ from ansible.module_utils.mls_download import (  # noqa: E402
     listed_digest,
     make_executable,
 )
-from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
 
 Wanted = dict[str, Any]
 Pins = dict[str, dict[str, str]]

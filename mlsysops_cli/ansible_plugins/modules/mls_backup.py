@@ -64,8 +64,8 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
 from ansible.module_utils.mls_parcel import ParcelError, pack, unpack  # noqa: E402
-from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
 
 _STORE = "store.sqlite"
 

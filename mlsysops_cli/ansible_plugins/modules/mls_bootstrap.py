@@ -35,7 +35,7 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
 
 
 def main() -> None:

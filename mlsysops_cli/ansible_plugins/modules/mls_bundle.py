@@ -53,7 +53,7 @@ from pathlib import Path, PurePosixPath  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
 
 
 def main() -> None:

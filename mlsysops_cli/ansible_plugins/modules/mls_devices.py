@@ -55,7 +55,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
 
 COAP_PORT = 5683
 _AT_ONCE = 32

@@ -47,8 +47,8 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
 from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, is_ours  # noqa: E402
-from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
 
 _KEPT = ("CustomResourceDefinition", "Namespace")
 _MANAGER = "mls"

@@ -58,7 +58,8 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_supervisor import SupervisorError, write_file  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
+from ansible.module_utils.mls_supervisor import SupervisorError  # noqa: E402
 from ansible.module_utils.mls_systemd import UNITS, Systemd  # noqa: E402
 
 _RECORD = "release.json"

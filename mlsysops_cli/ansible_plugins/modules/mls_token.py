@@ -29,7 +29,7 @@ import secrets  # noqa: E402 - Ansible wants the documentation first
 from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.mls_supervisor import write_file  # noqa: E402
+from ansible.module_utils.mls_files import write_file  # noqa: E402
 
 
 def main() -> None:

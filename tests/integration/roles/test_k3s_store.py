@@ -53,7 +53,7 @@ class Server:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
         self.monkeypatch = monkeypatch
-        for name in ("mls_supervisor", "mls_download", "mls_k3s_version", "mls_frozen", "mls_parcel"):
+        for name in ("mls_files", "mls_download", "mls_k3s_version", "mls_frozen", "mls_parcel"):
             self.load(name)
         self.k3s = self.load("mls_k3s")
         paths = {

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor, identity
+from mlsysops_cli.ansible_plugins.module_utils.mls_processes import identity
+from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:

@@ -27,7 +27,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Any:
         spec.loader.exec_module(module)
         return module
 
-    load("mls_supervisor")
+    load("mls_files")
     load("mls_download")
     load("mls_k3s_version")
     return load

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlsysops_cli.ansible_plugins.module_utils import mls_ports
-from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor, identity, write_file
+from mlsysops_cli.ansible_plugins.module_utils.mls_files import write_file
+from mlsysops_cli.ansible_plugins.module_utils.mls_processes import identity
+from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import Supervisor
 
 
 def make(tmp_path: Path) -> Supervisor:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlsysops_cli.ansible_plugins.module_utils import mls_supervisor
+from mlsysops_cli.ansible_plugins.module_utils import mls_files, mls_supervisor
 
 PROGRAM: dict[str, Any] = {
     "name": "worker1-kubelet",
@@ -23,8 +23,9 @@ PROGRAM: dict[str, Any] = {
 
 @pytest.fixture
 def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    # On a host Ansible puts both modules side by side under this name.
-    monkeypatch.setitem(sys.modules, "ansible.module_utils.mls_supervisor", mls_supervisor)
+    # On a host Ansible puts the modules side by side under this name.
+    for beside in (mls_files, mls_supervisor):
+        monkeypatch.setitem(sys.modules, f"ansible.module_utils.{beside.__name__.rpartition('.')[2]}", beside)
     module = importlib.import_module("mlsysops_cli.ansible_plugins.module_utils.mls_systemd")
     monkeypatch.setattr(module, "UNITS", tmp_path)
     return module.Systemd("lab")

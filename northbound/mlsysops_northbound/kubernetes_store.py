@@ -147,7 +147,7 @@ class KubernetesStore:
                     temp_file_path=str(self._scratch),
                 )
         except TimeoutError as exc:
-            said = f"its program for credentials gave none within {_LOGIN_TIMEOUT:.0f} s; run it by hand once"
+            said = f"its program for credentials gave none within {_LOGIN_TIMEOUT:g} s; run it by hand once"
             raise kube_config.ConfigException(said) from exc
         return client.ApiClient(configuration)
 

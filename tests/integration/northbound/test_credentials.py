@@ -15,8 +15,8 @@ from mlsysops_northbound.store import CONFIG_MAPS
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the library lets go of the program it waited for
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_program_that_does_not_end_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes_store, "_LOGIN_TIMEOUT", 1.0)
-    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["3599"]}
+    monkeypatch.setattr(kubernetes_store, "_LOGIN_TIMEOUT", 0.5)
+    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["10"]}
     path = tmp_path / "kubeconfig"
     path.write_text(
         json.dumps(
@@ -29,6 +29,6 @@ async def test_a_program_that_does_not_end_is_one_line(tmp_path: Path, monkeypat
         )
     )
     store = KubernetesStore(path, tmp_path / "scratch")
-    with pytest.raises(Unreachable, match="its program for credentials gave none within 1 s"):
+    with pytest.raises(Unreachable, match="its program for credentials gave none within 0.5 s"):
         await store.get(CONFIG_MAPS, "a", "b")
     await store.close()

@@ -39,7 +39,7 @@ async def read_kubeconfig(path: Path, configuration: Configuration, *, scratch: 
             )
     except TimeoutError as exc:
         raise ConfigException(
-            f"its program for credentials gave none within {_SECONDS:.0f} s; run it by hand once"
+            f"its program for credentials gave none within {_SECONDS:g} s; run it by hand once"
         ) from exc
 
 

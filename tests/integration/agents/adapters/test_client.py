@@ -160,8 +160,8 @@ async def test_unusable_kubeconfigs_are_one_line(tmp_path: Path, text: str) -> N
 async def test_a_program_for_credentials_that_does_not_end_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_SECONDS", 1.0)
-    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["3599"]}
+    monkeypatch.setattr(credentials, "_SECONDS", 0.5)
+    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["10"]}
     path = tmp_path / "kubeconfig"
     path.write_text(
         json.dumps(
@@ -173,7 +173,7 @@ async def test_a_program_for_credentials_that_does_not_end_is_one_line(
             }
         )
     )
-    with pytest.raises(InvalidInput, match="its program for credentials gave none within 1 s"):
+    with pytest.raises(InvalidInput, match="its program for credentials gave none within 0.5 s"):
         await KubernetesClient.connect(path)
 
 

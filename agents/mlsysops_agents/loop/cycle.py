@@ -194,7 +194,11 @@ class Cycle:
         commands = await self._stage(
             "plan", policy, context, record, policy.policy.plan(context, *arguments), self._settings.plan_timeout
         )
-        commands = _commands(commands, policy.name)
+        commands = {
+            name: command
+            for name, command in _commands(commands, policy.name).items()
+            if not _is_idle(self._mechanisms.get(name), command)
+        }
         if not commands:
             record.verdict = "no-plan"
             return None
@@ -296,6 +300,12 @@ def _commands(answer: Any, policy: str) -> dict[str, Mapping[str, Any]]:
     if size > _LARGEST_PLAN:
         raise PluginError(f"policy {policy}: plan() returned {size} characters; a plan has {_LARGEST_PLAN} at most")
     return commands
+
+
+def _is_idle(mechanism: Mechanism | None, command: Mapping[str, Any]) -> bool:
+    """Say whether a mechanism that tells such commands apart has nothing to do; that is no plan."""
+    tell = getattr(mechanism, "is_idle", None)
+    return tell is not None and bool(tell(command))
 
 
 def _interval(policy: LoadedPolicy, context: Mapping[str, Any]) -> float | None:

@@ -129,11 +129,14 @@ class ModuleMechanism:
         self._module = module
         listener = listener or (lambda _message: None)
         self.inbound, self.outbound = Channel(listener), Channel(listener)
+        initialize = getattr(module, "initialize", None)
+        if initialize is None:
+            return  # as in the framework's design, where only what acts and what tells is asked for
         arguments = (self.inbound, self.outbound, agent_state)
         # Some of the framework's mechanisms take the two queues alone.
-        count = _positional(module.initialize, len(arguments))
+        count = _positional(initialize, len(arguments))
         try:
-            module.initialize(*arguments[:count])
+            initialize(*arguments[:count])
         except Exception as exc:  # user code: whatever it raises makes the plug-in unusable
             raise PluginError(f"mechanism {name}: initialize() failed: {type(exc).__name__}: {exc}") from exc
 
@@ -158,8 +161,8 @@ class ModuleMechanism:
         return ""
 
     def get_state(self) -> Any:
-        """Return the module's state, of whatever type it is; a module may call it its status."""
-        return self._ask("get_state" if hasattr(self._module, "get_state") else "get_status")
+        """Return the module's state, of whatever type it is; a module may call it its status, or have none."""
+        return self._ask("get_state") if hasattr(self._module, "get_state") else self.get_status()
 
     def get_status(self) -> Any:
         """Return the module's status."""
@@ -229,11 +232,9 @@ def load_mechanism_source(
 ) -> tuple[str, ModuleMechanism, str]:
     """Load a module mechanism from its text; arguments, results and errors otherwise as of `load_mechanism_file`."""
     module, digest = _load(name, path, "mechanism", source)
-    for function in ("initialize", "apply", "get_options"):
+    for function in ("apply", "get_options"):
         if not callable(getattr(module, function, None)):
             raise PluginError(f"mechanism {name} ({path}): function {function}() is missing")
-    if not any(callable(getattr(module, function, None)) for function in ("get_state", "get_status")):
-        raise PluginError(f"mechanism {name} ({path}): function get_state() is missing")
     if _positional(module.apply, 1) != 1:
         raise PluginError(f"mechanism {name} ({path}): apply() must take the command")
     return name, ModuleMechanism(name, module, agent_state=agent_state, listener=listener), digest

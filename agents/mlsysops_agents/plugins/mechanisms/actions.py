@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from mlsysops_core.errors import InvalidInput
 
-__all__ = ["Action", "Command", "read_command"]
+__all__ = ["Action", "Command", "is_idle", "read_command"]
 
 Verb = Literal["deploy", "move", "remove", "change_spec", "connect"]
 _VERBS = get_args(Verb)
@@ -45,6 +45,12 @@ class Command:
     application: str
     initial: bool
     actions: tuple[Action, ...]
+
+
+def is_idle(command: Mapping[str, Any]) -> bool:
+    """Say whether a command does nothing with any component: policies of the MLSysOps framework say "no change" so, without a name."""
+    plan = command.get("deployment_plan")
+    return isinstance(plan, Mapping) and not any(given for name, given in plan.items() if name != "initial_plan")
 
 
 def read_command(command: Mapping[str, Any]) -> Command:

@@ -17,7 +17,7 @@ from mlsysops_core.model import Application, Component
 from mlsysops_core.permissions import ANY, is_permitted
 from pydantic import ValidationError
 
-from .actions import Action, Command, read_command
+from .actions import Action, Command, is_idle, read_command
 from .inplace import InPlace
 from .partners import addresses_elsewhere, outdated, partners
 from .placements import Placements, described, node_of, raw_component
@@ -122,6 +122,10 @@ class Fluidity:
             for action in read.actions
             if action.verb in {"deploy", "move"}
         }
+
+    def is_idle(self, command: Mapping[str, Any]) -> bool:
+        """Say whether there is nothing to do."""
+        return is_idle(command)
 
     def assets(self, command: Mapping[str, Any]) -> frozenset[str]:
         """Return the components, each by itself."""

@@ -118,3 +118,41 @@ async def test_a_framework_policy_moves_a_component_when_its_metric_misses_the_t
     assert any(item["outcome"] == "cool-down" for item in decisions)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+IDLE = """
+def initialize():
+    return {"mechanisms": ["fluidity"], "scope": "application"}
+
+async def analyze(context, application_description, system_description, mechanisms, telemetry, ml_connector):
+    return True, context
+
+async def plan(context, application_description, system_description, mechanisms, telemetry, ml_connector):
+    return {"fluidity": {"deployment_plan": PLAN}}, context
+"""
+
+
+@pytest.mark.parametrize("plan", [{}, {"initial_plan": True}, {"initial_plan": False, "web": []}])
+async def test_a_deployment_plan_without_actions_is_no_plan(tmp_path: Path, plan: dict[str, Any]) -> None:
+    """The framework's policies for static placement end so, without a name, where nothing is to be placed."""
+    (tmp_path / "policy-idle.py").write_text(IDLE.replace("PLAN", repr(plan)))
+    objects, clock, agent = FakeObjects(), VirtualClock(), AgentIdentity("cluster", "c1")
+    telemetry = TelemetryStore(now=clock.time)
+    world = ClusterWorld(agent, objects, telemetry)
+    handle = ClusterHandle(agent, clock, objects, telemetry, world)
+    decisions: list[Any] = []
+    engine = Engine(
+        agent,
+        clock=clock,
+        knowledge=SqliteKnowledge(":memory:"),
+        inputs=world,
+        policies=load_policies(handle, [tmp_path], entries=[]),
+        mechanisms={"fluidity": Fluidity(handle)},
+        on_decision=decisions.append,
+    )
+    task = asyncio.create_task(engine.run())
+    engine.add_asset("application/app", Scope.APPLICATION)
+    await clock.advance(20)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [item["verdict"] for item in decisions] == ["no-plan"]

@@ -147,11 +147,21 @@ async def test_a_state_that_cannot_be_had_is_told_as_a_fault(load: Load) -> None
     assert mechanism.get_options() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("state", ["def get_status():\n    return [1400]\n", ""])
+async def test_a_mechanism_need_not_have_more_than_the_design_of_the_framework_asks_for(load: Load, state: str) -> None:
+    """Functions that act and tell; nothing to initialize, and a state only where there is one."""
+    text = "done = []\n\ndef apply(command):\n    done.append(command)\n\ndef get_options():\n    return done\n\n"
+    mechanism = await load(text + state)
+    assert (await mechanism.apply({"frequency": 1400})).ok
+    assert mechanism.get_options()[0]["frequency"] == 1400
+    assert mechanism.get_state() == ([1400] if state else {})
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
         ("def get_options", "def get_opinions", "function get_options() is missing"),
-        ("def get_state", "def get_steak", "function get_state() is missing"),
+        ("def apply", "def supply", "function apply() is missing"),
         ('state["node"] =', "raise KeyError('node')\n    _ =", "initialize() failed: KeyError"),
         ("import asyncio", "import asyncio, no_such_module", "No module named 'no_such_module'"),
     ],

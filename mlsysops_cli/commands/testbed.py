@@ -1,4 +1,4 @@
-"""`mls testbed`: machines for trying a slice out, made and removed on this one."""
+"""`mls testbed`: machines for trying a slice out, made, broken and removed."""
 
 from __future__ import annotations
 
@@ -17,27 +17,84 @@ app = typer.Typer(
 
 __all__ = ["app"]
 
-Install = Annotated[bool, typer.Option("--install", help="Install the Debian packages that are missing.")]
-Subnet = Annotated[
-    str, typer.Option("--subnet", metavar="CIDR", help="Private network of the hosts, a /24; 10.78.0.0/24 by default.")
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="nspawn (systemd-nspawn on this machine, the default) or incus (a server of Incus or LXD).",
+    ),
 ]
-Isolated = Annotated[bool, typer.Option("--isolated", help="The hosts reach only each other and this machine.")]
+Install = Annotated[bool, typer.Option("--install", help="nspawn: install the Debian packages that are missing.")]
+Subnet = Annotated[
+    str,
+    typer.Option(
+        "--subnet", metavar="CIDR", help="nspawn: private network of the hosts, a /24; 10.78.0.0/24 by default."
+    ),
+]
+Isolated = Annotated[bool, typer.Option("--isolated", help="nspawn: the hosts reach only each other and this machine.")]
+Remote = Annotated[
+    str,
+    typer.Option(
+        "--remote", metavar="NAME", help="incus: the server, a remote of the client `incus` or `lxc`; its default one."
+    ),
+]
+Project = Annotated[
+    str, typer.Option("--project", metavar="NAME", help="incus: project of the server; the remote's own by default.")
+]
+Profile = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--profile", metavar="NAME", help="incus: profile of the hosts; repeat for more; `default` by default."
+    ),
+]
+Image = Annotated[
+    str,
+    typer.Option(
+        "--image", metavar="IMAGE", help="incus: Debian or Ubuntu image with systemd; images:debian/12 by default."
+    ),
+]
+VirtualMachines = Annotated[bool, typer.Option("--vm", help="incus: virtual machines instead of containers.")]
+Jump = Annotated[
+    str,
+    typer.Option(
+        "--ssh-jump", metavar="USER@HOST", help="incus: reach the hosts through this machine, by SSH's ProxyJump."
+    ),
+]
 
 
 @app.command()
-def up(ctx: typer.Context, install: Install = False, isolated: Isolated = False, subnet: Subnet = "") -> None:
-    """Bring up five systemd hosts on a private bridge, and print the path of their inventory.
+def up(
+    ctx: typer.Context,
+    backend: Backend = "",
+    install: Install = False,
+    isolated: Isolated = False,
+    subnet: Subnet = "",
+    remote: Remote = "",
+    project: Project = "",
+    profile: Profile = None,
+    image: Image = "",
+    vm: VirtualMachines = False,
+    ssh_jump: Jump = "",
+) -> None:
+    """Bring up five systemd hosts, and print the path of their inventory.
 
-    Needs root and Debian or Ubuntu. The hosts are mgmt, server, worker1, worker2 and edge, opened by an SSH key.
+    The hosts are mgmt, server, worker1, worker2 and edge, opened by an SSH key. On this machine they get a private bridge,
+    and making them needs root and Debian or Ubuntu. On a server of Incus or LXD they get what their profiles say.
     """
     from mlsysops_cli.output import emit_document
     from mlsysops_cli.testbed.bed import status as hosts
     from mlsysops_cli.testbed.bed import up as action
+    from mlsysops_cli.testbed.choice import Wish, chosen
     from mlsysops_cli.testbed.model import Testbed
 
     settings = settings_of(ctx)
-    bed = Testbed.here(subnet)
-    action(bed, settings.note, install=install, isolated=isolated)
+    bed = Testbed.here()
+    wish = Wish(
+        backend=backend, install=install, isolated=isolated, subnet=subnet, remote=remote, project=project,
+        profiles=tuple(profile or ()), image=image, vm=vm, ssh_jump=ssh_jump,
+    )  # fmt: skip
+    action(bed, chosen(bed, wish), settings.note, install=install)
     document = {"inventory": str(bed.inventory), "key": str(bed.key), "items": hosts(bed)}
     emit_document(settings, document, kind="inventory", name="inventory", text=f"{bed.inventory}\n")
 

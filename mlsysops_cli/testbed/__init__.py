@@ -1,7 +1,7 @@
-"""Machines for trying a slice out: systemd hosts on a private bridge of this machine, made and removed by `mls testbed`.
+"""Machines for trying a slice out, made, broken and removed by `mls testbed`.
 
-The one backend is systemd-nspawn: hosts boot their own systemd and sshd from an overlay over one Debian image, each in a
-network namespace of its own. They are reached over SSH like any other machine.
+Two backends make them: systemd-nspawn on this machine (`nspawn`), and a server of Incus or LXD (`incus`). Whatever makes
+them, the hosts boot their own systemd and sshd, and are reached over SSH like any other machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Programs of this machine that the testbed stands on: which are missing, and running one."""
+"""Programs of this machine that a testbed stands on: running one, and which Debian package holds it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from mlsysops_core.errors import MlsError, Refused, TimedOut, Unreachable, UsageError
+from mlsysops_core.errors import MlsError, TimedOut, UsageError
 
-__all__ = ["PROGRAMS", "missing", "require", "require_root", "run"]
+__all__ = ["PROGRAMS", "run", "which"]
 
 #: Programs and the Debian packages that hold them.
 PROGRAMS = {
@@ -24,6 +24,11 @@ PROGRAMS = {
     "unshare": "util-linux",
 }
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def which(program: str) -> str | None:
+    """Return where a program is, also where only root's PATH would have it; None where it is not installed."""
+    return shutil.which(program, path=_PATH)
 
 
 def run(
@@ -62,49 +67,3 @@ def run(
         raise MlsError(f"{shown}: {said[-1] if said else f'exit status {done.returncode}'}")
     result: subprocess.CompletedProcess[str] = done
     return result
-
-
-def missing() -> list[str]:
-    """Return the Debian packages that are not installed, sorted."""
-    return sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=_PATH)})
-
-
-def require_root() -> None:
-    """Make sure that we are root.
-
-    Raises:
-        Refused: We are not.
-    """
-    if os.geteuid() != 0:
-        raise Refused("a testbed needs root: it makes network namespaces and mounts", hint="run it with sudo")
-
-
-def require(*, install: bool) -> None:
-    """Make sure that this machine can carry a testbed.
-
-    Args:
-        install: Install what is missing.
-
-    Raises:
-        Refused: Not root.
-        UsageError: Something is missing, and may or can not be installed.
-        Unreachable: Debian's packages cannot be had.
-    """
-    require_root()
-    packages = missing()
-    if not packages:
-        return
-    names = " ".join(packages)
-    if not install:
-        raise UsageError(f"not installed: {names}", hint=f"--install does: apt-get install {names}")
-    if not shutil.which("apt-get", path=_PATH):
-        raise UsageError(f"not installed: {names}, and this machine has no apt-get", hint="install them by hand")
-    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    # Somebody else may be installing packages just now: wait for the lock.
-    patient = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120")
-    try:
-        run(*patient, "update", timeout=300)
-        run(*patient, "install", "--yes", "--no-install-recommends", *packages, timeout=600)
-    except MlsError as exc:
-        hint = "check the network and the sources of apt, or install them by hand"
-        raise Unreachable(f"not installed: {names}; {exc.message}", hint=hint) from exc

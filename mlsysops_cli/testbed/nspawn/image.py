@@ -12,7 +12,7 @@ from mlsysops_core.errors import MlsError, Unreachable
 from mlsysops_cli.testbed.tools import run
 
 if TYPE_CHECKING:
-    from mlsysops_cli.testbed.model import Testbed
+    from mlsysops_cli.testbed.nspawn.layout import Layout
 
 __all__ = ["ensure_base", "tarball"]
 
@@ -43,13 +43,13 @@ _SOURCES = ("sources.list.d/debian.sources", "sources.list.d/ubuntu.sources", "s
 _READY = ".testbed-image"
 
 
-def tarball(bed: Testbed) -> Path:
+def tarball(bed: Layout) -> Path:
     """Return where the image of this release and recipe is kept."""
     recipe = "\n".join([_release(), _sources().read_text(encoding="utf-8"), *PACKAGES, *MASKED, _INIT, _SSHD])
     return bed.cache / f"image-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.tar.zst"
 
 
-def ensure_base(bed: Testbed) -> bool:
+def ensure_base(bed: Layout) -> bool:
     """Unpack the image, building it where it is not kept yet; return whether it was built.
 
     Raises:
@@ -74,7 +74,7 @@ def ensure_base(bed: Testbed) -> bool:
     return built
 
 
-def _build(bed: Testbed, kept: Path) -> None:
+def _build(bed: Layout, kept: Path) -> None:
     root = str(bed.base)
     argv = ("mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(PACKAGES)}", _release(), root)
     try:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,17 +15,20 @@ from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import MlsError, Refused, TimedOut
 
-from mlsysops_cli.ansible_plugins.module_utils.mls_supervisor import identity
+from mlsysops_cli.ansible_plugins.module_utils.mls_processes import identity
 from mlsysops_cli.files import write_private
-from mlsysops_cli.testbed import cgroups
-from mlsysops_cli.testbed.image import INIT
 from mlsysops_cli.testbed.model import HOSTS
-from mlsysops_cli.testbed.network import add_host, remove_host
-from mlsysops_cli.testbed.power import END
+from mlsysops_cli.testbed.nspawn import cgroups
+from mlsysops_cli.testbed.nspawn.image import INIT
+from mlsysops_cli.testbed.nspawn.layout import namespace
+from mlsysops_cli.testbed.nspawn.network import add_host, remove_host
+from mlsysops_cli.testbed.nspawn.power import END
+from mlsysops_cli.testbed.ssh import answers
 from mlsysops_cli.testbed.tools import run
 
 if TYPE_CHECKING:
-    from mlsysops_cli.testbed.model import Machine, Testbed
+    from mlsysops_cli.testbed.model import Machine
+    from mlsysops_cli.testbed.nspawn.layout import Layout
 
 __all__ = ["crash", "remove", "running", "start", "stop", "wait_for_ssh"]
 
@@ -36,7 +38,7 @@ _OFF_OVERLAY = ("containerd", "kubelet", "rancher")
 _FORBIDDEN = ("Operation not permitted", "Permission denied", "Read-only file system", "Function not implemented")
 
 
-def running(bed: Testbed, machine: Machine) -> int | None:
+def running(bed: Layout, machine: Machine) -> int | None:
     """Return the process id of a host's power supply; None where it is off."""
     try:
         pid, started = json.loads((bed.place(machine) / "power.pid").read_text(encoding="ascii"))
@@ -45,7 +47,7 @@ def running(bed: Testbed, machine: Machine) -> int | None:
     return int(pid) if identity(int(pid)) == (pid, started) else None
 
 
-def start(bed: Testbed, machine: Machine) -> bool:
+def start(bed: Layout, machine: Machine) -> bool:
     """Switch a host on; return whether it was off. It is not up yet: see `wait_for_ssh`."""
     if running(bed, machine):
         return False
@@ -63,8 +65,8 @@ def start(bed: Testbed, machine: Machine) -> bool:
         (root / "var/lib" / name).mkdir(exist_ok=True)
         binds.append(f"--bind={place / 'data' / name}:/var/lib/{name}")
     argv = [
-        "systemd-nspawn", "--quiet", f"--directory={root}", f"--machine={machine.namespace}", f"--hostname={machine.name}",
-        f"--network-namespace-path=/run/netns/{machine.namespace}", "--register=no", "--keep-unit",
+        "systemd-nspawn", "--quiet", f"--directory={root}", f"--machine={namespace(machine)}", f"--hostname={machine.name}",
+        f"--network-namespace-path=/run/netns/{namespace(machine)}", "--register=no", "--keep-unit",
         "--kill-signal=SIGRTMIN+3", "--capability=CAP_NET_ADMIN", "--system-call-filter=@keyring bpf",
         "--resolv-conf=off", "--timezone=off", "--console=pipe", *binds, INIT,
     ]  # fmt: skip
@@ -72,14 +74,14 @@ def start(bed: Testbed, machine: Machine) -> bool:
     write_private(place / "power.json", json.dumps(settings, indent=1) + "\n")
     with (place / "console.log").open("ab") as console:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlsysops_cli.testbed.power", str(place / "power.json")],
+            [sys.executable, "-m", "mlsysops_cli.testbed.nspawn.power", str(place / "power.json")],
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True, cwd="/",
         )  # fmt: skip
     write_private(place / "power.pid", json.dumps(identity(process.pid)))
     return True
 
 
-def wait_for_ssh(bed: Testbed, machine: Machine, timeout: float = 60) -> None:
+def wait_for_ssh(bed: Layout, machine: Machine, timeout: float = 60) -> None:
     """Wait until a host's SSH server introduces itself: that something accepts a connection says nothing.
 
     Raises:
@@ -89,10 +91,8 @@ def wait_for_ssh(bed: Testbed, machine: Machine, timeout: float = 60) -> None:
     """
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((bed.address(machine), 22), 2) as connection:
-            connection.settimeout(2)
-            if connection.recv(4) == b"SSH-":
-                return
+        if answers(bed.address(machine)):
+            return
         if not running(bed, machine):
             said = _console(bed, machine)
             what = f"host {machine.name} went off while it started: {said}"
@@ -103,7 +103,7 @@ def wait_for_ssh(bed: Testbed, machine: Machine, timeout: float = 60) -> None:
     raise TimedOut(f"host {machine.name} does not answer over SSH after {timeout:.0f} s: {_console(bed, machine)}")
 
 
-def stop(bed: Testbed, machine: Machine, timeout: float = 20) -> bool:
+def stop(bed: Layout, machine: Machine, timeout: float = 20) -> bool:
     """Shut a host down cleanly, and cut its power where it does not; return whether it was on."""
     pid = running(bed, machine)
     if pid is None:
@@ -114,7 +114,7 @@ def stop(bed: Testbed, machine: Machine, timeout: float = 20) -> bool:
     return True
 
 
-def crash(bed: Testbed, machine: Machine) -> bool:
+def crash(bed: Layout, machine: Machine) -> bool:
     """Cut a host's power: its disk stays as it is at this moment; return whether it was on.
 
     Raises:
@@ -135,7 +135,7 @@ def crash(bed: Testbed, machine: Machine) -> bool:
     return True
 
 
-def remove(bed: Testbed, machine: Machine) -> None:
+def remove(bed: Layout, machine: Machine) -> None:
     """Remove a host that is off: disk, mount, network, control groups."""
     root = bed.root(machine)
     if root.is_mount():
@@ -144,10 +144,10 @@ def remove(bed: Testbed, machine: Machine) -> None:
     cgroups.remove(bed.group, machine.name)
     if bed.place(machine).exists():
         run("rm", "-rf", "--one-file-system", str(bed.place(machine)))
-    shutil.rmtree(Path("/run/systemd/nspawn/propagate", machine.namespace), ignore_errors=True)
+    shutil.rmtree(Path("/run/systemd/nspawn/propagate", namespace(machine)), ignore_errors=True)
 
 
-def _configure(bed: Testbed, machine: Machine) -> None:
+def _configure(bed: Layout, machine: Machine) -> None:
     """Write what makes a host this one; only where it is not there, so that a reboot finds its disk as it was."""
     etc = bed.root(machine) / "etc"
     if not (etc / "ssh/ssh_host_ed25519_key").exists():
@@ -180,7 +180,7 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _wait_off(bed: Testbed, machine: Machine, timeout: float) -> bool:
+def _wait_off(bed: Layout, machine: Machine, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         pid = running(bed, machine)
@@ -192,7 +192,7 @@ def _wait_off(bed: Testbed, machine: Machine, timeout: float) -> bool:
     return False
 
 
-def _console(bed: Testbed, machine: Machine) -> str:
+def _console(bed: Layout, machine: Machine) -> str:
     try:
         lines = (bed.place(machine) / "console.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

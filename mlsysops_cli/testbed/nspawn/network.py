@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from mlsysops_core.errors import Conflict
 
+from mlsysops_cli.testbed.nspawn.layout import link, namespace
 from mlsysops_cli.testbed.tools import run
 
 if TYPE_CHECKING:
-    from mlsysops_cli.testbed.model import Machine, Testbed
+    from mlsysops_cli.testbed.model import Machine
+    from mlsysops_cli.testbed.nspawn.layout import Layout
 
 __all__ = [
     "add_host",
@@ -37,12 +39,12 @@ _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 _ENOUGH_INOTIFY = 1024
 
 
-def made_here(bed: Testbed) -> bool:
+def made_here(bed: Layout) -> bool:
     """Whether the network is this testbed's, and not that of another user or home directory: all have the same names."""
     return (bed.directory / "kernel.json").is_file()
 
 
-def network_up(bed: Testbed, *, isolated: bool) -> None:
+def network_up(bed: Layout, *, isolated: bool) -> None:
     """Make the bridge and, unless the hosts are to be cut off from the world, NAT.
 
     Raises:
@@ -70,7 +72,7 @@ def network_up(bed: Testbed, *, isolated: bool) -> None:
     )  # fmt: skip
 
 
-def network_down(bed: Testbed) -> None:
+def network_down(bed: Layout) -> None:
     """Remove bridge, firewall tables, and what was changed in the kernel's settings."""
     run("ip", "link", "delete", bed.bridge, check=False)
     for family in ("ip", "bridge"):
@@ -82,10 +84,10 @@ def network_down(bed: Testbed) -> None:
         saved.unlink()
 
 
-def add_host(bed: Testbed, machine: Machine) -> None:
+def add_host(bed: Layout, machine: Machine) -> None:
     """Make a host's namespace, with its interface ``eth0`` on the bridge."""
-    space = machine.namespace
-    if Path("/run/netns", space).exists() and _link_exists(machine.link):
+    space = namespace(machine)
+    if Path("/run/netns", space).exists() and _link_exists(link(machine)):
         return
     remove_host(machine)
     run("ip", "netns", "add", space)
@@ -93,7 +95,7 @@ def add_host(bed: Testbed, machine: Machine) -> None:
         "ip",
         "link",
         "add",
-        machine.link,
+        link(machine),
         "mtu",
         _MTU,
         "type",
@@ -106,7 +108,7 @@ def add_host(bed: Testbed, machine: Machine) -> None:
         "netns",
         space,
     )
-    run("ip", "link", "set", machine.link, "master", bed.bridge, "up")
+    run("ip", "link", "set", link(machine), "master", bed.bridge, "up")
     run("ip", "-n", space, "link", "set", "lo", "up")
     run("ip", "-n", space, "address", "add", f"{bed.address(machine)}/24", "dev", "eth0")
     run("ip", "-n", space, "link", "set", "eth0", "up")
@@ -115,26 +117,26 @@ def add_host(bed: Testbed, machine: Machine) -> None:
 
 def remove_host(machine: Machine) -> None:
     """Remove a host's interface and namespace."""
-    run("ip", "link", "delete", machine.link, check=False)
-    run("ip", "netns", "delete", machine.namespace, check=False)
+    run("ip", "link", "delete", link(machine), check=False)
+    run("ip", "netns", "delete", namespace(machine), check=False)
 
 
 def set_link(machine: Machine, *, up: bool) -> None:
     """Plug a host's cable in, or pull it."""
-    run("ip", "link", "set", machine.link, "up" if up else "down")
+    run("ip", "link", "set", link(machine), "up" if up else "down")
 
 
 def carrier(machine: Machine) -> bool:
     """Whether a host's cable is plugged in."""
-    state = Path("/sys/class/net", machine.link, "flags")
+    state = Path("/sys/class/net", link(machine), "flags")
     return state.is_file() and bool(int(state.read_text(encoding="ascii"), 16) & 1)  # IFF_UP
 
 
-def partition(bed: Testbed, one: Machine, other: Machine) -> None:
+def partition(bed: Layout, one: Machine, other: Machine) -> None:
     """Let two hosts no longer reach each other; this machine still reaches both."""
     table = f"bridge {bed.table}"
     rules = "".join(
-        f"add rule {table} forward iifname {a.link} oifname {b.link} drop\n" for a, b in ((one, other), (other, one))
+        f"add rule {table} forward iifname {link(a)} oifname {link(b)} drop\n" for a, b in ((one, other), (other, one))
     )
     run(
         "nft", "-f", "-",
@@ -142,7 +144,7 @@ def partition(bed: Testbed, one: Machine, other: Machine) -> None:
     )  # fmt: skip
 
 
-def mend(bed: Testbed) -> None:
+def mend(bed: Layout) -> None:
     """End every partition."""
     run("nft", "delete", "table", "bridge", bed.table, check=False)
 
@@ -151,7 +153,7 @@ def _link_exists(name: str) -> bool:
     return Path("/sys/class/net", name).exists()
 
 
-def _check_subnet(bed: Testbed) -> None:
+def _check_subnet(bed: Layout) -> None:
     routes = json.loads(run("ip", "-json", "route", "show", "root", str(bed.subnet)).stdout or "[]")
     if routes:
         raise Conflict(
@@ -159,7 +161,7 @@ def _check_subnet(bed: Testbed) -> None:
         )
 
 
-def _set_kernel(bed: Testbed) -> None:
+def _set_kernel(bed: Layout) -> None:
     """Allow forwarding and enough inotify instances; what was there before is written down first."""
     saved = bed.directory / "kernel.json"
     if not saved.is_file():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlsysops_core.errors import Refused
 
-from mlsysops_cli.testbed import cgroups
+from mlsysops_cli.testbed.nspawn import cgroups
 from mlsysops_cli.testbed.tools import run
 
 __all__ = ["check_network", "check_rights"]

@@ -1,6 +1,6 @@
 """A host's power supply: runs systemd-nspawn, and again when the host reboots.
 
-Run as ``python -m mlsysops_cli.testbed.power FILE`` with a JSON file: ``name``, ``group``, ``memory``, ``cpu`` and
+Run as ``python -m mlsysops_cli.testbed.nspawn.power FILE`` with a JSON file: ``name``, ``group``, ``memory``, ``cpu`` and
 ``argv``. SIGTERM shuts the host down cleanly.
 """
 
@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from mlsysops_cli.testbed import cgroups
+from mlsysops_cli.testbed.nspawn import cgroups
 
 __all__ = ["END", "main"]
 

@@ -81,7 +81,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "agent new-policy": ("mls agent new-policy calm",),
     "agent new-mechanism": ("mls agent new-mechanism valve",),
     "agent test-policy": ("mls agent test-policy policy-calm.py --scenario scenario-calm.yaml",),
-    "testbed up": ("mls testbed up --install",),
+    "testbed up": (
+        "mls testbed up --install",
+        "mls testbed up --backend incus --remote lab --image images:debian/12",
+    ),
     "testbed down": ("mls testbed down",),
     "testbed status": ("mls testbed status",),
     "testbed ctl": (

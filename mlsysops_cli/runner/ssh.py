@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ __all__ = ["connections", "ssh_settings"]
 
 #: Seconds until a host that does not answer counts as unreachable.
 CONNECT_TIMEOUT = 10
+#: Of the command that runs several playbooks on the same hosts.
+_shared: ContextVar[Path | None] = ContextVar("mlsysops_connections", default=None)
 
 
 def ssh_settings(*, known_hosts: Path | None, accept: bool, sockets: Path) -> dict[str, str]:
@@ -48,14 +51,20 @@ def ssh_settings(*, known_hosts: Path | None, accept: bool, sockets: Path) -> di
 
 @contextmanager
 def connections() -> Iterator[Path]:
-    """Yield a directory for the sockets of shared connections, which are closed at the end.
+    """Yield a directory for the sockets of shared connections, which are closed at the end; within another one, that one's.
 
     It has a short name of its own, because the path of a unix socket may have 107 characters only.
     """
+    outer = _shared.get()
+    if outer:
+        yield outer
+        return
     directory = make_scratch(Path(tempfile.gettempdir()), "mls")
+    token = _shared.set(directory)
     try:
         yield directory
     finally:
+        _shared.reset(token)
         for socket in directory.iterdir():
             subprocess.run(
                 ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "none"],

@@ -96,7 +96,7 @@ def _from_bare(bed: Bed, inventory: str) -> tuple[float, float]:
             shutil.copytree(state, copy)
             _destroy(bed)
             shutil.copytree(copy, state, dirs_exist_ok=True)
-        plain.append(_plain(bed, inventory))
+        plain.append(_plain(bed, inventory, facts=True))
         _destroy(bed)
         ours.append(_deploy(bed, inventory))
     return min(ours), min(plain)
@@ -123,8 +123,12 @@ def _tasks(bed: Bed) -> int:
     return len(re.findall(r"^(?:TASK|RUNNING HANDLER) \[", logs[-1].read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def _plain(bed: Bed, inventory: str) -> float:
-    """Seconds that ansible-playbook takes for the same, with the settings that `mls` gives it."""
+def _plain(bed: Bed, inventory: str, *, facts: bool = False) -> float:
+    """Seconds that ansible-playbook takes for the same, with the settings that `mls` gives it.
+
+    Args:
+        facts: Ask the hosts first what they are, as of hosts of which nothing is known.
+    """
     state = Path(bed.person.home, STATE)
     plugins = REPOSITORY / "mlsysops_cli/ansible_plugins"
     with tempfile.TemporaryDirectory(prefix="mls-") as sockets:
@@ -140,10 +144,11 @@ def _plain(bed: Bed, inventory: str) -> float:
         }
         argv = ["ansible-playbook", "-i", inventory, "-i", str(state / "hosts.json"), "-e", f"@{state / 'plan.json'}"]
         start = time.perf_counter()
-        subprocess.run(
-            [str(Path(sys.executable).parent / argv[0]), *argv[1:], str(REPOSITORY / "playbooks/site.yml")],
-            env=environment, cwd=bed.person.work, stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=True,
-        )  # fmt: skip
+        for playbook in ("facts.yml", "site.yml") if facts else ("site.yml",):
+            subprocess.run(
+                [str(Path(sys.executable).parent / argv[0]), *argv[1:], str(REPOSITORY / "playbooks" / playbook)],
+                env=environment, cwd=bed.person.work, stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=True,
+            )  # fmt: skip
         seconds = time.perf_counter() - start
         for socket in os.listdir(sockets):  # noqa: PTH208 - names are enough
             argv = ["ssh", "-o", f"ControlPath={sockets}/{socket}", "-O", "exit", "none"]

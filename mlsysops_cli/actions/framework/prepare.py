@@ -20,6 +20,7 @@ from mlsysops_cli.files import write_private
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.render import deployment_plan, local_facts, save_facts, take_ownership, write_tree
 from mlsysops_cli.render.kubernetes_plan import rendered_planes, unrendered_secrets
+from mlsysops_cli.runner.ssh import connections
 from mlsysops_cli.slice import (
     AppliedObjects,
     SliceLayout,
@@ -111,6 +112,8 @@ def prepare(
     slice_ = (read or load_slice(inventory, vault_password_file=vault_password_file)).without(without)
     supported(slice_)
     slice_, existing = look_at_existing(settings, slice_)
+    if hold:
+        hold.enter_context(connections())  # hosts that are asked for facts are connected already when the run begins
     if hold and not check:
         hold.enter_context(locked(slice_directory(slice_.name), f"slice {slice_.name}"))
     state = SliceState.find(slice_.name)

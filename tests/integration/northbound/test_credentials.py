@@ -29,6 +29,6 @@ async def test_a_program_that_does_not_end_is_one_line(tmp_path: Path, monkeypat
         )
     )
     store = KubernetesStore(path, tmp_path / "scratch")
-    with pytest.raises(Unreachable, match="its program for credentials gave none within 0.5 s"):
+    with pytest.raises(Unreachable, match=r"its program for credentials gave none within 0\.5 s"):
         await store.get(CONFIG_MAPS, "a", "b")
     await store.close()

@@ -173,7 +173,7 @@ async def test_a_program_for_credentials_that_does_not_end_is_one_line(
             }
         )
     )
-    with pytest.raises(InvalidInput, match="its program for credentials gave none within 0.5 s"):
+    with pytest.raises(InvalidInput, match=r"its program for credentials gave none within 0\.5 s"):
         await KubernetesClient.connect(path)
 
 

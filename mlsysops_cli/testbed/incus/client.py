@@ -53,7 +53,7 @@ class Client:
             )
 
     def get(self, path: str, what: str) -> Any:
-        """Read something.
+        """Read something; None where it is an empty object, of which the client says nothing.
 
         Args:
             path: Below ``/1.0``, with its query.

@@ -213,8 +213,13 @@ class Instances:
             time.sleep(0.5)
 
     def _busy(self) -> bool:
-        running = self._client.get("/operations?recursion=1", "list what the server does").get("running") or ()
-        concerned = [path for one in running for paths in (one.get("resources") or {}).values() for path in paths or ()]
+        doing = self._client.get("/operations?recursion=1", "list what the server does") or {}
+        concerned = [
+            path
+            for one in doing.get("running") or ()
+            for paths in (one.get("resources") or {}).values()
+            for path in paths or ()
+        ]
         return any(path.rpartition("/")[2].startswith(self._place.prefix) for path in concerned)
 
     def _plug(self, instance: str, name: str, device: dict[str, str], what: str) -> None:

@@ -33,6 +33,12 @@ def check_addresses(
         devices: The far-edge devices.
     """
     seen: dict[str, str] = {}
+    for host in hosts.values():
+        said = raw.hosts[host.name].get("mls_address") if host.local else None
+        why, hint = _wrong(host.address, elsewhere=False) if said else ("", "")
+        if why:
+            message = f"mls_address of host {host.name} is {said!r}, {why}"
+            faults.append(raw.fault(host.name, "mls_address", message=message, hint=hint))
     named = [(host.name, host.address) for host in hosts.values() if not host.local]
     for name, address in [*named, *((device.name, device.address) for device in devices)]:
         variable = "mls_address" if raw.hosts[name].get("mls_address") == address else "ansible_host"

@@ -12,6 +12,7 @@ from mlsysops_cli.inventory.addresses import check_addresses
 from mlsysops_cli.inventory.checks import check_labels, check_name, check_networks
 from mlsysops_cli.inventory.existing import mark_machines, read_agents_form, read_existing
 from mlsysops_cli.inventory.extras import read_export, read_settings
+from mlsysops_cli.inventory.forms import check_forms
 from mlsysops_cli.inventory.groups import Membership, find_memberships
 from mlsysops_cli.inventory.k3s import read_k3s, read_taints
 from mlsysops_cli.inventory.loader import RawInventory, load_inventory
@@ -77,6 +78,7 @@ class _Builder:
         hosts = self._hosts(members, management, clusters)
         far_edge = self._far_edge(members, hosts)
         check_variables(self.raw, self.faults, [member.name for member in members])
+        check_forms(self.raw, self.faults, [member.name for member in members])
         check_addresses(self.raw, self.faults, hosts, far_edge)
         manager = hosts.get(management.name) if management else None
         continuum_pods = self._cidr([management], "pod_cidr") if management else None
@@ -242,6 +244,13 @@ class _Builder:
         devices = []
         for member in members:
             if member.role != "far_edge":
+                if self.raw.hosts[member.name].get("mls_gateway"):
+                    self.fault(
+                        member.name,
+                        "mls_gateway",
+                        message=f"mls_gateway of host {member.name} means nothing: only far-edge devices are behind a gateway",
+                        hint="put it into the group far_edge, or remove the variable",
+                    )
                 continue
             gateway = self.read.text(member.name, "mls_gateway")
             host = hosts.get(gateway)

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["mark_machines", "read_agents_form", "read_existing"]
 
-_ONLY_EXISTING = ("mls_kubeconfig", "mls_karmada_host_kubeconfig")
+_ONLY_EXISTING = (
+    "mls_kubeconfig",
+    "mls_context",
+    "mls_api_url",
+    "mls_karmada_host_kubeconfig",
+    "mls_karmada_host_context",
+)
 
 
 def read_agents_form(raw: RawInventory, read: Reader, engine: Engine, faults: list[Fault]) -> AgentsForm:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import urllib.parse
 from typing import TYPE_CHECKING
 
+from mlsysops_cli.inventory.forms import is_url
 from mlsysops_cli.slice.extras import HostSettings, TelemetryExport
 
 if TYPE_CHECKING:
@@ -26,21 +26,15 @@ _PARAMETER = re.compile(r"[a-z0-9_]+(?:[./][A-Za-z0-9_-]+)+")
 def read_export(raw: RawInventory, read: Reader, faults: list[Fault]) -> TelemetryExport:
     """Return where telemetry goes (``mls_otlp_endpoint``, ``mls_otlp_headers``), adding a fault where that is no URL."""
     endpoint = read.shared("mls_otlp_endpoint")
-    if endpoint:
-        try:
-            parts = urllib.parse.urlsplit(endpoint)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            good = False
-        if not good:
-            faults.append(
-                raw.fault(
-                    "mls_otlp_endpoint",
-                    message=f"mls_otlp_endpoint is {endpoint}",
-                    hint="the base URL of the collector's OTLP/HTTP receiver, such as http://collector:4318",
-                )
+    if endpoint and not is_url(endpoint):
+        faults.append(
+            raw.fault(
+                "mls_otlp_endpoint",
+                message=f"mls_otlp_endpoint is {endpoint}",
+                hint="the base URL of the collector's OTLP/HTTP receiver, such as http://collector:4318",
             )
-            endpoint = ""
+        )
+        endpoint = ""
     return TelemetryExport(
         endpoint=endpoint, headers=any(variables.get("mls_otlp_headers") for variables in raw.hosts.values())
     )

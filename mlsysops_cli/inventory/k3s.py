@@ -31,6 +31,7 @@ _VERSIONS = {
     "k3s_version": (re.compile(r"v\d+\.\d+\.\d+(-[a-z0-9.]+)?\+k3s\d+"), "a release such as v1.36.4+k3s1"),
     "karmada_version": (re.compile(r"v\d+\.\d+\.\d+(-[a-z0-9.]+)?"), "a release such as v1.18.2"),
 }
+#: Their form is checked with that of other single variables.
 _URLS = ("mirror", "k3s_url", "karmada_url", "https_proxy")
 # https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
 _TAINT = re.compile(r"(?P<key>[^=:]+)(?:=(?P<value>[^:]*))?:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)")
@@ -55,8 +56,6 @@ def read_k3s(raw: RawInventory, read: Reader, faults: list[Fault]) -> K3sSetting
         if said[field] and not pattern.fullmatch(said[field]):
             fault(field, f"is {said[field]}, which is no version", hint)
     for field in _URLS:
-        if said[field] and not re.match(r"https?://[^/\s]", said[field]):
-            fault(field, f"is {said[field].rpartition('@')[2]}, which is no URL", "http://… or https://…")
         said[field] = said[field].rstrip("/")
     if said["join"] not in ("", "pull", "push"):
         fault("join", f"is {said['join']}", "pull: clusters fetch from the continuum; push: it reaches into them")

@@ -1,4 +1,7 @@
-"""``python -m mlsysops_northbound --config F``: serve the API until SIGTERM."""
+"""``python -m mlsysops_northbound --config F``: serve the API until SIGTERM.
+
+With ``--own-state UID`` it only gives its state directory to that user: a directory of a node is root's when a pod first has it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import time
 from pathlib import Path
 
 import uvicorn
-from mlsysops_core.errors import Conflict, MlsError
+from mlsysops_core.errors import Conflict, MlsError, Refused
 
 from mlsysops_northbound.app import create_app
 from mlsysops_northbound.config import Config, TokenFile, load_config
@@ -30,17 +33,39 @@ def main() -> int:
     """Run the server; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mlsysops_northbound", description="The REST API of a slice.")
     parser.add_argument("--config", required=True, type=Path, help="YAML configuration file")
+    parser.add_argument("--own-state", type=int, metavar="UID", help="give the state directory to that user, and end")
     arguments = parser.parse_args()
     _logging()
     _die_with_parent()
     try:
         config = load_config(arguments.config)
+        if arguments.own_state is not None:
+            return _own_state(config.state_dir, arguments.own_state)
         TokenFile(config.token_file).read()
         listener = _bind(config)
     except MlsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - before there is a server there is only stderr
         return error.exit_code
     return asyncio.run(_serve(config, listener))
+
+
+def _own_state(directory: Path, uid: int) -> int:
+    """Give a directory, and no one else in it, to a user; return the exit code.
+
+    Raises:
+        Refused: The directory is somebody else's.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if directory.stat().st_uid != uid:
+            # In this order: without further powers root may change what is root's, and nothing after it was given away.
+            directory.chmod(0o700)
+            os.chown(directory, uid, uid)
+    except OSError as exc:
+        raise Refused(
+            f"cannot give {directory} to user {uid}: {(exc.strerror or str(exc)).lower()}", hint="run this as root"
+        ) from exc
+    return 0
 
 
 def _bind(config: Config) -> socket.socket:

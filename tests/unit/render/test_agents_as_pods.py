@@ -14,6 +14,7 @@ from mlsysops_cli.render import render_slice
 from mlsysops_cli.slice import plan_layout, preview_addresses
 
 AGENTS = ("mlsysops-cluster-agent", "mlsysops-node-agent", "mlsysops-continuum-agent")
+NORTHBOUND = "mlsysops-northbound"
 #: What an agent itself uses at most, MiB (with a thousand components).
 AGENT_MIB = 256
 
@@ -65,11 +66,27 @@ def test_what_an_agent_remembers_outlives_its_pod(slice_of: Any, tmp_path: Path,
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
+def test_what_the_northbound_api_answered_outlives_its_pod_and_it_is_still_nobody(
+    slice_of: Any, tmp_path: Path
+) -> None:
+    pod = of(slice_of(tmp_path, mls_engine="k3s"), NORTHBOUND, "Deployment")["spec"]["template"]["spec"]
+    (volume,) = [item for item in pod["volumes"] if item["name"] == "state"]
+    assert volume["hostPath"]["type"] == "DirectoryOrCreate"
+    assert pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (container,), (before,) = pod["containers"], pod["initContainers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert "runAsUser" not in container["securityContext"]
+    # Root has made the directory, so that root has to give it away; that is all it may.
+    assert before["args"] == [*container["args"], "--own-state", str(pod["securityContext"]["runAsUser"])]
+    assert before["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
+    assert {item["name"] for item in before["volumeMounts"]} == {"config", "state", "scratch"}
+
+
 def test_no_two_agents_remember_in_one_directory(slice_of: Any, tmp_path: Path) -> None:
     objects = slice_of(tmp_path, mls_engine="k3s")
     paths = [
         volume["hostPath"]["path"]
-        for name in AGENTS
+        for name in (*AGENTS, NORTHBOUND)
         for volume in of(objects, name, "Deployment", "DaemonSet")["spec"]["template"]["spec"]["volumes"]
         if volume["name"] == "state"
     ]

@@ -174,27 +174,6 @@ def test_far_edge_device_needs_a_gateway_of_a_cluster(tmp_path: Path) -> None:
     assert slice_.far_edge[0].cluster == "cluster1"
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"", "the file is empty"),
-        (b"all: \xff\xfe", "not UTF-8 text"),
-        (b"all:\n  hosts:\n    a: {x: 1, x: 2}\n", "duplicate mapping key 'x'"),
-        (b"all:\n  hosts: [\n", ""),
-        (b"all:\n  hosts: {}\n", "has no hosts"),
-        (b"$ANSIBLE_VAULT;1.1;AES256\n3132\n", "vault"),
-    ],
-)
-def test_unreadable_inventory_is_one_fault(tmp_path: Path, content: bytes, expected: str) -> None:
-    path = tmp_path / "inv.yml"
-    path.write_bytes(content)
-    with pytest.raises(InvalidInput) as caught:
-        load_slice(str(path))
-    (fault,) = caught.value.faults
-    assert expected in str(fault).lower() or expected in str(fault)
-    assert "\n" not in str(fault)
-
-
 def test_missing_inventory_is_invalid_input_as_every_missing_file_is(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no such inventory"):
         load_slice(str(tmp_path / "nothing.yml"))

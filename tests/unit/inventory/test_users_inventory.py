@@ -1,9 +1,7 @@
-"""Inventories in all the forms that Ansible takes; that of the users unchanged."""
+"""The inventory that users have, unchanged, and those that are shipped."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from mlsysops_cli.inventory import load_slice
@@ -31,44 +29,6 @@ def test_shipped_inventories(repository: Path) -> None:
     testbed = load_slice(str(repository / "inventories/testbed.yml"))
     assert testbed.far_edge[0].gateway == "worker1"
     assert testbed.hosts["worker2"].node.extra == {"location": [22.9576, 39.3666]}
-
-
-def test_ini_directory_with_group_and_host_vars(tmp_path: Path) -> None:
-    (tmp_path / "hosts.ini").write_text(
-        "[management]\nm\n[c_servers]\ns\n[c_workers]\nw\n[c:children]\nc_servers\nc_workers\n", encoding="utf-8"
-    )
-    (tmp_path / "group_vars").mkdir()
-    (tmp_path / "group_vars/all.yml").write_text("mls_slice: inits\nansible_connection: local\n", encoding="utf-8")
-    (tmp_path / "host_vars").mkdir()
-    (tmp_path / "host_vars/w.yml").write_text("mls_continuum_layer: cloud\n", encoding="utf-8")
-    slice_ = load_slice(str(tmp_path))
-    assert slice_.name == "inits"
-    assert slice_.clusters[0].workers == ["w"]
-    assert slice_.hosts["w"].node.continuum_layer == "cloud"
-
-
-def test_dynamic_inventory(tmp_path: Path) -> None:
-    program = tmp_path / "dynamic"
-    program.write_text(
-        '#!/bin/sh\necho \'{"management": ["m"], "c": {"children": ["master_nodes"]}, '
-        '"master_nodes": ["s"], "_meta": {"hostvars": {"m": {}, "s": {}}}}\'\n',
-        encoding="utf-8",
-    )
-    program.chmod(0o755)
-    slice_ = load_slice(str(program))
-    assert slice_.clusters[0].servers == ["s"]
-    assert slice_.warnings == ["cluster c has no worker: nothing can run in it yet"]
-
-
-def test_vaulted_inventory(tmp_path: Path, repository: Path) -> None:
-    path, password = tmp_path / "inv.yml", tmp_path / "password"
-    path.write_bytes((repository / "inventories/local.yml").read_bytes())
-    password.write_text("secret\n", encoding="utf-8")
-    vault = str(Path(sys.executable).parent / "ansible-vault")
-    subprocess.run(
-        [vault, "encrypt", "--vault-password-file", str(password), str(path)], check=True, capture_output=True
-    )
-    assert load_slice(str(path), vault_password_file=str(password)).name == "local"
 
 
 def test_secrets_of_hosts_stay_out_of_the_slice(tmp_path: Path, repository: Path) -> None:

@@ -146,11 +146,15 @@ def _connect(place: str) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(_SCHEMA)
-        with closing(database.execute("PRAGMA quick_check(1)")) as cursor:
-            found = cursor.fetchone()[0]
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
+        _must_be_whole(database)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _must_be_whole(database: sqlite3.Connection) -> None:
+    with closing(database.execute("PRAGMA quick_check(1)")) as cursor:
+        found = cursor.fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)

@@ -27,7 +27,7 @@ CONTINUUM = "karmada"
 def remove_state_of_pods(slice_name: str) -> None:
     """Remove the directories that agents as pods have on their nodes' disk, which is this machine's; what is in use stays."""
     below = Path("/var/lib/mlsysops", slice_name)
-    for place in (below / "cluster-agent", below / "continuum-agent", below, below.parent):
+    for place in (*(below / part for part in ("cluster-agent", "continuum-agent", "northbound")), below, below.parent):
         with contextlib.suppress(OSError):
             place.rmdir()
 

@@ -20,6 +20,7 @@ from mlsysops_core.errors import UsageError
 
 from mlsysops_cli.assets import asset
 from mlsysops_cli.runner.events import RunResult
+from mlsysops_cli.runner.guard import below, guarded
 from mlsysops_cli.runner.scratch import make_scratch
 from mlsysops_cli.runner.ssh import connections, ssh_settings
 from mlsysops_cli.slice.state import private_files
@@ -99,6 +100,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
 
     Ctrl-C asks Ansible to stop after the tasks that run; a second one ends it at once. So do the signals by which a service
     manager or a closed terminal ends us: Ansible is in a session of its own and would go on without anybody who follows it.
+    Where we are killed, it is ended with what it started (`guard`).
 
     Args:
         run: What to run.
@@ -145,6 +147,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
                 envvars=_settings(run, private, sockets),
             )
             runner.config.env = _only_passed(runner.config.env)
+            runner.config.command = guarded(list(runner.config.command))
             runner.run()
         result.seconds = time.monotonic() - started
         result.returncode = int(runner.rc or 0)
@@ -193,29 +196,20 @@ class _Interrupts:
             with contextlib.suppress(OSError):
                 print("stopping; Ctrl-C again stops at once", file=sys.stderr)  # noqa: T201 - to the person who pressed it
         # Ansible ends its workers when it is interrupted. Killed, it leaves them and their modules behind.
-        chosen = _playbooks() if self.count == 1 else [pid for top in _playbooks() for pid in [top, *_below(top)]]
+        chosen = _playbooks() if self.count == 1 else [pid for top in _playbooks() for pid in [top, *below(top)]]
         for pid in chosen:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT if self.count == 1 else signal.SIGKILL)
 
 
 def _playbooks() -> list[int]:
-    """Return the process ids of our children that are ansible-playbook."""
+    """Return the process ids of our children that run ansible-playbook and pass signals on to it."""
     found = []
-    for pid in _below(os.getpid(), deep=False):
+    for pid in below(os.getpid(), deep=False):
         with contextlib.suppress(OSError):
             if b"ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
-
-
-def _below(pid: int, *, deep: bool = True) -> list[int]:
-    """Return the children of a process, and theirs."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):  # it ended meanwhile
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(word) for word in (task / "children").read_text(encoding="ascii").split()]
-    return found + [below for child in found for below in _below(child)] if deep else found
 
 
 def _ansible_playbook() -> str:

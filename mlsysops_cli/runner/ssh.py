@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlsysops_cli.runner.guard import close_connections
 from mlsysops_cli.runner.scratch import make_scratch
 
 if TYPE_CHECKING:
@@ -65,9 +65,5 @@ def connections() -> Iterator[Path]:
         yield directory
     finally:
         _shared.reset(token)
-        for socket in directory.iterdir():
-            subprocess.run(
-                ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "none"],
-                capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False,
-            )  # fmt: skip
+        close_connections(directory)
         shutil.rmtree(directory, ignore_errors=True)

@@ -54,7 +54,8 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     assert changed != inventory
     (person.work / "slice.yml").write_text(changed)
     try:
-        person.run("mls framework deploy-all --inventory slice.yml")
+        kill_a_deployment(person)
+        person.run("mls framework deploy-all --inventory slice.yml")  # does what is left
         yield person
     finally:
         # A failing test must not leave a slice behind.
@@ -62,6 +63,40 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
         for pid in person.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def kill_a_deployment(person: Newcomer) -> None:
+    """Begin to deploy as under cron, where SIGHUP is ignored, and kill the command in the middle; returns when nothing of it is left.
+
+    Raises:
+        AssertionError: Its run goes on, or stays asleep.
+    """
+    command = subprocess.Popen(
+        ["nohup", "mls", "framework", "deploy-all", "-q", "--inventory", "slice.yml"],
+        cwd=person.work, env=person.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def control_planes_are_being_made() -> bool:
+        assert command.poll() is None
+        logs = (slices(person) / SLICE / "logs" / "runs").glob("site-*.log")
+        return any("TASK [controlplane_embedded" in log.read_text() for log in logs)
+
+    def of_the_run() -> list[int]:
+        found = []
+        for pid in person.processes():
+            with contextlib.suppress(OSError):
+                if b"ansible" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
+    try:
+        wait_for("control planes are being made", control_planes_are_being_made, timeout=180)
+        assert of_the_run()
+    finally:
+        command.kill()
+        command.wait()
+    wait_for("nothing of the run is left", lambda: not of_the_run(), timeout=60)
 
 
 def processes(newcomer: Newcomer) -> dict[str, int]:

@@ -150,5 +150,67 @@ def test_interrupting_ends_the_run_and_what_it_started(
     assert list((tmp_path / "state").iterdir()) == []
 
 
+RUN = """
+import sys
+from pathlib import Path
+from mlsysops_cli.runner import PlaybookRun, SilentProgress, run_playbook
+
+here = Path(sys.argv[1])
+run_playbook(
+    PlaybookRun(
+        playbook=here / "play.yml", inventories=[here / "hosts.json"], state=here / "state", logs=here / "logs", local_only=True
+    ),
+    SilentProgress(),
+)
+"""
+
+
+def test_a_command_that_is_killed_takes_its_run_along(tmp_path: Path, inventory: Path) -> None:
+    seconds = 200_000 + os.getpid()
+    daemon = f"{tmp_path}/daemon-{{{{ inventory_hostname }}}}"
+    # A module that works, one that sleeps in a session of its own, and what a task made to stay.
+    script = (
+        f"(setsid sh -c 'echo $$ > {daemon}.new; mv {daemon}.new {daemon}; exec sleep 1800' < /dev/null > /dev/null 2>&1 &) ; "
+        f"while [ ! -e {daemon} ]; do :; done; touch {tmp_path}/{{{{ inventory_hostname }}}}; setsid -w sleep {seconds}"
+    )
+    play(tmp_path, f'    - name: Wait\n      ansible.builtin.shell: "{script}"\n      changed_when: false\n')
+    command = subprocess.Popen(
+        # As below nohup, cron or CI, which have SIGHUP ignored.
+        ["sh", "-c", 'trap "" HUP; exec "$0" -c "$1" "$2"', sys.executable, RUN, str(tmp_path)],
+        stdin=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    try:
+        while not all((tmp_path / name).exists() for name in ("one", "two")):
+            assert command.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert _sleeping(seconds)
+        assert _of(tmp_path)
+    finally:
+        command.kill()
+        command.wait()
+    deadline = time.monotonic() + 60
+    while _sleeping(seconds) or _of(tmp_path):
+        assert time.monotonic() < deadline, _of(tmp_path)
+        time.sleep(0.05)
+    for name in ("one", "two"):
+        os.kill(int((tmp_path / f"daemon-{name}").read_text()), signal.SIGKILL)  # it is there
+
+
+def _of(directory: Path) -> list[list[str]]:
+    """Command lines of processes that run a play below a directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if any("ansible" in word for word in words) and any(str(directory) in word for word in words):
+                found.append(words)
+    return found
+
+
 def _sleeping(seconds: int) -> bool:
     return subprocess.run(["pgrep", "-f", f"^sleep {seconds}$"], capture_output=True, check=False).returncode == 0

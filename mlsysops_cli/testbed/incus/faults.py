@@ -22,7 +22,18 @@ _KNOWN: tuple[tuple[str, type[MlsError], str], ...] = (
         "who may use it is in the group incus-admin (LXD: lxd): `sudo usermod -aG GROUP $USER`, and log in again",
     ),
     (
-        r"not authorized|forbidden|certificate|unauthorized|not trusted",
+        r"restricted|nesting is forbidden|not allowed in project|of project \"",
+        Refused,
+        "project {project} does not allow it: allow it there (restricted.containers.nesting=allow), or use another --project",
+    ),
+    (
+        r"x509|tls:",
+        Refused,
+        ("its certificate is not the one that was accepted: if that is right, `{client} remote remove {remote}` and add it "
+        "again"),
+    ),
+    (
+        r"not authorized|forbidden|unauthorized|not trusted|client certificate",
         Refused,
         ("let the server trust this client: `{client} config trust add` there gives a token, `{client} remote add {remote} "
         "TOKEN` takes it here"),
@@ -39,12 +50,12 @@ _KNOWN: tuple[tuple[str, type[MlsError], str], ...] = (
         "is the server running? `{client} remote list` shows its address",
     ),
     (
-        r"no space left|quota exceeded|disk quota|out of space",
+        r"no space left|disk space|quota exceeded|disk quota|out of space",
         Refused,
-        "make room: `{client} storage info POOL` says how much there is; five hosts take about 3 GiB",
+        "make room: `{client} storage info POOL` says how much there is; five containers take about 3 GiB",
     ),
     (
-        r"reached maximum|reached limit|would exceed|exceeds? (the )?(project|limit)|restricted|not allowed in project",
+        r"reached maximum|reached limit|would exceed|exceeds? (the )?(project|limit)",
         Refused,
         "five hosts take 8.5 GiB of memory and 4.5 cores: ask for more of project {project}, or use another --project",
     ),
@@ -56,6 +67,7 @@ _KNOWN: tuple[tuple[str, type[MlsError], str], ...] = (
     (r"project not found|project.*doesn't exist", NotFound, "`{client} project list {remote}:` shows them"),
     (r"storage pool not found|network not found|instance not found|not found", NotFound, ""),
     (r"already exists", Conflict, ""),
+    (r"forkstart|failed to start", MlsError, "`{client} info --show-log {remote}:INSTANCE` says why"),
     (r"timed? ?out", TimedOut, ""),
 )  # fmt: skip
 
@@ -69,11 +81,11 @@ def fault_of(place: Place, what: str, said: str) -> MlsError:
         said: The client's standard error.
     """
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    # Notes for newcomers and progress come on the same stream.
-    reason = next((line for line in reversed(lines) if line.startswith("Error:")), lines[-1] if lines else "no reason")
-    reason = reason.removeprefix("Error:").strip().rstrip(".")
+    # Notes for newcomers and progress come on the same stream, and what a program says that runs in a host.
+    own = [line.removeprefix("Error:").strip() for line in lines if line.startswith("Error:")]
+    reason = (own[-1] if own else lines[-1] if lines else "no reason").rstrip(".")
     message = f"{place.remote}: cannot {what}: {reason}"
-    for pattern, family, hint in _KNOWN:
+    for pattern, family, hint in _KNOWN if own else ():
         if re.search(pattern, reason, re.IGNORECASE):
             return family(message, hint=hint.format(client=place.client, remote=place.remote, project=place.project))
     return MlsError(message)

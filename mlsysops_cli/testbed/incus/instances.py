@@ -7,7 +7,16 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mlsysops_core.errors import Conflict, InvalidInput, MlsError, NotFound, PartialFailure, Refused, TimedOut
+from mlsysops_core.errors import (
+    Conflict,
+    InvalidInput,
+    MlsError,
+    NotFound,
+    PartialFailure,
+    Refused,
+    TimedOut,
+    Unreachable,
+)
 
 from mlsysops_cli.testbed.incus.network import (
     KEPT,
@@ -29,6 +38,8 @@ __all__ = ["Instances"]
 
 #: Status codes of instances (https://linuxcontainers.org/incus/docs/main/rest-api/#list-of-current-status-codes).
 _RUNNING = 103
+#: Seconds until the server knows of an instance that it is busy with.
+_SAID = 30.0
 #: Seconds until a host that boots has an address.
 _ADDRESS = 120.0
 #: Seconds that a host may take to shut down.
@@ -77,9 +88,23 @@ class Instances:
         return devices
 
     def all(self) -> dict[str, dict[str, Any]]:
-        """Return the instances of this testbed with their state, by name."""
-        found = self._client.get("/instances?recursion=2", "list the hosts")
-        return {one["name"]: one for one in found if one["config"].get(MARK) == self._place.id}
+        """Return the instances of this testbed with their state, by name.
+
+        Raises:
+            Unreachable: The server does not say how one of them is.
+        """
+        deadline = time.monotonic() + _SAID
+        while True:
+            answer = self._client.get("/instances?recursion=2", "list the hosts")
+            named = [one for one in answer if one["name"].startswith(self._place.prefix)]
+            # Of one that starts or stops just now the server may know no more than its name.
+            dumb = [one["name"] for one in named if not one.get("config")]
+            if not dumb:
+                return {one["name"]: one for one in named if one["config"].get(MARK) == self._place.id}
+            if time.monotonic() > deadline:
+                hint = f"`{self._place.client} info --show-log {self._place.remote}:{dumb[0]}` may say why"
+                raise Unreachable(f"{self._place.remote}: the server does not say how {dumb[0]} is", hint=hint)
+            time.sleep(0.3)
 
     def find(self, machine: Machine) -> dict[str, Any]:
         """Return a host's instance with its state.

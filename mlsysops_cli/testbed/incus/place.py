@@ -98,8 +98,13 @@ class Place(BaseModel):
                     hint=f"add it (`{found.client} remote add`), or name an image with --image",
                 )
             image = DEFAULT_IMAGE
-        elif image.partition(":")[0] not in found.known or ":" not in image:
+        elif ":" not in image:
             image = f"{found.name}:{image}"  # otherwise the client would look where its default remote is
+        elif image.partition(":")[0] not in found.known:
+            raise NotFound(
+                f"{found.client} has no remote {image.partition(':')[0]!r} for the image",
+                hint=f"remotes: {', '.join(sorted(found.known))}",
+            )
         return cls(
             id=secrets.token_hex(3), client=found.client, remote=found.name, project=project or found.project,
             profiles=profiles or ("default",), image=image, vm=vm, ssh_jump=ssh_jump,

@@ -15,13 +15,6 @@ from mlsysops_cli.testbed.inventory import inventory
 from mlsysops_cli.testbed.nspawn import layout, programs
 
 
-@pytest.fixture
-def bed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> model.Testbed:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return model.Testbed.here()
-
-
 def test_interface_names_fit_into_what_linux_allows() -> None:
     assert all(len(layout.link(host)) <= 15 for host in model.HOSTS)
 

@@ -11,8 +11,8 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
-from mlsysops_core.contracts import Outcome, PluginHandle
-from mlsysops_core.errors import InvalidInput, NotFound
+from mlsysops_core.contracts import Outcome, PluginHandle, Rejected
+from mlsysops_core.errors import Conflict, InvalidInput, NotFound
 from mlsysops_core.model import Application, Component
 from mlsysops_core.permissions import ANY, is_permitted
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from .actions import Action, Command, is_idle, read_command
 from .inplace import InPlace
 from .partners import addresses_elsewhere, outdated, partners
 from .placements import Placements, described, node_of, raw_component
+from .turns import Turns
 from .workloads import HASH, LABEL_APPLICATION, LABEL_COMPONENT, OVERRIDE, Workload, component_hash, workload_name
 
 __all__ = ["Fluidity"]
@@ -54,6 +55,7 @@ class Fluidity:
         self._handle = handle
         self._deployments = InPlace(handle, _MANAGER)
         self._placements = Placements(handle, self._deployments.busy)
+        self._arrivals = Turns()
 
     # -- acting ------------------------------------------------------------------------------------------------
 
@@ -64,8 +66,26 @@ class Fluidity:
             InvalidInput: The command has another form, or a component is not in the description, or the name of an object is
                 taken by something that is not ours.
             NotFound: The application is gone.
+            Conflict: Somebody else took the room meanwhile.
         """
         read = read_command(command)
+        hosts = {str(action.host) for action in read.actions if action.verb in {"deploy", "move"}}
+        # Room is taken by what is written: of several who are sent to one node each has to see what those before it took.
+        async with self._arrivals.at(hosts):
+            self._must_have_room(read)
+            return await self._carry_out(read)
+
+    def _must_have_room(self, command: Command) -> None:
+        for action in command.actions:
+            if (
+                action.verb in {"deploy", "move"}
+                and self._node_of(command.application, action.component) != action.host
+            ):
+                rejected = self._handle.objection(command.application, action.component, str(action.host))
+                if rejected is not None:
+                    raise Conflict(_no_room(action, rejected))
+
+    async def _carry_out(self, read: Command) -> Outcome:
         owner = self._handle.objects.get("MLSysOpsApp", read.application)
         if owner is None:
             raise NotFound(f"application {read.application} is gone")
@@ -172,7 +192,7 @@ class Fluidity:
         host = str(action.host)
         rejected = self._handle.objection(description.name, action.component, host)
         if rejected is not None and not (action.verb == "deploy" and present == host):
-            return f"component {action.component} does not fit on {host}: {rejected.filter} ({rejected.reason})"
+            return _no_room(action, rejected)
         return ""
 
     def _must_stay(self, description: Application, component: str, present: str) -> str:
@@ -315,6 +335,10 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
 
 def _without_acceleration(environment: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [item for item in environment if not str(item["name"]).startswith(_ACCELERATION)]
+
+
+def _no_room(action: Action, rejected: Rejected) -> str:
+    return f"component {action.component} does not fit on {action.host}: {rejected.filter} ({rejected.reason})"
 
 
 def _sentence(action: Action, in_place: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from agent_fakes import FakeObjects, FakeTelemetry
@@ -14,6 +16,7 @@ from mlsysops_agents.loop import VirtualClock
 from mlsysops_agents.plugins.mechanisms import Fluidity
 from mlsysops_agents.upper.told import is_urgent
 from mlsysops_core.contracts import AgentIdentity
+from mlsysops_core.errors import Conflict
 
 NOW = 1_700_000_000.0
 
@@ -42,8 +45,8 @@ def component(name: str, cpu: str = "1", **more: Any) -> dict[str, Any]:
 
 
 class Cluster:
-    def __init__(self) -> None:
-        self.objects = FakeObjects()
+    def __init__(self, objects: FakeObjects | None = None) -> None:
+        self.objects = objects or FakeObjects()
         self.telemetry = FakeTelemetry()
         identity = AgentIdentity("cluster", "c1")
         self.world = ClusterWorld(identity, self.objects, self.telemetry)
@@ -149,6 +152,7 @@ async def test_facts_of_nodes_follow_every_change_of_what_they_come_from() -> No
     )
     assert [facts.used.cpu for facts in cluster.world.facts()] == [0.5, 0.0]
     cluster.app("app", component("a", "700m"))
+    cluster.objects.put(kubernetes_node("n2"))
     await cluster.fluidity.apply({"name": "app", "deployment_plan": {"a": [{"action": "move", "target_host": "n2"}]}})
     assert [facts.used.cpu for facts in cluster.world.facts()] == [0.0, 0.7]
     assert [facts.used.cpu for facts in cluster.world.facts(without=[("app", "a")])] == [0.0, 0.0]
@@ -307,3 +311,31 @@ def test_what_found_its_place_is_not_looked_for_again_until_its_description_chan
     assert not cluster.world.fits("app")
     assert cluster.world.place("app").unplaced == ("a",)
     assert not cluster.world.fits("app")
+
+
+class SlowObjects(FakeObjects):
+    """Others go on while it writes."""
+
+    async def apply(self, obj: Mapping[str, Any], *, field_manager: str) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return await super().apply(obj, field_manager=field_manager)
+
+
+async def test_several_who_are_sent_to_one_node_at_once_do_not_overbook_it() -> None:
+    cluster = Cluster(SlowObjects())
+    names = [f"a{number}" for number in range(5)]
+    for name in names:
+        cluster.app(name, component("web"))
+    plan = {"web": [{"action": "deploy", "host": "n1"}]}
+    commands = [{"name": name, "deployment_plan": plan} for name in names]
+    assert [cluster.fluidity.check(command) for command in commands] == [""] * 5
+    results = await asyncio.gather(*map(cluster.fluidity.apply, commands), return_exceptions=True)
+    # Two cores, and each wants one.
+    assert sum(not isinstance(result, BaseException) for result in results) == 2
+    refused = [str(result) for result in results if isinstance(result, Conflict)]
+    assert len(refused) == 3
+    assert "web does not fit on n1: cpu" in refused[0]
+    for name in names[:2]:
+        again = await cluster.fluidity.apply({"name": name, "deployment_plan": plan})
+        assert again.ok, "who is there already takes no more room"
+    assert not cluster.fluidity._arrivals._locks

@@ -321,6 +321,8 @@ class PlanScheduler:
             except _TRANSIENT as exc:
                 if attempt == settings.attempts:
                     return PlanResult("failed", f"{exc} (tried {attempt} times)", attempt), None
+                if objection := mechanism.check(command):  # nobody has to wait to see that it makes no sense any more
+                    return PlanResult("stale", objection, attempt), None
                 _log.info("mechanism %s, try %d of %d: %s", name, attempt, settings.attempts, exc)
                 await self._clock.sleep(settings.backoff * 2 ** (attempt - 1))
             except MlsError as exc:

@@ -13,6 +13,7 @@ from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import (
     CredentialsError,
     is_ours,
 )
+from mlsysops_cli.existing.access import Need, allowed, everything_allowed
 from mlsysops_cli.existing.before import shared_paths
 
 if TYPE_CHECKING:
@@ -24,17 +25,6 @@ __all__ = ["MINIMUM", "Findings", "Need", "look", "needs"]
 MINIMUM = 26
 #: What tells a Karmada API: groups and versions that the framework uses of it.
 KARMADA = ("policy.karmada.io/v1alpha1", "work.karmada.io/v1alpha2", "cluster.karmada.io/v1alpha1")
-_WRITE = ("get", "create", "patch", "delete")
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Something that must be permitted: verbs on a resource, in a namespace where one is named."""
-
-    group: str
-    resource: str
-    verbs: tuple[str, ...] = _WRITE
-    namespace: str = ""
 
 
 @dataclass(slots=True)
@@ -81,11 +71,16 @@ def needs(*, karmada: bool, pods: bool, namespace: str, framework_namespace: str
         ),
         Need("", "serviceaccounts", namespace=framework_namespace),
         Need("", "secrets", namespace=framework_namespace),
-        Need("mlsysops.eu", "mlsysopsnodes", namespace=namespace),
+        # For what is removed, and for agents that are waited for.
+        Need("mlsysops.eu", "mlsysopsapps", ("get", "list"), namespace),
+        Need("coordination.k8s.io", "leases", ("get", "list"), framework_namespace),
         Need("apiextensions.k8s.io", "customresourcedefinitions"),
     ]
     if karmada:
+        described = ("mlsysopsnodes", "mlsysopsclusters", "mlsysopscontinuums")
         wanted += [
+            *(Need("mlsysops.eu", kind, namespace=namespace) for kind in described),
+            Need("mlsysops.eu", "mlsysopsapps", ("delete",), namespace),
             Need("policy.karmada.io", "clusterpropagationpolicies"),
             Need("policy.karmada.io", "propagationpolicies", namespace=namespace),
             Need("cluster.karmada.io", "clusters", ("get", "list")),
@@ -95,6 +90,7 @@ def needs(*, karmada: bool, pods: bool, namespace: str, framework_namespace: str
     if pods:
         wanted += [Need("apps", kind, namespace=framework_namespace) for kind in ("deployments", "daemonsets")]
         wanted.append(Need("", "configmaps", namespace=framework_namespace))
+        wanted += [Need("", kind, ("list",), framework_namespace) for kind in ("pods", "events", "configmaps")]
     return wanted
 
 
@@ -175,28 +171,12 @@ def _get(api: Api, path: str) -> dict[str, Any] | None:
 
 def _forbidden(api: Api, wanted: list[Need]) -> Iterator[tuple[str, str]]:
     """Yield what is not permitted, a line a resource."""
-    if _allowed(api, Need("*", "*"), "*"):
+    if everything_allowed(api):
         return
     for need in wanted:
-        refused = [verb for verb in need.verbs if not _allowed(api, need, verb)]
+        refused = [verb for verb in need.verbs if not allowed(api, need, verb)]
         if refused:
-            name = f"{need.resource}.{need.group}" if need.group else need.resource
-            place = f" in namespace {need.namespace}" if need.namespace else ""
-            yield f"its user may not {', '.join(refused)} {name}{place}", "use an administrator's kubeconfig"
-
-
-def _allowed(api: Api, need: Need, verb: str) -> bool:
-    """Ask with a SelfSubjectAccessReview (authorization.k8s.io/v1)."""
-    attributes = {"group": need.group, "resource": need.resource, "verb": verb}
-    if need.namespace:
-        attributes["namespace"] = need.namespace
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    answer = api.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
-    return bool((answer.get("status") or {}).get("allowed"))
+            yield f"its user may not {', '.join(refused)} {need.title}", "use an administrator's kubeconfig"
 
 
 def _refusal(exc: ApiError) -> tuple[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import Conflict, Unreachable
+from mlsysops_core.errors import Conflict, Fault, InvalidInput, Unreachable
 
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import ApiError, ApiUnreachableError
 from mlsysops_cli.ansible_plugins.module_utils.mls_ownership import way_out
 from mlsysops_cli.existing import Probed, extend_slice, node_facts, probe_apis
 from mlsysops_cli.existing.before import remember
-from mlsysops_cli.existing.ownership import foreign_objects
+from mlsysops_cli.existing.obstacles import look_for_obstacles
 from mlsysops_cli.existing.probe import KARMADA_HOST
 from mlsysops_cli.files import write_private
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE
@@ -43,37 +43,45 @@ class Existing:
         known = node_facts(self._probed)
         return {name: facts for name, facts in known.items() if name in slice_.hosts and not slice_.hosts[name].machine}
 
-    def refuse_foreign(self, layout: SliceLayout, planes: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-        """Refuse to take over objects that others made and that have names of ours.
+    def refuse_obstacles(
+        self, layout: SliceLayout, planes: Mapping[str, Sequence[dict[str, Any]]], *, take_over: bool
+    ) -> None:
+        """Refuse what would end in the middle, or at the cost of others, before anything is changed.
 
         Args:
             layout: The slice, placed.
             planes: What shall be applied, by the name under which it is remembered.
+            take_over: Take over what others made under names of ours.
 
         Raises:
-            Conflict: There are such objects; names each with its cluster.
+            Conflict: Others made objects that have names of ours; names each with its cluster.
+            InvalidInput: A kubeconfig's user may not give our agents their permissions; names each.
             Unreachable: An API does not answer.
         """
         if self._probed is None:
             return
-        in_the_way: dict[str, list[str]] = {}
+        foreign: dict[str, list[str]] = {}
+        faults: list[Fault] = []
         for plane, wanted in planes.items():
             host, on_karmadas_host = api_of_plane(layout, plane)
             name = KARMADA_HOST if on_karmadas_host else host
             place = name if on_karmadas_host else _place(layout, host)
             try:
-                found = foreign_objects(self._probed.kubeconfigs[name], wanted)
+                found = look_for_obstacles(self._probed.kubeconfigs[name], wanted)
             except ApiUnreachableError as exc:
                 raise Unreachable(f"{place}: {exc}") from exc
             except ApiError as exc:
                 raise Conflict(f"{place}: {exc}", hint="see its log") from exc
-            if found:
-                in_the_way.setdefault(place, []).extend(found)
-        if in_the_way:
+            faults += [Fault(path=place, message=text, hint=hint) for text, hint in found.ungranted]
+            if found.foreign:
+                foreign.setdefault(place, []).extend(found.foreign)
+        if faults:
+            raise InvalidInput(faults=list(dict.fromkeys(faults)))
+        if foreign and not take_over:
             raise Conflict(
                 "nothing was changed: there are objects of others that have names of ours",
                 hint=way_out(),
-                details=[f"{place}: others made {', '.join(names)}" for place, names in in_the_way.items()],
+                details=[f"{place}: others made {', '.join(names)}" for place, names in foreign.items()],
             )
 
     def write_kubeconfigs(self, layout: SliceLayout) -> None:

@@ -125,8 +125,8 @@ def prepare(
     else:
         addresses = preview_addresses(slice_, known)
     layout = plan_layout(slice_, addresses)
-    if not leaving and not take_over:
-        existing.refuse_foreign(layout, _everything(layout, descriptions))
+    if not leaving:
+        existing.refuse_obstacles(layout, _everything(layout, descriptions), take_over=take_over)
     addresses.drop(leaving or ())
     after = SliceState(
         name=slice_.name,

@@ -1,28 +1,43 @@
-"""What clusters have that bears a name of ours and was made by others, looked for before anything is changed in any of them."""
+"""What stands in the way of objects in a cluster, looked for before anything is changed in any: namesakes, and permissions to give."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError
 from mlsysops_cli.ansible_plugins.module_utils.mls_ownership import is_foreign, title_of
+from mlsysops_cli.existing.grants import ungranted
 from mlsysops_cli.files import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["foreign_objects"]
+__all__ = ["Obstacles", "look_for_obstacles"]
 
 Object = dict[str, Any]
 _AT_A_TIME = 8
 
 
-def foreign_objects(kubeconfig: Mapping[str, Any], wanted: Iterable[Object]) -> list[str]:
-    """Return what of some objects an API has already, made by others: kind, namespace and name of each.
+@dataclass(frozen=True, slots=True)
+class Obstacles:
+    """What stands in the way.
+
+    Attributes:
+        foreign: Objects that others made under names of ours: kind, namespace and name of each.
+        ungranted: Permissions that the user may not give to our agents, each with what to do.
+    """
+
+    foreign: list[str]
+    ungranted: list[tuple[str, str]]
+
+
+def look_for_obstacles(kubeconfig: Mapping[str, Any], wanted: Sequence[Object]) -> Obstacles:
+    """Return what stands in the way of objects in an API.
 
     Args:
         kubeconfig: A kubeconfig with everything in it.
@@ -37,7 +52,8 @@ def foreign_objects(kubeconfig: Mapping[str, Any], wanted: Iterable[Object]) -> 
         write_private(path, json.dumps(kubeconfig))  # JSON is YAML
         api = Api(str(path), timeout=10.0, retries=1)
         found = pool.map(lambda obj: _find(api, obj), wanted)
-        return [title_of(obj) for obj in found if obj is not None and is_foreign(obj)]
+        foreign = [title_of(obj) for obj in found if obj is not None and is_foreign(obj)]
+        return Obstacles(foreign, ungranted(api, wanted))
 
 
 def _find(api: Api, obj: Object) -> Object | None:

@@ -100,14 +100,12 @@ class Incus:
         """
         address = self._place.addresses.get(machine.name, "")
         deadline = time.monotonic() + _REACHED
-        said = ""
-        while time.monotonic() < deadline:
-            if self.jump:
-                said = self._log_in(address)
-                if not said:
-                    return
-            elif answers(address):
+        while True:
+            said = self._log_in(address) if self.jump else "" if answers(address) else "nothing answers"
+            if not said:
                 return
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.2)
         where = f"host {machine.name} is up at {address} in a network of {self._place.remote}"
         if self.jump:

@@ -233,7 +233,7 @@ def test_hosts_that_cannot_be_reached_from_here(
     bed: model.Testbed, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "answers", lambda _: False)
-    monkeypatch.setattr(backend, "_REACHED", 0.1)
+    monkeypatch.setattr(backend, "_REACHED", 0)
     with pytest.raises(Unreachable, match="cannot be reached from here") as caught:
         up(bed)
     assert "--ssh-jump" in caught.value.hint

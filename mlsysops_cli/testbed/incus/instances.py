@@ -242,6 +242,7 @@ class Instances:
         concerned = [
             path
             for one in doing.get("running") or ()
+            if one["class"] == "task"  # programs that run in a host end with it
             for paths in (one.get("resources") or {}).values()
             for path in paths or ()
         ]

@@ -96,9 +96,9 @@ class ClusterAgent(UpperAgent):
             objects.follow(kind)
         for kind in ("Deployment", "ReplicaSet", "ConfigMap", "EndpointSlice"):
             objects.follow(kind, label_selector=_MANAGED)
-        await self._follow_common()
         brake = self._world.brake
         async with self._app_statuses, self._cluster_statuses, asyncio.TaskGroup() as tasks:
+            await self._follow_common()
             helpers = (self._optimiser.run, self._reach.run, self._rooms.run, lambda: brake.run(self._left))
             await self._run_with(tasks, *helpers)
 
@@ -354,5 +354,6 @@ class ClusterAgent(UpperAgent):
         )
         status["policies"] = self._manager.statuses()
         status["decisions"] = [status_entry(item) for item in self._decisions.newest(self._own)]
+        status = self._permitted(status, before)
         urgent = without_times(before) != without_times(status)
         self._cluster_statuses.offer(obj, status, urgent=urgent)

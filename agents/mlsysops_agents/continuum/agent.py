@@ -87,7 +87,6 @@ class ContinuumAgent(UpperAgent):
         objects = self._runtime.objects
         for kind in (APP, _NODE, _CLUSTER, _CONTINUUM, "MLSysOpsDatacenter", "ResourceBinding", "Cluster"):
             objects.follow(kind)
-        await self._follow_common()
         async with (
             self._statuses[APP],
             self._statuses[_NODE],
@@ -95,6 +94,7 @@ class ContinuumAgent(UpperAgent):
             self._statuses[_CONTINUUM],
             asyncio.TaskGroup() as tasks,
         ):
+            await self._follow_common()
             await self._run_with(tasks, self._failover.run, self._endpoints.run)
 
     def _subscribe(self, engine: Engine) -> None:
@@ -282,6 +282,7 @@ class ContinuumAgent(UpperAgent):
         )
         status["policies"] = self._manager.statuses()
         status["decisions"] = [status_entry(item) for item in self._decisions.newest(self._own)]
+        status = self._permitted(status, before)
         urgent = without_times(before) != without_times(status)
         self._statuses[_CONTINUUM].offer(obj, status, urgent=urgent)
 

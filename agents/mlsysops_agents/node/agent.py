@@ -87,6 +87,7 @@ class NodeAgent:
             self._decisions.tasks = tasks
             tasks.create_task(self._measure(), name="host-metrics")
             tasks.create_task(self._writer.run(), name="status")
+            self._runtime.objects.permissions.on_change = self._permissions_changed
             cache = self._runtime.objects.follow("MLSysOpsNode", self._on_node, name=self._name)
             await cache.wait_synced()
             if not self._appeared.is_set():
@@ -149,7 +150,9 @@ class NodeAgent:
         node = self._runtime.objects.get("MLSysOpsNode", self._name)
         if node is not None:
             self._report.observed(node["metadata"].get("generation"))
-        changed = self._report.ready(*self._ready)
+        refused = self._runtime.objects.permissions.refused()
+        missing = (False, "Forbidden", f"the agent may not {'; nor '.join(refused)}"[:1024])
+        changed = self._report.ready(*(missing if refused and self._ready[0] else self._ready))
         if self._engine is not None:
             told = self._decisions.newest([*self._own, *(self._engine.assets - set(self._own))])
             changed |= self._report.decisions([status_entry(item) for item in told])
@@ -160,6 +163,11 @@ class NodeAgent:
         if self._handle is not None:
             changed |= self._report.requests(self._handle.requests())
         self._writer.offer(self._report.status(self._snapshot), urgent=urgent or changed)
+
+    def _permissions_changed(self) -> None:
+        if refused := self._runtime.objects.permissions.refused():
+            _log.warning("the agent may not %s", "; nor ".join(refused))
+        self._publish(urgent=True)
 
     async def _measure(self) -> None:
         resource = {"service.name": "mlsysops-node-agent", "k8s.node.name": self._name}

@@ -20,6 +20,7 @@ from mlsysops_agents.extension import Concerns, Decisions, Mechanisms, PolicyMan
 from mlsysops_agents.loop import Engine, SqliteKnowledge, SystemClock, Trigger
 
 from .handle import UpperHandle
+from .told import permitted
 from .world import APP, ASSET, UpperWorld
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class UpperAgent(ABC):
         self._dirty = DirtySet(self._clock, self._look)
         self._decisions = Decisions(self._objects, self._object_of, self._mark_asset)
         self._plugin_fault = ""
+        #: Whether all caches have been there.
+        self._complete = False
         self._leases: Informer | None = None
         self._lease_watch = LeaseWatch(
             self._clock, lambda: self._leases.items() if self._leases else (), self._mark_own
@@ -108,8 +111,28 @@ class UpperAgent(ABC):
         objects = self._runtime.objects
         self._leases = objects.follow("Lease", namespace=self._identity.framework_namespace)
         objects.follow("ConfigMap", namespace=self._identity.framework_namespace)
+        objects.permissions.on_change = self._permissions_changed
         # Decisions need the whole picture: what is not in a cache yet would look like not there.
         await objects.wait_synced()
+        self._complete = True
+
+    def _permissions_changed(self) -> None:
+        """Have the own object say what the agent may not do, also before there is anything else to say."""
+        refused = self._runtime.objects.permissions.refused()
+        if refused:
+            _log.warning("the agent may not %s", "; nor ".join(refused))
+        else:
+            _log.info("nothing is refused any more")
+        if self._complete:
+            self._mark_own()
+            return
+        obj = self._objects.get(self.kind, self._identity.name)
+        if obj is not None and refused:
+            before = self._own_statuses().before(obj)
+            self._own_statuses().offer(obj, self._permitted(before, before), urgent=True)
+
+    def _permitted(self, status: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+        return permitted(status, before, self._runtime.objects.permissions.refused(), self._clock.time())
 
     async def _run_with(self, tasks: asyncio.TaskGroup, *helpers: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Work until cancelled.

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlsysops_agents.adapters.health import condition
 
-__all__ = ["is_urgent", "own_conditions", "without_times"]
+__all__ = ["is_urgent", "own_conditions", "permitted", "without_times"]
 
 
 def is_urgent(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -75,3 +75,25 @@ def own_conditions(
             now=now,
         ),
     ]
+
+
+def permitted(
+    status: Mapping[str, Any], before: Mapping[str, Any], refused: Sequence[str], now: float
+) -> dict[str, Any]:
+    """Return the status of an agent's own object, which also says what the agent may not do; the same where it may all.
+
+    Args:
+        status: What it is otherwise.
+        before: What it was.
+        refused: What the API refuses, each as it says it.
+        now: Seconds since the Unix epoch.
+    """
+    if not refused:
+        return dict(status)
+    generation, message = status.get("observedGeneration"), f"the agent may not {'; nor '.join(refused)}"
+    others = [item for item in status.get("conditions") or () if item.get("type") not in ("Ready", "Permitted")]
+    told = (
+        condition(before, kind, False, "Forbidden", message, generation=generation, now=now)
+        for kind in ("Ready", "Permitted")
+    )
+    return {**status, "conditions": [*told, *others]}

@@ -133,16 +133,12 @@ def test_who_may_not_is_told_in_one_line_and_nothing_is_half_done(
     assert mls("apps", "deploy-app", "--path", "-", stdin=APP).returncode == 0
     assert mls("agent", "set-policy", "--no-wait", "--agent", "node", "--file", str(policy)).returncode == 0
     before = reader.objects()
-    changed = APP.replace("x:1", "x:2")
     policy.write_text(POLICY + "# another version\n")
     refusals = [
         (f"agent set-policy --no-wait --agent node --file {policy}", ""),
-        ("agent delete-policy --agent node --name calm", ""),
         (f"agent set-config --agent node --name quiet --file {settings}", ""),
         ("manage set-mode --mode 1", ""),
-        ("manage set-system-target --metric energy --relation lower_than --target 5", ""),
         ("apps deploy-app --path -", APP.replace("shop", "other")),
-        ("apps deploy-app --path - --force", changed),
         ("apps remove-app shop", ""),
         ("infra register-infra --path -", SITE),
     ]
@@ -153,15 +149,28 @@ def test_who_may_not_is_told_in_one_line_and_nothing_is_half_done(
         assert "cannot" in done.stderr, (command, done.stderr)
     assert reader.objects() == before
     # As a problem document, too; and what was refused is not remembered as the answer.
-    headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "refused-once"}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
     with httpx.Client(base_url=reader.url, headers=headers, trust_env=False) as client:
-        answer = client.put("/manage/mode/1")
+        yaml_ = {"Content-Type": "application/yaml"}
+        more = [
+            client.delete("/v1/agents/policies/calm", params={"target": "node"}),
+            client.put("/v1/settings/system-targets", json={"metric": "e", "relation": "lower_than", "target": 5}),
+            client.put("/v1/apps/shop", content=APP.replace("x:1", "x:2"), headers=yaml_),
+            client.delete("/v1/apps/shop"),
+            client.delete("/v1/settings/system-targets/e"),
+        ]
+        assert [answer.status_code for answer in more] == [403, 403, 403, 403, 404]
+        assert reader.objects() == before
+        answer = client.put("/manage/mode/1", headers={"Idempotency-Key": "refused-once"})
         assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
         assert answer.json()["code"] == "refused"
         reader.may("write", [""], ["configmaps"], ["create", "update", "patch", "delete"])
-        slice_.wait_for(lambda: client.put("/manage/mode/1").status_code == 200, "the permission is there")
-    assert as_reader("agent delete-policy --agent node --name calm").returncode == 0
-    assert mls("apps", "remove-app", "shop").returncode == 0
+        slice_.wait_for(
+            lambda: client.put("/manage/mode/1", headers={"Idempotency-Key": "refused-once"}).status_code == 200,
+            "the permission is there",
+        )
+        assert client.delete("/v1/agents/policies/calm", params={"target": "node"}).status_code == 200
+    slice_.client.delete("/v1/apps/shop")
 
 
 def test_two_who_change_the_same_thing_at_once_lose_nothing(slice_: Any) -> None:

@@ -23,11 +23,12 @@ from yaml import YAMLError
 
 from .credentials import KubeconfigFile, read_kubeconfig
 from .errors import error_of_status, parse_status
+from .permissions import Permissions, collection_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-    from .resources import Resource
+from .resources import Resource
 
 __all__ = ["KubernetesClient", "Object", "PatchType"]
 
@@ -61,6 +62,8 @@ class KubernetesClient:
     def __init__(self, api: ApiClient, kubeconfig: Path | None = None) -> None:
         self._api = api
         self._kubeconfig = KubeconfigFile(kubeconfig) if kubeconfig else None
+        #: What the API refused, and does still.
+        self.permissions = Permissions()
 
     @classmethod
     async def connect(cls, kubeconfig: str | Path | None = None, *, credentials_dir: Path | None = None) -> Self:
@@ -272,7 +275,10 @@ class KubernetesClient:
             try:
                 if response.status >= 400:
                     body = await response.read()
-                    raise error_of_status(response.status, parse_status(body), what=what, headers=response.headers)
+                    error = error_of_status(response.status, parse_status(body), what=what, headers=response.headers)
+                    self.permissions.heard(f"WATCH {path}", error)
+                    raise error
+                self.permissions.heard(f"WATCH {path}")
                 if on_open is not None:
                     on_open()
                 async for line in _lines(response.content):
@@ -301,8 +307,12 @@ class KubernetesClient:
             )
             async with response:
                 data = await response.read()
+            asked = f"{method} {collection_of(path)}"
             if response.status >= 400:
-                raise error_of_status(response.status, parse_status(data), what=what, headers=response.headers)
+                error = error_of_status(response.status, parse_status(data), what=what, headers=response.headers)
+                self.permissions.heard(asked, error)
+                raise error
+            self.permissions.heard(asked)
             value = json.loads(data)
         if not isinstance(value, dict):
             raise MlsError(f"{what}: the answer is no object")

@@ -12,6 +12,7 @@ from mlsysops_core.errors import MlsError, NotFound
 from .client import KubernetesClient, Object
 from .events import EventRecorder
 from .informer import Change, Informer
+from .permissions import Permissions
 from .resources import WELL_KNOWN, Resource
 
 __all__ = ["KubernetesObjects"]
@@ -88,6 +89,11 @@ class KubernetesObjects:
         if handler is not None:
             informer.subscribe(handler)
         return informer
+
+    @property
+    def permissions(self) -> Permissions:
+        """What the API refused, and does still."""
+        return self.client.permissions
 
     async def wait_synced(self) -> None:
         """Return when every cache has its first list; waits for ever while the API is away."""

@@ -168,7 +168,7 @@ def test_every_fault_is_named_before_anything_is_changed(person: Newcomer, clust
 
 
 @contextlib.contextmanager
-def others_have_names_of_ours(clusters: Clusters) -> Iterator[None]:
+def others_have_names_of_ours(clusters: Planes) -> Iterator[None]:
     """Somebody made an account and its permissions in the member, by chance under names of ours."""
     account = ("serviceaccount", "mlsysops-cluster-agent", "-n", "mlsysops-framework")
     clusters.kubectl("member1", "create", "namespace", "mlsysops-framework")

@@ -17,7 +17,7 @@ import yaml
 from clusters import CONTINUUM
 from newcomer import Newcomer, wait_for
 from real_planes import ON_REAL_CLUSTERS, RealPlanes, differences, running, somebody
-from test_existing import inventory
+from test_existing import CONFLICT, inventory, others_have_names_of_ours
 
 from mlsysops_cli.existing.api import needs
 
@@ -155,6 +155,24 @@ def test_permissions_that_are_missing_are_named_and_those_that_are_asked_for_suf
     person.run("mls framework destroy-all --yes --purge", timeout=600)
     assert refused(clusters) == known
     assert differences(before, clusters.snapshot()) == changed
+
+
+def test_what_others_made_under_names_of_ours_is_theirs_until_it_is_taken(
+    person: Newcomer, clusters: RealPlanes
+) -> None:
+    file = inventory(person, clusters, "processes")
+    empty = clusters.snapshot()
+    with others_have_names_of_ours(clusters):
+        before = clusters.snapshot()
+        done = person.run(f"mls framework deploy-all -i {file}", expect=CONFLICT)
+        assert "host api1 (cluster member1): others made " in done.err
+        assert differences(before, clusters.snapshot()) == {CONTINUUM: [], "member1": []}
+        person.run(f"mls framework deploy-all -q --take-ownership -i {file}", timeout=600)
+        assert person.run(f"mls framework deploy-all -i {file} -o json", timeout=600).json()["changed"] == 0
+        person.run("mls framework destroy-all --yes --purge", timeout=600)
+        accounts = clusters.real.kubectl("get", "serviceaccounts", "-n", "mlsysops-framework", "-o", "name")
+        assert accounts.split() == ["serviceaccount/default"]  # the namespace was theirs before
+    wait_for("all is as before", lambda: differences(empty, clusters.snapshot())["member1"] == [], timeout=120)
 
 
 @pytest.mark.usefixtures("deployer")

@@ -6,11 +6,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import ansible.module_utils
 import pytest
+
+import mlsysops_cli
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "kubernetes"))
 
 from kube_embedded import EmbeddedControlPlane
+
+# Modules find each other as they do on a host, where Ansible puts them side by side.
+ansible.module_utils.__path__.append(str(Path(mlsysops_cli.__file__).parent / "ansible_plugins" / "module_utils"))
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,9 @@ class ClusterAgent(UpperAgent):
         self._waiting: set[str] = set()
         self._changed_room: dict[str, None] = {}
         self._rooms = DirtySet(self._clock, self._offer_room, delay=_ROOM_SECONDS)
+        #: Metric with a target to the applications that have one, and application to its metrics.
         self._metrics: dict[str, set[str]] = {}
+        self._measured: dict[str, set[str]] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -230,8 +232,7 @@ class ClusterAgent(UpperAgent):
         self._world.forget(obj)
         self._optimiser.forget(name)
         self._concerns.forget(name)
-        for names in self._metrics.values():
-            names.discard(name)
+        self._forget_metrics(name, self._measured.pop(name, set()))
 
     # -- statuses ----------------------------------------------------------------------------------------------
 
@@ -318,8 +319,14 @@ class ClusterAgent(UpperAgent):
         self._concerns.note(name, [component.name for component in application.components])
         for metric in wanted:
             self._metrics.setdefault(metric, set()).add(name)
-        for metric in self._metrics.keys() - wanted:
+        self._forget_metrics(name, self._measured.get(name, set()) - wanted)
+        self._measured[name] = wanted
+
+    def _forget_metrics(self, name: str, metrics: Iterable[str]) -> None:
+        for metric in metrics:
             self._metrics[metric].discard(name)
+            if not self._metrics[metric]:
+                del self._metrics[metric]
 
     def _mark_own(self) -> None:
         self._dirty.mark(_CLUSTER)

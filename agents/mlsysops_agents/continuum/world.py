@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlsysops_core.contracts import AgentIdentity, Clock, Objects, PlacementOutcome, Rejected, Telemetry
+from mlsysops_core.contracts import AgentIdentity, Clock, PlacementOutcome, Rejected, Telemetry
 from mlsysops_core.model import Application, Cluster, Datacenter, Node
 
 from mlsysops_agents.adapters.health import since
+from mlsysops_agents.adapters.journal import WatchedObjects
 from mlsysops_agents.adapters.moments import Moments
 from mlsysops_agents.placement import (
     ClusterFacts,
@@ -23,6 +24,7 @@ from mlsysops_agents.placement import (
 from mlsysops_agents.upper import APP, ASSET, UpperWorld, component_clusters
 
 from .failover import Failover, Leaving
+from .usage import Usage
 
 __all__ = ["ContinuumWorld", "karmada_ready"]
 
@@ -42,7 +44,7 @@ class ContinuumWorld(UpperWorld):
     def __init__(
         self,
         agent: AgentIdentity,
-        objects: Objects,
+        objects: WatchedObjects,
         telemetry: Telemetry,
         *,
         clock: Clock | None = None,
@@ -54,6 +56,7 @@ class ContinuumWorld(UpperWorld):
         self._moments = None if clock is None else Moments(clock)
         self.failover = failover or Failover()
         self._demands: dict[str, tuple[Application, list[tuple[str, Resources]]]] = {}
+        self._usage = Usage(objects, lambda obj: self.descriptions.get(obj, Application), self._wants)
         self._facts: dict[str, tuple[tuple[Any, ...], NodeFacts]] = {}
 
     def placed(self, name: str) -> dict[str, str]:
@@ -62,7 +65,7 @@ class ContinuumWorld(UpperWorld):
 
     def clusters(self) -> list[ClusterFacts]:
         """Return the registered clusters with their nodes."""
-        used = self._used()
+        used = self._usage.totals()
         nodes: defaultdict[str, list[NodeFacts]] = defaultdict(list)
         members = self._members()
         for item in self._objects.items("MLSysOpsNode"):
@@ -109,24 +112,6 @@ class ContinuumWorld(UpperWorld):
             for node in description.nodes if description is not None else ():
                 found[node] = description.cluster_id if description is not None else ""
         return found
-
-    def _used(self) -> Mapping[tuple[str, str], Resources]:
-        """Return what applications request on each node, as far as their statuses say where they are."""
-        used: defaultdict[tuple[str, str], Resources] = defaultdict(Resources)
-        for item in self._objects.items(APP):
-            application = self.descriptions.get(item, Application)
-            if application is None:
-                continue
-            places = {
-                entry.get("name"): (str(entry.get("cluster")), str(entry.get("node")))
-                for entry in (item.get("status") or {}).get("components") or ()
-                if entry.get("cluster") and entry.get("node")
-            }
-            for member, resources in self._wants(item["metadata"]["name"], application) if places else ():
-                place = places.get(member)
-                if place is not None:
-                    used[place] = used[place] + resources
-        return used
 
     def _wants(self, name: str, application: Application) -> list[tuple[str, Resources]]:
         """Return what each demand of an application, known by its first member, requests; worked out once a description."""

@@ -202,6 +202,32 @@ def test_a_host_that_does_not_shut_down_is_switched_off(bed: model.Testbed, serv
     assert by_host(server)["worker1"]["status"] == "Stopped"
 
 
+def test_a_start_that_fails_without_a_known_reason_is_tried_once_more(bed: model.Testbed, server: Server) -> None:
+    up(bed)
+    sent: list[str] = []
+    failures = 1
+
+    def fail(call: str) -> None:
+        if call.startswith("PUT"):
+            sent.append(call)
+            if len(sent) <= failures:
+                server.refuse("Failed to run: incusd forkstart c /containers /c/lxc.conf: exit status 1")
+
+    beds.fault(bed, "crash", ["worker1"])
+    server.hooks.append(fail)
+    beds.fault(bed, "start", ["worker1"])
+    assert len(sent) == 2
+    server.hooks.clear()
+    beds.fault(bed, "crash", ["worker1"])
+    server.hooks.append(fail)
+    sent.clear()
+    failures = 2
+    with pytest.raises(MlsError, match="cannot start host worker1") as caught:
+        beds.fault(bed, "start", ["worker1"])
+    assert len(sent) == 2
+    assert "show-log" in caught.value.hint
+
+
 def test_a_cable_that_is_pulled_and_plugged_in_again(bed: model.Testbed, server: Server) -> None:
     up(bed)
     before = dict(by_host(server)["edge"]["devices"]["eth0"])

@@ -98,8 +98,10 @@ def send(
 
 
 def delete(settings: Settings, kind: str, agent: str, name: str, *, dry_run: bool) -> None:
-    """Take back what was sent."""
+    """Take back what was sent; a name that ends as a file does is that of the file."""
     noun = "policies" if kind == "policy" else "config"
+    if Path(name).suffix in (".py", ".yaml", ".yml"):
+        name = name_of(kind, name) or name
     with connect(settings) as api:
         result = api.send(
             "DELETE", path_of("v1", "agents", noun, name), target=agent, dryRun="server" if dry_run else ""

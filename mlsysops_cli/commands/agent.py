@@ -17,7 +17,8 @@ Agent = Annotated[
 ]
 OnlyAgent = Annotated[str | None, typer.Option("--agent", metavar="TARGET", help="Only these agents.")]
 File = Annotated[str | None, typer.Option("--file", "-f", metavar="FILE", help="File with it; - is standard input.")]
-Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of it.")]
+Sent = Annotated[str | None, typer.Argument(metavar="NAME", help="Name of it, or the file's that was sent.")]
+SentName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The same, as an option.")]
 OptionalName = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="Name of it; by default what the file is called.")
 ]
@@ -83,11 +84,13 @@ def sign_policy(
 
 
 @app.command("delete-policy")
-def delete_policy(ctx: typer.Context, agent: Agent, name: Name, dry_run: DryRun = False) -> None:
+def delete_policy(
+    ctx: typer.Context, agent: Agent, sent: Sent = None, name: SentName = None, dry_run: DryRun = False
+) -> None:
     """Take a policy that was sent back from running agents."""
     from mlsysops_cli.actions.agent import delete
 
-    delete(settings_of(ctx), "policy", agent, name, dry_run=dry_run)
+    delete(settings_of(ctx), "policy", agent, _one_name(sent, name), dry_run=dry_run)
 
 
 @app.command("list-policies")
@@ -124,11 +127,13 @@ def set_config(
 
 
 @app.command("delete-config")
-def delete_config(ctx: typer.Context, agent: Agent, name: Name, dry_run: DryRun = False) -> None:
+def delete_config(
+    ctx: typer.Context, agent: Agent, sent: Sent = None, name: SentName = None, dry_run: DryRun = False
+) -> None:
     """Take a configuration back from running agents."""
     from mlsysops_cli.actions.agent import delete
 
-    delete(settings_of(ctx), "config", agent, name, dry_run=dry_run)
+    delete(settings_of(ctx), "config", agent, _one_name(sent, name), dry_run=dry_run)
 
 
 @app.command("list-config")
@@ -173,3 +178,12 @@ def test_policy(
 
     if not run(settings_of(ctx), file, scenario, all_turns=all_turns, timeout=timeout):
         raise typer.Exit(1)
+
+
+def _one_name(argument: str | None, option: str | None) -> str:
+    """Return the name that was given in one of the two ways."""
+    from mlsysops_core.errors import UsageError
+
+    if bool(argument) == bool(option):
+        raise UsageError("name it once: NAME, or --name NAME")
+    return str(argument or option)

@@ -217,3 +217,20 @@ def test_a_policy_that_blocks_while_it_is_loaded_is_told(mls: Any) -> None:
     result = mls("agent", "test-policy", str(file), "--scenario", str(scenario), "--timeout", "1")
     assert result.code not in (0, 1, 2)
     assert "loading it did not end within 1 s" in result.err
+
+
+@pytest.mark.parametrize("words", [("calm",), ("policy-calm.py",), ("--name", "calm"), ("--name", "policy-calm.py")])
+def test_what_was_sent_is_taken_back_by_its_name_or_by_that_of_its_file(
+    mls: Any, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    file = tmp_path / "policy-calm.py"
+    file.write_text(POLICY)
+    assert mls("agent", "set-policy", "--agent", "cluster", "--file", str(file), "--no-wait").code == 0
+    assert mls("agent", "delete-policy", "--agent", "cluster", *words).out == "policy/calm deleted for cluster\n"
+
+
+@pytest.mark.parametrize("words", [(), ("calm", "--name", "calm")])
+def test_what_is_taken_back_is_named_once(mls: Any, words: tuple[str, ...]) -> None:
+    done = mls("agent", "delete-config", "--agent", "cluster", *words)
+    assert done.code == 2
+    assert "name it once" in done.err

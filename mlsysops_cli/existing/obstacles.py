@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError
-from mlsysops_cli.ansible_plugins.module_utils.mls_ownership import is_foreign, title_of
+from mlsysops_cli.ansible_plugins.module_utils.mls_ownership import in_the_way
 from mlsysops_cli.existing.grants import ungranted
 from mlsysops_cli.files import write_private
 
@@ -28,7 +28,7 @@ class Obstacles:
     """What stands in the way.
 
     Attributes:
-        foreign: Objects that others made under names of ours: kind, namespace and name of each.
+        foreign: Objects that others made, or other slices have, under names of ours: kind, namespace and name of each.
         ungranted: Permissions that the user may not give to our agents, each with what to do.
     """
 
@@ -52,8 +52,8 @@ def look_for_obstacles(kubeconfig: Mapping[str, Any], wanted: Sequence[Object]) 
         write_private(path, json.dumps(kubeconfig))  # JSON is YAML
         api = Api(str(path), timeout=10.0, retries=1)
         found = pool.map(lambda obj: _find(api, obj), wanted)
-        foreign = [title_of(obj) for obj in found if obj is not None and is_foreign(obj)]
-        return Obstacles(foreign, ungranted(api, wanted))
+        named = [in_the_way(obj, there) for obj, there in zip(wanted, found, strict=True)]
+        return Obstacles([name for name in named if name], ungranted(api, wanted))
 
 
 def _find(api: Api, obj: Object) -> Object | None:

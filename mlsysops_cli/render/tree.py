@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlsysops_core.errors import InvalidInput, MlsError
 from mlsysops_core.model import GROUP, KINDS, VERSION, from_resource, to_document, to_resource
 
+from mlsysops_cli.ansible_plugins.module_utils.mls_ownership import SLICE_LABEL
 from mlsysops_cli.assets import asset
 from mlsysops_cli.render.accounts import continuum_accounts, continuum_rbac, member_accounts, member_rbac
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE, host_configs
@@ -98,6 +99,7 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
         if host.host.machine and (embedded or slice_.engine == "existing"):
             for name, config in host_configs(layout, host.host.name).items():
                 tree[f"hosts/{host.host.name}/{name}"] = [config]
+    _say_whose(tree, slice_.name)
     _check(tree)
     return dict(sorted(tree.items()))
 
@@ -189,6 +191,17 @@ def _add_descriptions(tree: RenderedTree, layout: SliceLayout, facts: Mapping[st
         }
         tree[f"descriptions/{folder}/{name}.yaml"] = [to_document(description)]
         tree[f"continuum/40-descriptions/{folder}-{name}.yaml"] = [resource]
+
+
+def _say_whose(tree: RenderedTree, name: str) -> None:
+    """Label objects with the slice, so that another slice on the same clusters, whose objects have the same names, sees it."""
+    for path, documents in tree.items():
+        if not path.startswith(("continuum/", "clusters/", "management/")):
+            continue
+        for document in documents:
+            kind, version = document["kind"], document["apiVersion"]
+            if kind not in ("Namespace", "CustomResourceDefinition") and not version.startswith(f"{GROUP}/"):
+                document["metadata"].setdefault("labels", {})[SLICE_LABEL] = name
 
 
 def _check(tree: RenderedTree) -> None:

@@ -205,12 +205,26 @@ def test_agents_as_processes(person: Newcomer, clusters: Clusters) -> None:
         agents_as_processes(person, clusters, file)
 
 
+def another_slice_is_refused(person: Newcomer, file: str) -> None:
+    """A second slice would have objects of the same names on these clusters."""
+    document = yaml.safe_load((person.work / file).read_text(encoding="utf-8"))
+    first = document["all"]["vars"]["mls_slice"]
+    document["all"]["vars"]["mls_slice"] = "second"
+    second = person.work / "second.yml"
+    second.write_text(yaml.safe_dump(document), encoding="utf-8")
+    done = person.run(f"mls framework deploy-all -i {second}", expect=CONFLICT)
+    assert f"of slice {first}" in done.err
+    assert "--take-ownership" in done.err
+    assert not list(person.home.rglob("slices/second/slice.json"))
+
+
 def agents_as_processes(person: Newcomer, clusters: Clusters, file: str) -> None:
     """Deploy, taking over what others made, run an application, and remove all of it."""
     done = person.run(f"mls framework deploy-all -i {file} -o json --take-ownership", timeout=400).json()
     assert done["changed"] > 0
     again = person.run(f"mls framework deploy-all -i {file} -o json", timeout=400).json()
     assert again["changed"] == 0
+    another_slice_is_refused(person, file)
     status = person.run("mls framework status -o json").json()
     assert {p["name"] for p in status["processes"]} == {
         "mgmt-continuum-agent", "mgmt-northbound", "api1-cluster-agent", "node-a-node-agent", "node-b-node-agent",

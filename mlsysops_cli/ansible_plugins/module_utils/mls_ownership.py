@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["Claims", "is_foreign", "title_of", "way_out"]
+__all__ = ["SLICE_LABEL", "Claims", "in_the_way", "is_foreign", "title_of", "way_out"]
 
 Object = dict[str, Any]
 
+#: Label that says to which slice an object belongs: those of all slices have the same names.
+SLICE_LABEL = "mlsysops.eu/slice"
 #: Many may need one of these, and deployments keep what others had before (`mlsysops_cli.existing.before`).
 _SHARED = frozenset({"CustomResourceDefinition", "Namespace"})
 #: Values of the label ``app.kubernetes.io/managed-by`` on what deployments apply, and on what running parts of ours make.
@@ -34,6 +36,21 @@ def is_foreign(found: Object | None) -> bool:
     return not applied and (metadata.get("labels") or {}).get("app.kubernetes.io/managed-by") not in _OURS
 
 
+def in_the_way(wanted: Object, found: Object | None) -> str:
+    """Return how a person would look for an object that others made, or that is another slice's; empty where it may be applied.
+
+    Args:
+        wanted: What shall be applied.
+        found: What is there.
+    """
+    if found is None:
+        return ""
+    theirs, ours = _slice_of(found), _slice_of(wanted)
+    if theirs and ours and theirs != ours:
+        return f"{title_of(found)} of slice {theirs}"
+    return title_of(found) if is_foreign(found) else ""
+
+
 def title_of(obj: Object) -> str:
     """Return how a person would look for an object: kind, namespace and name."""
     metadata = obj["metadata"]
@@ -55,7 +72,8 @@ class Claims:
     """
 
     def __init__(self, api: Any, objects: Iterable[Object]) -> None:
-        self._found = {_identity(obj): api.find(obj) for obj in objects}
+        self._wanted = {_identity(obj): obj for obj in objects}
+        self._found = {identity: api.find(obj) for identity, obj in self._wanted.items()}
 
     def before(self, obj: Object) -> Object | None:
         """Return an object as it was found; None where it was not there."""
@@ -63,8 +81,12 @@ class Claims:
 
     @property
     def foreign(self) -> list[str]:
-        """What was made by others."""
-        return [title_of(found) for found in self._found.values() if found is not None and is_foreign(found)]
+        """What was made by others, or for another slice."""
+        return [name for key, found in self._found.items() if (name := in_the_way(self._wanted[key], found))]
+
+
+def _slice_of(obj: Object) -> str:
+    return str((obj["metadata"].get("labels") or {}).get(SLICE_LABEL) or "")
 
 
 def _identity(obj: Object) -> tuple[str, ...]:

@@ -52,6 +52,23 @@ def test_what_was_found_is_not_asked_for_again() -> None:
     assert api.asked == ["ServiceAccount f/a", "ServiceAccount f/b"]
 
 
+def test_slices_do_not_take_each_other_s_objects() -> None:
+    ours = {"labels": {"app.kubernetes.io/managed-by": "mls", "mlsysops.eu/slice": "ours"}}
+    there = {
+        "another": found(name="another", labels={**ours["labels"], "mlsysops.eu/slice": "theirs"}),
+        "ours": found(name="ours", **ours),
+        # Deployed by a version that did not say whose it was.
+        "older": found(name="older", labels={"app.kubernetes.io/managed-by": "mls"}),
+    }
+
+    class Api:
+        def find(self, obj: dict[str, Any]) -> dict[str, Any] | None:
+            return there.get(obj["metadata"]["name"])
+
+    claims = Claims(Api(), [found(name=name, **ours) for name in (*there, "new")])
+    assert claims.foreign == ["ServiceAccount f/another of slice theirs"]
+
+
 def test_a_person_who_wants_it_is_obeyed_everywhere() -> None:
     plan: dict[str, Any] = {
         "apis": {

@@ -414,7 +414,7 @@ def test_secrets_stay_with_their_owner(newcomer: Newcomer) -> None:
             about = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
         assert token not in about, f"process {pid} has the token in its arguments or environment"
     holders = subprocess.run(
-        ["grep", "-rlIE", f"{token.decode()}|PRIVATE KEY|client-key-data", newcomer.home],
+        ["grep", "-rlIE", "-e", f"{token.decode()}|PRIVATE KEY|client-key-data", newcomer.home],
         capture_output=True, text=True, check=False,
     ).stdout.split()  # fmt: skip
     assert len(holders) > 5

@@ -104,6 +104,7 @@ class WorkerProcess:
         self._tasks: set[asyncio.Task[None]] = set()
         self._end = ""
         self._mark = new_mark()
+        self._ending: asyncio.Future[None] | None = None
         self._pace = Pace(*_TELLS)
 
     @property
@@ -195,10 +196,11 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-        mark, self._mark = self._mark, ""
-        ended = await asyncio.to_thread(end_offspring, mark) if process is not None and mark else 0
-        if ended:
-            _log.warning("%s: processes that it had started are ended, too", self._subject)
+        if process is not None:
+            if self._ending is None:
+                self._ending = asyncio.ensure_future(self._end_offspring())
+            # Several may kill it at once, and one of them is cancelled below: what was begun must come to its end all the same.
+            await asyncio.shield(self._ending)
         for writer in (self._writer, self._asks):
             if writer is not None:
                 writer.close()
@@ -207,6 +209,10 @@ class WorkerProcess:
         for task in tuple(self._tasks):
             if task is not asyncio.current_task():
                 task.cancel()
+
+    async def _end_offspring(self) -> None:
+        if await asyncio.to_thread(end_offspring, self._mark):
+            _log.warning("%s: processes that it had started are ended, too", self._subject)
 
     async def _give_up(self, number: int) -> None:
         """Have a call cancelled; a worker that does not even answer that hangs, and is killed."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +117,30 @@ def test_one_that_tells_too_much_waits() -> None:
     assert [round(pace.debt(), 6) for _ in range(2)] == [0.1, 0.2]
     now = 100.0
     assert pace.debt() == 0.0
+
+
+async def test_who_gives_up_closing_does_not_keep_others_from_it(load: Load) -> None:
+    """The connection that breaks has a policy closed, too; whoever comes second cancels whoever came first."""
+    sleep = "[sys.executable, '-c', 'import time; time.sleep(600)']"
+    policy = await load(f"context['pid'] = subprocess.Popen({sleep}, start_new_session=True).pid")
+    _, context = await call(policy, "analyze", PolicyContext("a", {}))
+    started = psutil.Process(context["pid"])
+    worker = started.parent()
+    assert worker is not None
+    loop, busy = asyncio.get_running_loop(), threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        loop.set_default_executor(threads)
+        held = loop.run_in_executor(None, busy.wait)
+        closing = asyncio.ensure_future(policy.close())
+        async with asyncio.timeout(60):
+            while worker.is_running():  # noqa: ASYNC110 - only then it is looked for what it started
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait({closing})
+        busy.set()
+        await held
+        await policy.close()
+    async with asyncio.timeout(60):
+        while started.is_running() and started.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - it is nobody's child
+            await asyncio.sleep(0.01)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import psutil
 import pytest
 from aiohttp import web
 from mlsysops_agents.adapters.kubernetes import (
@@ -158,43 +155,12 @@ async def test_unusable_kubeconfigs_are_one_line(tmp_path: Path, text: str) -> N
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the library lets go of the program it waited for
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def names_of_children() -> list[str]:
-    names = []
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            names.append(child.name())
-    return names
-
-
-async def programs_ended() -> None:
-    """Wait for the program that the library let go of: only a loop that still runs closes what it had of it."""
-    async with asyncio.timeout(60):
-        while "sleep" in names_of_children():  # noqa: ASYNC110 - nobody tells when a process ends
-            await asyncio.sleep(0.1)
-    await asyncio.sleep(0.1)
-
-
 async def test_a_program_for_credentials_that_does_not_end_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    endless_login: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "_SECONDS", 0.5)
-    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["2"]}
-    path = tmp_path / "kubeconfig"
-    path.write_text(
-        json.dumps(
-            {
-                "current-context": "c",
-                "clusters": [{"name": "c", "cluster": {"server": "https://127.78.6.1:9"}}],
-                "users": [{"name": "u", "user": {"exec": program}}],
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            }
-        )
-    )
     with pytest.raises(InvalidInput, match=r"its program for credentials gave none within 0\.5 s"):
-        await KubernetesClient.connect(path)
-    await programs_ended()
+        await KubernetesClient.connect(endless_login)
 
 
 async def test_missing_kubeconfig_and_no_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

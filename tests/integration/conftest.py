@@ -1,0 +1,45 @@
+"""A kubeconfig whose program for credentials does not come to an end: whoever reads kubeconfigs must survive it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+async def endless_login(tmp_path: Path) -> AsyncIterator[Path]:
+    """The kubeconfig; afterwards its program is waited for, of which the official client lets go.
+
+    Only a loop that still runs closes what it had of it.
+    """
+    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["2"]}
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "clusters": [{"name": "c", "cluster": {"server": "https://127.122.0.1:9"}}],
+                "users": [{"name": "u", "user": {"exec": program}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            }
+        )
+    )
+    yield path
+    async with asyncio.timeout(60):
+        while "sleep" in _names_of_children():  # noqa: ASYNC110 - nobody tells when a process ends
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)
+
+
+def _names_of_children() -> list[str]:
+    names = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            names.append(child.name())
+    return names

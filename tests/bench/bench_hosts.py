@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "e2e"))
 
 from hosts import Bed, boot  # noqa: E402 - found beside the end-to-end tests
 
-from mlsysops_cli.runner.ssh import ssh_settings  # noqa: E402
+from mlsysops_cli.runner.ssh import connections, ssh_settings  # noqa: E402
 
 STATE = ".local/share/mlsysops/slices/hosts"
 NODES = ("mgmt", "server", "worker1", "worker2")
@@ -131,10 +130,10 @@ def _plain(bed: Bed, inventory: str, *, facts: bool = False) -> float:
     """
     state = Path(bed.person.home, STATE)
     plugins = REPOSITORY / "mlsysops_cli/ansible_plugins"
-    with tempfile.TemporaryDirectory(prefix="mls-") as sockets:
+    with connections() as sockets:
         environment = {
             **bed.person.environment,
-            **ssh_settings(known_hosts=state / "known_hosts", accept=False, sockets=Path(sockets)),
+            **ssh_settings(known_hosts=state / "known_hosts", accept=False, sockets=sockets),
             "ANSIBLE_ROLES_PATH": str(REPOSITORY / "roles"),
             "ANSIBLE_LIBRARY": str(plugins / "modules"),
             "ANSIBLE_MODULE_UTILS": str(plugins / "module_utils"),
@@ -149,8 +148,4 @@ def _plain(bed: Bed, inventory: str, *, facts: bool = False) -> float:
                 [str(Path(sys.executable).parent / argv[0]), *argv[1:], str(REPOSITORY / "playbooks" / playbook)],
                 env=environment, cwd=bed.person.work, stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=True,
             )  # fmt: skip
-        seconds = time.perf_counter() - start
-        for socket in os.listdir(sockets):  # noqa: PTH208 - names are enough
-            argv = ["ssh", "-o", f"ControlPath={sockets}/{socket}", "-O", "exit", "none"]
-            subprocess.run(argv, capture_output=True, timeout=10, check=False)
-    return seconds
+        return time.perf_counter() - start

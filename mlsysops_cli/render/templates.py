@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import jinja2
 
-__all__ = ["dump_documents", "load_documents", "render_objects", "render_text"]
+__all__ = ["compile_templates", "dump_documents", "load_documents", "render_objects", "render_text"]
 
 Object = dict[str, Any]
 
@@ -42,6 +42,14 @@ def _environment() -> jinja2.Environment:
 def _inline(value: Any) -> str:
     """Return a value as JSON, which is YAML on one line, quoted so that no value can break out."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def compile_templates() -> None:
+    """Compile the templates of Kubernetes objects now; rendered later, they are at hand."""
+    environment = _environment()
+    for template in environment.list_templates(extensions=["j2"]):
+        if template.startswith(("kubernetes/", "karmada/")):
+            environment.get_template(template)
 
 
 def render_text(template: str, variables: Mapping[str, Any]) -> str:

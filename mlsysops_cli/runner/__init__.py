@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlsysops_cli.runner.events import Failure, HostResult, RunResult, by_host
 from mlsysops_cli.runner.progress import PlainProgress, Progress, RichProgress, SilentProgress, choose_progress
-from mlsysops_cli.runner.run import PlaybookRun, run_playbook
+from mlsysops_cli.runner.run import PlaybookRun, load_runner, run_playbook
 
 __all__ = [
     "Failure",
@@ -17,5 +17,6 @@ __all__ = [
     "SilentProgress",
     "by_host",
     "choose_progress",
+    "load_runner",
     "run_playbook",
 ]

@@ -26,12 +26,12 @@ from mlsysops_cli.runner.ssh import connections, ssh_settings
 from mlsysops_cli.slice.state import private_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
     from mlsysops_cli.runner.progress import Progress
 
-__all__ = ["PlaybookRun", "run_playbook"]
+__all__ = ["PlaybookRun", "load_runner", "run_playbook"]
 
 _KEPT_LOGS = 10
 _FORKS_HERE = 10
@@ -94,6 +94,19 @@ class PlaybookRun:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def load_runner() -> Callable[..., Any]:
+    """Return what makes a run of ansible-runner; importing it takes a while, the first time.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    try:
+        from ansible_runner.interface import init_runner
+    except ImportError as exc:
+        raise UsageError("ansible-runner is not installed", hint="pip install 'mlsysops-cli[deploy]'") from exc
+    return init_runner  # type: ignore[no-any-return]
+
+
 @private_files()
 def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
     """Run a playbook to its end.
@@ -113,10 +126,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
         UsageError: Ansible is not installed.
         KeyboardInterrupt: It was stopped by Ctrl-C or one of these signals.
     """
-    try:
-        from ansible_runner.interface import init_runner
-    except ImportError as exc:
-        raise UsageError("ansible-runner is not installed", hint="pip install 'mlsysops-cli[deploy]'") from exc
+    init_runner = load_runner()
     run.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = _open_log(run)
     result = RunResult(log=str(log), log_stays=run.logs_stay)

@@ -25,11 +25,11 @@ from mlsysops_cli.runtime.wheelhouse import lacking_wheels, options, wheelhouse
 from mlsysops_cli.slice.state import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from mlsysops_cli.runtime.target import Target
 
-__all__ = ["Archive", "build_archives", "lacking"]
+__all__ = ["Archive", "build_archives", "foresee", "lacking"]
 
 #: What the processes of hosts need, whatever the slice asks for.
 EXTRAS = "agents,embedded,gpu,network,northbound,plugins"
@@ -64,6 +64,12 @@ class Archive:
 
     path: Path
     digest: str
+
+
+def foresee() -> None:
+    """Find out now what `build_archives` asks for hosts of common processors; asked again, it is at hand."""
+    constraints(EXTRAS)
+    source_digest()
 
 
 def build_archives(target: Target, note: Callable[[str], None], more: Collection[str] = ()) -> list[Archive]:
@@ -129,7 +135,7 @@ def _cache() -> Path:
     return platformdirs.user_cache_path("mlsysops") / "runtime"
 
 
-def _dependencies(target: Target, extras: str, versions: list[str]) -> Archive:
+def _dependencies(target: Target, extras: str, versions: Sequence[str]) -> Archive:
     digest = _digest(target.name, *_USELESS, *_GENERATED, *requirements(extras), *versions)
     return Archive(_cache() / f"runtime-dependencies-{target.name}-{digest}.tar.gz", digest)
 

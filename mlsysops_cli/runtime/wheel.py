@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,8 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def constraints(extras: str) -> list[str]:
+@cache
+def constraints(extras: str) -> tuple[str, ...]:
     """Return the versions that this environment has, and that were therefore tried together: ``name==version``.
 
     Only of what our extras stand on: what else is installed here does not concern the hosts, and must not make their
@@ -56,7 +58,7 @@ def constraints(extras: str) -> list[str]:
             continue
         found[name] = installed.version
         waiting += _needed(installed.requires or [], extra)
-    return [f"{name}=={version}" for name, version in sorted(found.items())]
+    return tuple(f"{name}=={version}" for name, version in sorted(found.items()))
 
 
 def requirements(extras: str) -> list[str]:
@@ -89,8 +91,9 @@ def _needed(lines: list[str], extra: str) -> list[tuple[str, str]]:
     return found
 
 
+@cache
 def source_digest() -> str:
-    """Return a digest of our own code and of what ships with it."""
+    """Return a digest of our own code and of what ships with it, as it is when it is first asked for."""
     digest = hashlib.sha256(__version__.encode())
     here = assets_root() if _checkout() else Path(mlsysops_cli.__file__).parent.parent
     for name in _CHECKOUT if _checkout() else _PACKAGES:

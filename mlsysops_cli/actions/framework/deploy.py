@@ -17,7 +17,9 @@ from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import emit_document
 from mlsysops_cli.render import remote_temporary, save_identities
-from mlsysops_cli.runner import PlaybookRun, choose_progress, run_playbook
+from mlsysops_cli.render.templates import compile_templates
+from mlsysops_cli.runner import PlaybookRun, choose_progress, load_runner, run_playbook
+from mlsysops_cli.runtime import foresee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +91,8 @@ def deploy(
     if unknown:
         raise UsageError(f"--tags: no part is called {', '.join(unknown)}", hint=f"parts: {', '.join(PARTS)}")
     inventory = default_inventory(settings, options.inventory)
+    if reading:
+        _meanwhile()
     slice_ = load_slice(inventory, vault_password_file=options.vault_password_file, reading=reading)
     with ExitStack() as stack:
         check = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mls-check-"))) if options.check else None
@@ -149,6 +153,13 @@ def deploy(
             _report(settings, prepared, result, check=options.check)
         if error:
             raise error
+
+
+def _meanwhile() -> None:
+    """Do what a deployment needs whatever its inventory says, while Ansible reads that: there is a processor to spare."""
+    compile_templates()
+    foresee()
+    load_runner()
 
 
 def _part(layout: SliceLayout, part: str, name: str | None) -> tuple[str, tuple[str, ...]]:

@@ -1,7 +1,6 @@
 """Begins to read an inventory with Ansible's own loader, ``ansible-inventory``, run as a program.
 
-So INI, YAML, directories, dynamic inventories and vaulted files mean here what they mean to Ansible. The
-program is used instead of Ansible's Python API because that API is GPL-licensed and not meant for import.
+So INI, YAML, directories, dynamic inventories and vaulted files mean here what they mean to Ansible.
 
 It takes as long as importing what makes a slice of its answer. So this module imports none of that: a command begins to read,
 and imports meanwhile.
@@ -12,19 +11,19 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlsysops_core.errors import Fault, InvalidInput, TimedOut, UsageError
+from mlsysops_core.errors import Fault, InvalidInput, TimedOut
+
+from mlsysops_cli.ansible_programs import ansible_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MAX_MEMORY", "Reading", "ansible_program", "begin_reading"]
+__all__ = ["MAX_MEMORY", "Reading", "begin_reading"]
 
 _TIMEOUT = 60.0
 #: Bytes; ten thousand hosts take a tenth of it. A program or a range of hosts without an end must not take the machine's.
@@ -98,7 +97,7 @@ def begin_reading(path: str, vault_password_file: str | None = None) -> Reading:
     if not source.exists():
         raise InvalidInput(f"{path}: no such inventory", hint="name one with --inventory")
     _check_text(source, path)
-    argv = [ansible_program("ansible-inventory"), "--inventory", str(source.absolute()), "--list"]
+    argv = [*ansible_command("ansible-inventory"), "--inventory", str(source.absolute()), "--list"]
     if vault_password_file:
         if not os.access(vault_password_file, os.R_OK):
             why = "cannot be read" if Path(vault_password_file).exists() else "no such file"
@@ -113,21 +112,6 @@ def begin_reading(path: str, vault_password_file: str | None = None) -> Reading:
         "ANSIBLE_FORCE_COLOR": "0",
     }
     return Reading(source, path, argv, environment)
-
-
-def ansible_program(name: str) -> str:
-    """Return the absolute path of one of Ansible's programs.
-
-    The one beside this interpreter is preferred, so that it is found when ``PATH`` lacks the environment.
-
-    Raises:
-        UsageError: Ansible is not installed.
-    """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
-    if not found:
-        raise UsageError(f"{name} is not installed", hint="pip install 'mlsysops-cli[deploy]'")
-    return found
 
 
 def _check_text(source: Path, shown: str) -> None:

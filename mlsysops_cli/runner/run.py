@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsysops_core.errors import UsageError
 
+from mlsysops_cli.ansible_programs import ansible_command, ansible_program
 from mlsysops_cli.assets import asset
 from mlsysops_cli.runner.events import RunResult
 from mlsysops_cli.runner.guard import below, guarded
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlaybookRun", "load_runner", "run_playbook"]
 
+_PROGRAM = "ansible-playbook"
 _KEPT_LOGS = 10
 _FORKS_HERE = 10
 _FORKS_OVER_SSH = 50
@@ -157,7 +159,7 @@ def run_playbook(run: PlaybookRun, progress: Progress) -> RunResult:
                 envvars=_settings(run, private, sockets),
             )
             runner.config.env = _only_passed(runner.config.env)
-            runner.config.command = guarded(list(runner.config.command))
+            runner.config.command = guarded([*ansible_command(_PROGRAM), *runner.config.command[1:]])
             runner.run()
         result.seconds = time.monotonic() - started
         result.returncode = int(runner.rc or 0)
@@ -217,17 +219,8 @@ def _playbooks() -> list[int]:
     found = []
     for pid in below(os.getpid(), deep=False):
         with contextlib.suppress(OSError):
-            if b"ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if _PROGRAM.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
-    return found
-
-
-def _ansible_playbook() -> str:
-    """Return the path of ansible-playbook: the one beside this interpreter, whatever ``PATH`` says."""
-    beside = Path(sys.executable).parent / "ansible-playbook"
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
-    if not found:
-        raise UsageError("ansible-playbook is not installed", hint="pip install 'mlsysops-cli[deploy]'")
     return found
 
 
@@ -281,8 +274,10 @@ def _settings(run: PlaybookRun, private: Path, sockets: Path) -> dict[str, str]:
         settings["ANSIBLE_REMOTE_TEMP"] = run.remote_temporary
     if run.local_only:
         settings["ANSIBLE_REMOTE_TEMP"] = str(private / "tmp")
-    # ansible-runner looks for ansible-playbook in this path; ours is beside the interpreter, whatever the shell knows.
-    settings["PATH"] = os.pathsep.join([str(Path(_ansible_playbook()).parent), os.environ.get("PATH", os.defpath)])
+    # Whatever the shell knows: what a playbook runs here is of the same Ansible.
+    settings["PATH"] = os.pathsep.join(
+        [str(Path(ansible_program(_PROGRAM)).parent), os.environ.get("PATH", os.defpath)]
+    )
     return settings | dict(run.environment)
 
 

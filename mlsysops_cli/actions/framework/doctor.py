@@ -18,10 +18,10 @@ from mlsysops_cli.actions.framework.chosen import plan_of, supervisor_of
 from mlsysops_cli.actions.framework.status import process_rows
 from mlsysops_cli.ansible_plugins.module_utils import mls_ports
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError
+from mlsysops_cli.ansible_programs import ansible_program
 from mlsysops_cli.client.session import connect
 from mlsysops_cli.context import config_dir, current_context_name
 from mlsysops_cli.output import Column, Table, emit
-from mlsysops_cli.reading import ansible_program
 from mlsysops_cli.slice import SliceState, known_slices, slices_root
 
 if TYPE_CHECKING:

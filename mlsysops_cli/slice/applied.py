@@ -28,7 +28,7 @@ class AppliedObjects:
     deleted, so that an interrupted run loses none.
 
     Attributes:
-        directory: State of the slice.
+        directory: State of the slice; has its name.
         planes: Objects by the name of the host whose control plane has them.
     """
 
@@ -58,7 +58,7 @@ class AppliedObjects:
         """
         left = self.planes.get(host, set()) - {identity_of(obj) for obj in wanted}
         return [
-            {"api_version": version, "kind": kind, "namespace": namespace, "name": name}
+            {"api_version": version, "kind": kind, "namespace": namespace, "name": name, "slice": self.directory.name}
             for version, kind, namespace, name in sorted(left)
             if kind not in _KEPT
         ]

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsysops_core.errors import NotFound, PartialFailure, Unreachable
+from mlsysops_core.errors import NotFound, PartialFailure, Refused, Unreachable
 
 from mlsysops_cli.actions.framework.chosen import chosen_slice, plan_of, supervisor_of
 from mlsysops_cli.actions.framework.confirm import confirm_slice
 from mlsysops_cli.actions.framework.farewell import put_settings_back, withdraw_request
 from mlsysops_cli.actions.framework.remains import left_behind
 from mlsysops_cli.actions.framework.removal import purge, removal_plan, return_namespaces, settle_applications
+from mlsysops_cli.actions.framework.successors import successors, without_apis
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import delete_context
 from mlsysops_cli.files import write_private
@@ -26,7 +27,7 @@ from mlsysops_cli.runner import PlaybookRun, by_host, choose_progress, run_playb
 from mlsysops_cli.slice import locked, release_addresses, slice_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Collection, Container, Sequence
 
     from mlsysops_cli.runner import RunResult
     from mlsysops_cli.settings import Settings
@@ -83,7 +84,7 @@ def destroy(
         extent: How much goes with a slice.
 
     Raises:
-        Refused: Nobody confirmed, or applications run on clusters that exist.
+        Refused: Nobody confirmed, or applications run on clusters that exist, or another slice has taken these over.
         PartialFailure: Something is left; the message says what.
     """
     if inventory and not name:
@@ -98,8 +99,11 @@ def destroy(
         remote = [host for host, part in plan.get("hosts", {}).items() if not part["local"]]
         existing = state.engine == "existing"
         if existing:
+            removal = removal_plan(plan, directory)
+            taken = _taken_over(settings, removal, extent)
+            plan = without_apis(plan, taken)
             _settle(settings, plan, extent)
-            write_private(directory / "removal.json", json.dumps({"mls_plan": removal_plan(plan, directory)}) + "\n")
+            write_private(directory / "removal.json", json.dumps({"mls_plan": without_apis(removal, taken)}) + "\n")
         altered = put_settings_back(plan, note=settings.note)
         if plan:
             title = f"destroy slice {state.name}"
@@ -196,6 +200,24 @@ def _way_out(outcome: Outcome, extent: Extent, result: RunResult | None) -> str:
     if outcome.silent and not extent.abandon:
         way += "; for hosts that are gone for good add --abandon, which lists what is left there and forgets the slice"
     return f"{way}; full log: {result.log}" if result else way
+
+
+def _taken_over(settings: Settings, removal: dict[str, Any], extent: Extent) -> Collection[str]:
+    """Return the kubeconfigs of APIs that another slice has taken over, where they may be left to it.
+
+    Raises:
+        Refused: They may not.
+    """
+    taken = successors(removal)
+    if taken and not extent.abandon:
+        others = ", ".join(f"slice {name}" for name in sorted(set(taken.values())))
+        raise Refused(
+            f"{others} has taken over clusters of slice {removal['slice']}",
+            hint="leave what is in them to it, and remove the rest, with --yes --abandon",
+        )
+    for kubeconfig, name in taken.items():
+        settings.note(f"note: what is in the cluster of {kubeconfig} is left to slice {name}")
+    return taken
 
 
 def _settle(settings: Settings, plan: dict[str, Any], extent: Extent) -> None:

@@ -58,10 +58,10 @@ def settle_applications(plan: Plan, *, remove: bool, note: Callable[[str], None]
         Unreachable: The continuum's API does not answer.
         TimedOut: They do not go.
     """
-    if not plan.get("apis"):
+    apis = [api for api in plan.get("apis", {}).values() if api["objects"]]
+    if not apis or apis[0] is not plan["apis"][plan["groups"]["apis"][0]]:  # of others, or of another slice by now
         return
-    (name, *_) = plan["groups"]["apis"]
-    continuum = Api(plan["apis"][name]["kubeconfig"], timeout=10.0, retries=0)
+    continuum = Api(apis[0]["kubeconfig"], timeout=10.0, retries=0)
     try:
         names = _names(continuum)
         if not names:
@@ -74,7 +74,7 @@ def settle_applications(plan: Plan, *, remove: bool, note: Callable[[str], None]
         note(f"removing {len(names)} applications")
         for application in names:
             continuum.delete(f"{_APPLICATIONS}/{application}")
-        everywhere = [Api(api["kubeconfig"], timeout=10.0, retries=1) for api in plan["apis"].values()]
+        everywhere = [Api(api["kubeconfig"], timeout=10.0, retries=1) for api in apis]
         deadline = time.monotonic() + _SECONDS
         while left := [(api.host, names) for api in everywhere if (names := _names(api))]:
             if time.monotonic() >= deadline:

@@ -11,10 +11,13 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Ansible's modules know this package by another name.
 from .mls_access import Access, ApiError, ApiUnreachableError, CredentialsError
+
+if TYPE_CHECKING:
+    from types import EllipsisType
 
 __all__ = ["Api", "ApiError", "ApiUnreachableError", "CredentialsError", "essence", "is_ours", "load_manifests"]
 
@@ -151,7 +154,13 @@ class Api:
             raise
 
     def apply(
-        self, obj: Object, *, manager: str, timeout: float, dry_run: bool = False, known: Object | None = None
+        self,
+        obj: Object,
+        *,
+        manager: str,
+        timeout: float,
+        dry_run: bool = False,
+        known: Object | EllipsisType | None = ...,
     ) -> tuple[bool, Object | None, Object]:
         """Apply an object on the server's side.
 
@@ -160,14 +169,14 @@ class Api:
             manager: Owner of its fields.
             timeout: Seconds until its kind must be served.
             dry_run: Only ask what it would be.
-            known: What it was, where that has been looked up already.
+            known: What it was, None where it was not there; looked up where left out.
 
         Returns:
             Whether it changed, what it was, what it is.
         """
         metadata = obj["metadata"]
         path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"], timeout)
-        before = known or self.get(path)
+        before = self.get(path) if known is ... else known
         query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         after: Object = self.request("PATCH", path, body=obj, content_type="application/apply-patch+yaml", **query)
         return before is None or essence(before) != essence(after), before, after

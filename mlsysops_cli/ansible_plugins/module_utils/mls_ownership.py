@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["SLICE_LABEL", "Claims", "in_the_way", "is_foreign", "title_of", "way_out"]
+__all__ = ["SLICE_LABEL", "Claims", "in_the_way", "is_foreign", "slice_of", "title_of", "way_out"]
 
 Object = dict[str, Any]
 
@@ -45,10 +45,15 @@ def in_the_way(wanted: Object, found: Object | None) -> str:
     """
     if found is None:
         return ""
-    theirs, ours = _slice_of(found), _slice_of(wanted)
+    theirs, ours = slice_of(found), slice_of(wanted)
     if theirs and ours and theirs != ours:
         return f"{title_of(found)} of slice {theirs}"
     return title_of(found) if is_foreign(found) else ""
+
+
+def slice_of(obj: Object) -> str:
+    """Return the slice that an object belongs to; empty where it does not say."""
+    return str((obj["metadata"].get("labels") or {}).get(SLICE_LABEL) or "")
 
 
 def title_of(obj: Object) -> str:
@@ -83,10 +88,6 @@ class Claims:
     def foreign(self) -> list[str]:
         """What was made by others, or for another slice."""
         return [name for key, found in self._found.items() if (name := in_the_way(self._wanted[key], found))]
-
-
-def _slice_of(obj: Object) -> str:
-    return str((obj["metadata"].get("labels") or {}).get(SLICE_LABEL) or "")
 
 
 def _identity(obj: Object) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ options:
   prune:
     description: >-
       Objects that an earlier run applied and that are no longer wanted, each with C(api_version), C(kind), C(name) and
-      C(namespace). They are deleted where their label says that they are ours.
+      C(namespace). They are deleted where their label says that they are ours, and no label that they are another slice's
+      than C(slice).
     type: list
     elements: dict
     default: []
@@ -88,7 +89,7 @@ from ansible.module_utils.mls_kubernetes import (  # noqa: E402
     is_ours,
     load_manifests,
 )
-from ansible.module_utils.mls_ownership import Claims, way_out  # noqa: E402
+from ansible.module_utils.mls_ownership import Claims, slice_of, way_out  # noqa: E402
 
 #: Seconds; Karmada looks at its members every 10 s, unless somebody set it otherwise.
 _LONGEST_WAIT = 60.0
@@ -230,6 +231,8 @@ def _prune(api: Any, one: dict[str, Any], *, dry_run: bool) -> dict[str, Any] | 
             return None
         raise
     if found is None or found["metadata"].get("deletionTimestamp") or not is_ours(found):
+        return None
+    if slice_of(found) not in ("", one.get("slice") or slice_of(found)):  # who took it over has it
         return None
     return found if api.delete(path, dry_run=dry_run) else None
 

@@ -21,7 +21,8 @@ def test_what_is_no_longer_wanted_is_named_until_it_is_gone(tmp_path: Path) -> N
     applied.save()
     applied = AppliedObjects.load(tmp_path)
     gone = applied.superfluous("server", [new])
-    assert gone == [{"api_version": "v1", "kind": "Role", "namespace": "mlsysops", "name": "worker2"}]
+    role = {"api_version": "v1", "kind": "Role", "namespace": "mlsysops", "name": "worker2"}
+    assert gone == [role | {"slice": tmp_path.name}]
     applied.add("server", [new])  # the run that was to delete it is interrupted
     assert applied.superfluous("server", [new]) == gone
     applied.forget("server", gone)

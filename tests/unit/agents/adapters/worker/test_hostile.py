@@ -54,6 +54,13 @@ async def load(tmp_path: Path) -> AsyncIterator[Load]:
         await policy.close()
 
 
+async def ended(process: psutil.Process) -> None:
+    """Wait for the end of a process that is nobody's child: until somebody has waited for it, it is there, and dead."""
+    async with asyncio.timeout(60):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.01)
+
+
 async def call(policy: WorkerPolicy, stage: str, context: dict[str, Any]) -> Any:
     async with asyncio.timeout(60):  # what is expected comes long before
         return await getattr(policy, stage)(context, [], {}, {}, {}, None)
@@ -105,9 +112,7 @@ async def test_what_a_plug_in_has_started_ends_with_it_wherever_it_went(load: Lo
     started = psutil.Process(context["pid"])
     assert started.is_running()
     await policy.close()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, [started], 60)
-    # One whose parent is gone is waited for by whoever has its place; until then it is there, and dead.
-    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+    await ended(started)
 
 
 def test_one_that_tells_too_much_waits() -> None:
@@ -141,6 +146,4 @@ async def test_who_gives_up_closing_does_not_keep_others_from_it(load: Load) -> 
         busy.set()
         await held
         await policy.close()
-    async with asyncio.timeout(60):
-        while started.is_running() and started.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - it is nobody's child
-            await asyncio.sleep(0.01)
+    await ended(started)

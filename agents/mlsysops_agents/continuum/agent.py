@@ -15,7 +15,7 @@ from mlsysops_agents.placement import Weights
 from mlsysops_agents.upper import APP, ASSET, UpperAgent
 from mlsysops_agents.upper.told import is_urgent, without_times
 
-from .changes import capacity, conditions, intent_changed
+from .changes import awaited, capacity, intent_changed
 from .endpoints import EndpointsWriter, endpoints_text
 from .failover import Failover
 from .handle import ContinuumHandle
@@ -251,7 +251,7 @@ class ContinuumAgent(UpperAgent):
             return
         said = next(iter(statuses.values()))
         before = self._statuses[kind].before(obj)
-        urgent = conditions(before) != conditions(said)
+        urgent = awaited(before) != awaited(said)
         self._statuses[kind].offer(obj, said, urgent=urgent)
 
     def _mark_own(self) -> None:

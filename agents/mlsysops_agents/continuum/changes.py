@@ -7,7 +7,7 @@ from typing import Any
 
 from mlsysops_agents.adapters.kubernetes import Change, ChangeKind
 
-__all__ = ["capacity", "conditions", "intent_changed"]
+__all__ = ["awaited", "capacity", "intent_changed"]
 
 
 def intent_changed(change: Change) -> bool:
@@ -24,6 +24,7 @@ def capacity(obj: Mapping[str, Any] | None) -> Any:
     return ((obj or {}).get("status") or {}).get("capacity")
 
 
-def conditions(status: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """Return which conditions hold."""
-    return [(item.get("type"), item.get("status")) for item in status.get("conditions") or ()]
+def awaited(status: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what people wait for in a status: which conditions hold, and how its policies are; none of it is measured."""
+    holds = [(item.get("type"), item.get("status")) for item in status.get("conditions") or ()]
+    return holds, status.get("policies") or []

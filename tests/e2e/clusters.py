@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -18,10 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from newcomer import wait_for
 
 CONTINUUM = "karmada"
+#: For `pytestmark` of a module that goes through what happens to a slice on such clusters: minutes each, on demand.
+ON_CLUSTERS = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl in PATH"),
+    pytest.mark.skipif("MLS_TEST_EXISTING" not in os.environ, reason="takes minutes: `make existing` runs it"),
+]
 
 
 def remove_state_of_pods(slice_name: str) -> None:

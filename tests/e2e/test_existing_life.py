@@ -18,14 +18,11 @@ from typing import Any
 
 import pytest
 import yaml
-from clusters import CONTINUUM, Clusters, remove_state_of_pods
+from clusters import CONTINUUM, ON_CLUSTERS, Clusters, remove_state_of_pods
 from newcomer import Newcomer, Run, wait_for
 from test_existing import images, inventory
 
-pytestmark = [
-    pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl in PATH"),
-    pytest.mark.timeout(900),
-]
+pytestmark = ON_CLUSTERS
 REFUSED, NOT_FOUND, PARTIAL_FAILURE = 5, 6, 9
 
 

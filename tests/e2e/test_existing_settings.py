@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clusters import CONTINUUM, Clusters, remove_state_of_pods
+from clusters import CONTINUUM, ON_CLUSTERS, Clusters, remove_state_of_pods
 from mlsysops_core.model.agents import UNINSTALL, UNINSTALLED
 from newcomer import Newcomer, wait_for
 
@@ -26,10 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "agents" / "support"
 
 from machines import CPUFREQ, acpi_cpufreq, snapshot
 
-pytestmark = [
-    pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl in PATH"),
-    pytest.mark.timeout(900),
-]
+pytestmark = ON_CLUSTERS
 CONTAINED = str(Path(__file__).parent / "standins/contained.py")
 BLOCK = "127.124"
 NODES = ("node-a", "node-b")

@@ -1,18 +1,26 @@
 #!/usr/bin/env bash
-# Runs the unit tests on every other supported Python of this machine: matrix.sh MAIN_PYTHON
+# Runs the unit tests on other supported Pythons of this machine: matrix.sh MAIN_PYTHON [newest]
+# All of them, or the newest alone: what an older one takes and a newer one does not shows there first.
 set -euo pipefail
 main=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-for version in 3.11 3.12 3.13 3.14; do
-    [ "$version" = "$main" ] && continue
-    found=""
-    # A version manager's shim may be on PATH and yet not run: only an interpreter that answers counts.
-    for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version".*/bin/python; do
+extent=${2:-all}
+
+# Prints the path of an interpreter of a version: a version manager's shim may be on PATH and yet not run, so that only one
+# that answers counts.
+interpreter() {
+    local candidate
+    for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
         if command -v "$candidate" >/dev/null 2>&1 &&
-            [ "$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$version" ]; then
-            found=$candidate
-            break
+            [ "$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$1" ]; then
+            echo "$candidate"
+            return
         fi
     done
+}
+
+for version in 3.14 3.13 3.12 3.11; do
+    [ "$version" = "$main" ] && continue
+    found=$(interpreter "$version")
     if [ -z "$found" ]; then
         echo "matrix: no Python $version on this machine: skipped" >&2
         continue
@@ -24,4 +32,6 @@ for version in 3.11 3.12 3.13 3.14; do
     fi
     echo "matrix: unit tests on $(".venv-$version/bin/python" --version)" >&2
     ".venv-$version/bin/pytest" -q ${PYTEST_PARALLEL:-} tests/unit
+    [ "$extent" = newest ] && break
 done
+exit 0

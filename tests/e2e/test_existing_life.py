@@ -23,7 +23,7 @@ from newcomer import Newcomer, Run, wait_for
 from test_existing import images, inventory
 
 pytestmark = ON_CLUSTERS
-REFUSED, NOT_FOUND, PARTIAL_FAILURE = 5, 6, 9
+REFUSED, NOT_FOUND, CONFLICT, PARTIAL_FAILURE = 5, 6, 7, 9
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,45 @@ def test_hosts_of_processes_join_and_leave_and_their_nodes_stay(person: Newcomer
     file = inventory(person, clusters, "processes", workers=("node-a",))
     assert mls(person, f"deploy-all -i {file} -o json").json()["changed"] == 0
     assert mls(person, "upgrade -o json").json()["changed"] == 0
+    assert foreign(clusters) == before
+
+
+def test_what_another_slice_has_taken_over_is_left_to_it(person: Newcomer, clusters: Clusters) -> None:
+    mls(person, f"deploy-all -i {inventory(person, clusters, 'processes')}")
+    before = foreign(clusters)
+    # Its nodes' ports are taken: it has none here.
+    other = inventory(person, clusters, "processes", workers=(), vars={"mls_slice": "second"})
+    assert "of slice xprocesses" in mls(person, f"deploy-all -i {other}", expect=CONFLICT).err
+    mls(person, f"deploy-all -i {other} --take-ownership")
+
+    def objects() -> dict[str, Any]:
+        kinds = "serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,clusterpropagationpolicies"
+        found = (
+            clusters.json(CONTINUUM, kinds, "-A")["items"],
+            clusters.json("member1", kinds.rpartition(",")[0], "-A")["items"],
+        )
+        return {one["metadata"]["uid"]: one["metadata"].get("labels") for items in found for one in items}
+
+    def of(slice_: str) -> dict[str, Any]:
+        return {uid: labels for uid, labels in objects().items() if (labels or {}).get("mlsysops.eu/slice") == slice_}
+
+    theirs, descriptions = of("second"), names(clusters, CONTINUUM, "mlsysopsclusters,mlsysopscontinuums")
+    assert theirs
+    assert of("xprocesses"), "what only nodes need"
+    for extent in ("", "--remove-applications --purge"):
+        refused = mls(person, f"destroy-all --yes --slice xprocesses {extent}", expect=REFUSED)
+        assert "slice second has taken over clusters of slice xprocesses" in refused.err
+        assert "--abandon" in refused.err
+    mls(person, "destroy-all --yes --slice xprocesses --remove-applications --purge --abandon")
+    assert of("second") == theirs
+    assert names(clusters, CONTINUUM, "mlsysopsclusters,mlsysopscontinuums") == descriptions
+    assert not of("xprocesses")
+    assert not [
+        pid for pid in person.processes() if b"/slices/xprocesses/" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    assert mls(person, f"deploy-all -i {other} -o json").json()["changed"] == 0
+    mls(person, "destroy-all --yes --slice second --remove-applications --purge")
+    assert not [one for one in objects().values() if (one or {}).get("app.kubernetes.io/managed-by") == "mls"]
     assert foreign(clusters) == before
 
 

@@ -16,7 +16,7 @@ from mlsysops_cli.actions.framework.confirm import confirm_slice
 from mlsysops_cli.actions.framework.farewell import put_settings_back, withdraw_request
 from mlsysops_cli.actions.framework.remains import left_behind
 from mlsysops_cli.actions.framework.removal import purge, removal_plan, return_namespaces, settle_applications
-from mlsysops_cli.actions.framework.successors import successors, without_apis
+from mlsysops_cli.actions.framework.successors import spared, successors, without_apis
 from mlsysops_cli.assets import asset
 from mlsysops_cli.context import delete_context
 from mlsysops_cli.files import write_private
@@ -103,7 +103,7 @@ def destroy(
             taken = _taken_over(settings, removal, extent)
             plan = without_apis(plan, taken)
             _settle(settings, plan, extent)
-            write_private(directory / "removal.json", json.dumps({"mls_plan": without_apis(removal, taken)}) + "\n")
+            write_private(directory / "removal.json", json.dumps({"mls_plan": spared(removal, taken)}) + "\n")
         altered = put_settings_back(plan, note=settings.note)
         if plan:
             title = f"destroy slice {state.name}"
@@ -216,7 +216,7 @@ def _taken_over(settings: Settings, removal: dict[str, Any], extent: Extent) -> 
             hint="leave what is in them to it, and remove the rest, with --yes --abandon",
         )
     for kubeconfig, name in taken.items():
-        settings.note(f"note: what is in the cluster of {kubeconfig} is left to slice {name}")
+        settings.note(f"note: the cluster of {kubeconfig} is left to slice {name}")
     return taken
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from mlsysops_core.model import GROUP
+
 from mlsysops_cli.ansible_plugins.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError
 from mlsysops_cli.ansible_plugins.module_utils.mls_ownership import slice_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-__all__ = ["successors", "without_apis"]
+__all__ = ["spared", "successors", "without_apis"]
 
 Plan = dict[str, Any]
 
@@ -51,20 +53,33 @@ def _slice(api: Api, one: Mapping[str, str]) -> str:
     return slice_of(found) if found else ""
 
 
-def without_apis(plan: Plan, kubeconfigs: Collection[str]) -> Plan:
-    """Return a plan that does not touch what is in some APIs.
+def spared(removal: Plan, kubeconfigs: Collection[str]) -> Plan:
+    """Return a plan that removes from some APIs only what says that it is this slice's: descriptions do not say whose they are.
 
     Args:
-        plan: The deployment plan, or one that removes.
+        removal: A plan that removes.
         kubeconfigs: Those of the APIs.
     """
+    return _with_parts(removal, lambda part: _named(part) if part["kubeconfig"] in kubeconfigs else part)
+
+
+def without_apis(plan: Plan, kubeconfigs: Collection[str]) -> Plan:
+    """Return a plan that knows nothing of some APIs.
+
+    Args:
+        plan: The deployment plan.
+        kubeconfigs: Those of the APIs.
+    """
+    return _with_parts(plan, lambda part: None if part["kubeconfig"] in kubeconfigs else part)
+
+
+def _named(part: Plan) -> Plan:
+    return {**part, "prune": [one for one in part["prune"] if not one["api_version"].startswith(f"{GROUP}/")]}
+
+
+def _with_parts(plan: Plan, change: Callable[[Plan], Plan | None]) -> Plan:
     apis = {
-        name: {
-            **api,
-            **{
-                key: [part for part in api[key] if part["kubeconfig"] not in kubeconfigs] for key in ("objects", "pods")
-            },
-        }
+        name: {**api, **{key: [new for part in api[key] if (new := change(part))] for key in ("objects", "pods")}}
         for name, api in plan.get("apis", {}).items()
     }
     return {**plan, "apis": apis} if apis else plan

@@ -71,6 +71,8 @@ def main() -> None:
     """Run the program that the first argument names, as if it had been started itself."""
     del sys.argv[0]
     gc.set_threshold(*COLLECT_AFTER)
+    # Looked through in a worker, what it has from its parent would be copied, page by page.
+    os.register_at_fork(after_in_child=gc.freeze)
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

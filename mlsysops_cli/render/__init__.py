@@ -7,11 +7,12 @@ from mlsysops_cli.render.facts import cached_facts, known_identities, local_fact
 from mlsysops_cli.render.needs import preflight_plan
 from mlsysops_cli.render.plan import deployment_plan, remote_temporary, take_ownership
 from mlsysops_cli.render.testapp import test_application
-from mlsysops_cli.render.tree import RenderedTree, render_slice, write_tree
+from mlsysops_cli.render.tree import RenderedTree, begin_rendering, render_slice, write_tree
 
 __all__ = [
     "RenderedTree",
     "TreeDiff",
+    "begin_rendering",
     "cached_facts",
     "deployment_plan",
     "diff_trees",

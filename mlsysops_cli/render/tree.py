@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import tempfile
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from mlsysops_cli.render.accounts import continuum_accounts, continuum_rbac, mem
 from mlsysops_cli.render.configs import FRAMEWORK_NAMESPACE, NAMESPACE, host_configs
 from mlsysops_cli.render.descriptions import describe_clusters, describe_continuum, describe_nodes
 from mlsysops_cli.render.pods import cluster_pods, management_pods
-from mlsysops_cli.render.templates import dump_documents, load_documents, render_objects
+from mlsysops_cli.render.templates import compile_templates, dump_documents, load_documents, render_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from mlsysops_cli.slice.layout import SliceLayout
 
-__all__ = ["RenderedTree", "render_slice", "write_tree"]
+__all__ = ["RenderedTree", "begin_rendering", "render_slice", "write_tree"]
 
 #: File path (POSIX, relative) to the documents in it.
 RenderedTree = dict[str, list[dict[str, Any]]]
@@ -61,7 +63,7 @@ def render_slice(layout: SliceLayout, facts: Mapping[str, Mapping[str, Any]]) ->
         "kubernetes/namespaces.yaml.j2",
         {**ours, "namespaces": namespaces + (karmada if embedded else []), "continuum": True},
     )
-    crds = _crds()
+    crds = copy.deepcopy(_definitions())
     for name, crd in crds.items():
         tree[f"continuum/10-crds/{name}.yaml"] = [crd]
     if not embedded:
@@ -159,8 +161,15 @@ def _replace(path: Path, content: bytes) -> None:
     Path(temporary).replace(path)
 
 
-def _crds() -> dict[str, dict[str, Any]]:
-    """Return the custom resource definitions of our group, by file stem."""
+def begin_rendering() -> None:
+    """Read now what every rendering needs, whatever the slice."""
+    compile_templates()
+    _definitions()
+
+
+@cache
+def _definitions() -> dict[str, dict[str, Any]]:
+    """Return the custom resource definitions of our group, by file stem; whoever changes them copies them first."""
     crds = {}
     for path in sorted(asset("templates", "crds").glob("*.yaml")):
         for document in load_documents(path.read_text(encoding="utf-8")):

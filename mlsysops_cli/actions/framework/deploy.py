@@ -16,8 +16,7 @@ from mlsysops_cli.assets import asset
 from mlsysops_cli.context import Api, ClusterAccess, Context, save_context
 from mlsysops_cli.inventory import load_slice
 from mlsysops_cli.output import emit_document
-from mlsysops_cli.render import remote_temporary, save_identities
-from mlsysops_cli.render.templates import compile_templates
+from mlsysops_cli.render import begin_rendering, remote_temporary, save_identities
 from mlsysops_cli.runner import PlaybookRun, choose_progress, load_runner, run_playbook
 from mlsysops_cli.runtime import foresee
 
@@ -157,7 +156,7 @@ def deploy(
 
 def _meanwhile() -> None:
     """Do what a deployment needs whatever its inventory says, while Ansible reads that: there is a processor to spare."""
-    compile_templates()
+    begin_rendering()
     foresee()
     load_runner()
 

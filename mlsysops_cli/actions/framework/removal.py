@@ -58,10 +58,13 @@ def settle_applications(plan: Plan, *, remove: bool, note: Callable[[str], None]
         Unreachable: The continuum's API does not answer.
         TimedOut: They do not go.
     """
-    apis = [api for api in plan.get("apis", {}).values() if api["objects"]]
-    if not apis or apis[0] is not plan["apis"][plan["groups"]["apis"][0]]:  # of others, or of another slice by now
+    if not plan.get("apis"):
         return
-    continuum = Api(apis[0]["kubeconfig"], timeout=10.0, retries=0)
+    (name, *_) = plan["groups"]["apis"]
+    if not plan["apis"][name]["objects"]:  # it is another slice's by now, and what runs there, too
+        return
+    apis = [api for api in plan["apis"].values() if api["objects"]]
+    continuum = Api(plan["apis"][name]["kubeconfig"], timeout=10.0, retries=0)
     try:
         names = _names(continuum)
         if not names:

@@ -42,8 +42,10 @@ def _slices(kubeconfig: str, applied: Sequence[Mapping[str, str]]) -> set[str]:
     try:
         api = Api(kubeconfig, timeout=10.0, retries=1)
         telling = [one for one in applied if one["kind"] in _TELLING]
+        # The first by itself, so that an API that does not answer is waited for once.
+        found = {_slice(api, one) for one in telling[:1]}
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            return set(pool.map(lambda one: _slice(api, one), telling))
+            return found | set(pool.map(lambda one: _slice(api, one), telling[1:]))
     except (OSError, ApiError, ApiUnreachableError):  # whoever removes something there says so
         return set()
 

@@ -232,7 +232,8 @@ def _prune(api: Any, one: dict[str, Any], *, dry_run: bool) -> dict[str, Any] | 
         raise
     if found is None or found["metadata"].get("deletionTimestamp") or not is_ours(found):
         return None
-    if slice_of(found) not in ("", one.get("slice") or slice_of(found)):  # who took it over has it
+    theirs, ours = slice_of(found), one.get("slice")
+    if theirs and ours and theirs != ours:  # who took it over has it
         return None
     return found if api.delete(path, dry_run=dry_run) else None
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
 from mlsysops_core.model.agents import SentToAgents, signed_bytes
 
 from mlsysops_agents.signers import Signer, read_signer
@@ -63,14 +62,5 @@ class Trust:
             signature = base64.b64decode(sent.current.signature, validate=True)
         except (binascii.Error, ValueError):
             return False
-        return _verified(self.signers or (), signature, signed_bytes(sent.kind, sent.name, digest))
-
-
-def _verified(signers: Sequence[Signer], signature: bytes, data: bytes) -> bool:
-    for signer in signers:
-        try:
-            signer.key.verify(signature, data)
-        except InvalidSignature:
-            continue
-        return True
-    return False
+        signed = signed_bytes(sent.kind, sent.name, digest)
+        return any(signer.has_signed(signed, signature) for signer in self.signers or ())

@@ -62,9 +62,13 @@ def _beside(name: str) -> Path:
 
 
 def _is_python(path: Path) -> bool:
-    """Return whether a program is a script that this interpreter can read; the shells that installers put before it are."""
+    """Return whether a program is a script of Python, also where its path is too long for a first line and a shell reads it first.
+
+    (distlib, which pip writes scripts with: the second line is a string to Python, and ``exec`` to the shell.)
+    """
     with path.open("rb") as stream:
-        return stream.read(2) == b"#!" and b"python" in stream.read(256)
+        first, second = stream.readline(4096), stream.readline(4096)
+    return first.startswith(b"#!") and (b"python" in first or second.startswith(b"'''exec' "))
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ from typing import Any  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.mls_files import write_file  # noqa: E402
 from ansible.module_utils.mls_kubernetes import Api, ApiError, ApiUnreachableError, is_ours  # noqa: E402
+from ansible.module_utils.mls_ownership import in_the_way  # noqa: E402
 
 _KEPT = ("CustomResourceDefinition", "Namespace")
 _MANAGER = "mls"
@@ -95,7 +96,8 @@ def _restore(plane: dict[str, Any]) -> bool:
                 obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
             )
             found = api.get(path)
-            changed |= found is not None and is_ours(found) and bool(api.delete(path))
+            if found is not None and is_ours(found) and not in_the_way(obj, found):
+                changed |= api.delete(path)
     return changed
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 
@@ -32,14 +31,12 @@ async def endless_login(tmp_path: Path) -> AsyncIterator[Path]:
     )
     yield path
     async with asyncio.timeout(60):
-        while "sleep" in _names_of_children():  # noqa: ASYNC110 - nobody tells when a process ends
+        while _programs():  # noqa: ASYNC110 - nobody tells when the last one is closed
             await asyncio.sleep(0.1)
-    await asyncio.sleep(0.1)
 
 
-def _names_of_children() -> list[str]:
-    names = []
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            names.append(child.name())
-    return names
+def _programs() -> list[asyncio.SubprocessTransport]:
+    """What the loop still has of programs: it closes that once they have ended and nothing of what they said is left."""
+    return [
+        one for one in gc.get_objects() if issubclass(type(one), asyncio.SubprocessTransport) and not one.is_closing()
+    ]
